@@ -1,0 +1,248 @@
+package api
+
+import "context"
+
+// This file is the vocabulary of the local API: what a command asks of a node and what it answers. The
+// same structs are the JSON of `--json`; members are only ever added within v1.
+
+// ShareRequest asks to make a file set of a folder or a single file, or to update the one it already is.
+type ShareRequest struct {
+	Path    string `json:"path"`              // absolute
+	Name    string `json:"name,omitempty"`    // default: the folder's base name
+	Set     string `json:"set,omitempty"`     // re-link a moved folder to this set
+	Private bool   `json:"private,omitempty"` // only listed readers and holders of an invite may read
+	Copy    bool   `json:"copy,omitempty"`    // keep inline copies instead of references
+	Once    bool   `json:"once,omitempty"`    // stop seeding after the first peer confirmed completion
+}
+
+// ShareResult is the revision a share made or found unchanged.
+type ShareResult struct {
+	Set      string    `json:"set"`
+	Ticket   string    `json:"ticket"`
+	Name     string    `json:"name"`
+	Revision uint64    `json:"revision"`
+	Root     string    `json:"root"`
+	Files    int       `json:"files"`
+	Bytes    int64     `json:"bytes"`
+	BytesNew int64     `json:"bytes_new"` // bytes read from disk because they were new or changed
+	Durable  bool      `json:"durable"`   // on stable storage at primary and backup
+	Holders  int       `json:"holders"`   // peers known to hold the revision, this one included
+	Seconds  float64   `json:"seconds"`
+	Skipped  []Skipped `json:"skipped,omitempty"`
+}
+
+// Skipped is a file that was left out, and why.
+type Skipped struct {
+	Path   string `json:"path"`
+	Reason string `json:"reason"`
+}
+
+// GetRequest asks for a set's newest revision in a folder.
+type GetRequest struct {
+	Ticket   string `json:"ticket"`              // a ticket, a set id, or a name or prefix this node knows
+	Dest     string `json:"dest"`                // absolute; "" = NAME below Cwd
+	Cwd      string `json:"cwd,omitempty"`       // absolute
+	Force    bool   `json:"force,omitempty"`     // overwrite what this node did not write
+	Plan     bool   `json:"plan,omitempty"`      // say what would be fetched, write nothing
+	MaxBytes int64  `json:"max_bytes,omitempty"` // refuse a set that is larger; 0 = no bound
+	Timeout  string `json:"timeout,omitempty"`   // give up when nobody has answered for this long (Go duration)
+}
+
+// GetResult is what a get did: BytesTotal = BytesReused + BytesFetched.
+type GetResult struct {
+	Set          string    `json:"set"`
+	Name         string    `json:"name"`
+	Revision     uint64    `json:"revision"`
+	Root         string    `json:"root"`
+	Dest         string    `json:"dest"`
+	Files        int       `json:"files"`
+	BytesTotal   int64     `json:"bytes_total"`
+	BytesReused  int64     `json:"bytes_reused"`             // leaf bytes that were on this disk
+	BytesFetched int64     `json:"bytes_fetched"`            // verified leaf bytes received
+	BytesToFetch int64     `json:"bytes_to_fetch,omitempty"` // with Plan, instead of BytesFetched
+	WireIn       int64     `json:"wire_in"`                  // all bytes received on the protocols' streams
+	WireOut      int64     `json:"wire_out"`
+	Sources      int       `json:"sources"` // peers that delivered at least one block
+	Seconds      float64   `json:"seconds"`
+	Skipped      []Skipped `json:"skipped,omitempty"`
+}
+
+// Progress is one state of a running operation; BytesTotal 0 = not known yet.
+type Progress struct {
+	Phase      string `json:"phase"` // "scan", "find", "list", "fetch", "check", "finish"
+	BytesDone  int64  `json:"bytes_done"`
+	BytesTotal int64  `json:"bytes_total"`
+	Files      int    `json:"files"`
+	Sources    int    `json:"sources"`
+	Message    string `json:"message,omitempty"` // a sentence worth a line of its own
+}
+
+// LsRequest asks for the sets of this node, or for the entries of one.
+type LsRequest struct {
+	Set  string `json:"set,omitempty"`  // "" = list the sets; also a ticket of a set this node does not hold
+	Path string `json:"path,omitempty"` // folder or file inside the set
+}
+
+// LsResult has Sets or Entries, as asked.
+type LsResult struct {
+	Sets    []SetInfo `json:"sets,omitempty"`
+	Entries []Entry   `json:"entries,omitempty"`
+}
+
+// Entry is a file, folder or symlink of a revision.
+type Entry struct {
+	Path   string `json:"path"`
+	Kind   string `json:"kind"` // "file", "dir", "symlink"
+	Size   int64  `json:"size"`
+	Mode   string `json:"mode,omitempty"`  // octal, "0644"
+	Mtime  string `json:"mtime,omitempty"` // RFC 3339
+	Cid    string `json:"cid"`
+	Target string `json:"target,omitempty"`
+}
+
+// SetInfo is one set as `ls`, `show` and `status` print it.
+type SetInfo struct {
+	Set      string `json:"set"`
+	Name     string `json:"name"`
+	Revision uint64 `json:"revision"`
+	Root     string `json:"root"`
+	Dir      string `json:"dir"`
+	State    string `json:"state"` // "shared", "complete", "incomplete"
+	Role     string `json:"role"`  // "primary", "reader"
+	Files    uint64 `json:"files"`
+	Bytes    uint64 `json:"bytes"`
+	Public   bool   `json:"public"`
+	Owner    bool   `json:"owner"` // this home holds the owner key
+	Ticket   string `json:"ticket,omitempty"`
+	Head     string `json:"head,omitempty"`
+	Peers    int    `json:"peers"`
+	Durable  bool   `json:"durable"`
+	Profile  string `json:"profile,omitempty"`
+}
+
+// PeerInfo is one connected peer.
+type PeerInfo struct {
+	PeerID    string  `json:"peer_id"`
+	Addr      string  `json:"addr"`
+	Transport string  `json:"transport"` // "tcp", "quic-v1"
+	RTTms     float64 `json:"rtt_ms"`
+	Agent     string  `json:"agent,omitempty"`
+	Role      string  `json:"role"` // "", "dht", "seeder"
+}
+
+// Status is the node as a whole.
+type Status struct {
+	PeerID        string     `json:"peer_id"`
+	Listen        []string   `json:"listen"` // dialable addresses with /p2p/
+	Version       string     `json:"version"`
+	API           string     `json:"api"` // path of the socket
+	Home          string     `json:"home"`
+	UptimeSeconds float64    `json:"uptime_seconds"`
+	Sets          []SetInfo  `json:"sets"`
+	Peers         []PeerInfo `json:"peers"`
+	WireIn        int64      `json:"wire_in"`
+	WireOut       int64      `json:"wire_out"`
+	DiskBytes     int64      `json:"disk_bytes"` // of the node's own state
+}
+
+// VerifyRequest asks to re-read every block of a set.
+type VerifyRequest struct {
+	Set  string `json:"set"` // set, name, prefix, or the absolute path of its folder
+	Heal bool   `json:"heal,omitempty"`
+}
+
+// VerifyResult counts what was read. Damaged > 0 without Heal is an integrity error after the report.
+type VerifyResult struct {
+	Set     string   `json:"set"`
+	Blocks  int      `json:"blocks"`
+	Bytes   int64    `json:"bytes"`
+	Damaged int      `json:"damaged"`
+	Healed  int      `json:"healed"`
+	Files   []string `json:"files,omitempty"` // names of damaged files
+}
+
+// RmRequest forgets a set; its files stay unless Files.
+type RmRequest struct {
+	Set   string `json:"set"`
+	Files bool   `json:"files,omitempty"`
+}
+
+// RmResult tells what went.
+type RmResult struct {
+	Set          string `json:"set"`
+	Name         string `json:"name"`
+	FilesRemoved int    `json:"files_removed"`
+}
+
+// GCResult tells what a collection gave back.
+type GCResult struct {
+	Blocks    int   `json:"blocks"`
+	Bytes     int64 `json:"bytes"`
+	DiskBytes int64 `json:"disk_bytes"` // of the node's own state, afterwards
+}
+
+// Service is what the API serves: the node, or a fake in tests. It is the sum of small roles; every
+// method may be called concurrently and ends early when ctx does.
+type Service interface {
+	Mover
+	Looker
+	Keeper
+}
+
+// Mover publishes and fetches; progress may be called from any goroutine, one at a time.
+type Mover interface {
+	Share(ctx context.Context, r ShareRequest, progress func(Progress)) (ShareResult, error)
+	Get(ctx context.Context, r GetRequest, progress func(Progress)) (GetResult, error)
+}
+
+// Looker answers questions.
+type Looker interface {
+	Ls(ctx context.Context, r LsRequest) (LsResult, error)
+	Show(ctx context.Context, set string) (SetInfo, error)
+	Status(ctx context.Context) (Status, error)
+}
+
+// Keeper keeps a home healthy.
+type Keeper interface {
+	Verify(ctx context.Context, r VerifyRequest, progress func(Progress)) (VerifyResult, error)
+	Rm(ctx context.Context, r RmRequest) (RmResult, error)
+	GC(ctx context.Context) (GCResult, error)
+}
+
+// Error is a failure as people and scripts see it: what happened, why, and what to type next. It is the
+// body of the API's application/problem+json (RFC 9457) and the last line of `--json`.
+type Error struct {
+	Code      string `json:"code"`      // stable, snake_case: "no_providers", "bad_ticket", "conflict"
+	ExitCode  int    `json:"exit_code"` // see Exit*
+	Title     string `json:"title"`
+	Detail    string `json:"detail,omitempty"`
+	Hint      string `json:"hint,omitempty"`
+	Retryable bool   `json:"retryable"`
+}
+
+func (e *Error) Error() string {
+	if e.Detail == "" {
+		return e.Title
+	}
+	return e.Title + ": " + e.Detail
+}
+
+// Exit codes, as `help exit-codes` lists them; a new one is only ever added.
+const (
+	ExitOK          = 0
+	ExitFailed      = 1
+	ExitUsage       = 2
+	ExitPartial     = 3  // finished, but some files were skipped or failed
+	ExitNotFound    = 4  // set, revision or peer not found, or nobody has it
+	ExitTimeout     = 5  // timed out, nobody reachable
+	ExitIntegrity   = 6  // hash or signature mismatch; nothing wrong was written
+	ExitConflict    = 7  // would overwrite local changes
+	ExitNeedsNode   = 8  // needs a running node, or its API version does not match
+	ExitDenied      = 9  // not authorised
+	ExitStore       = 10 // store missing, locked or damaged
+	ExitNoSpace     = 11 // out of disk or quota
+	ExitNotDurable  = 12 // published, but not durable although replicas are listed
+	ExitBug         = 70
+	ExitInterrupted = 130
+	ExitTerminated  = 143
+)
