@@ -116,6 +116,7 @@ type SetInfo struct {
 	Ticket   string `json:"ticket,omitempty"`
 	Head     string `json:"head,omitempty"`
 	Peers    int    `json:"peers"`
+	Holders  int    `json:"holders,omitempty"` // peers known to hold the revision, this one included
 	Durable  bool   `json:"durable"`
 	Profile  string `json:"profile,omitempty"`
 }
@@ -133,7 +134,8 @@ type PeerInfo struct {
 // Status is the node as a whole.
 type Status struct {
 	PeerID        string     `json:"peer_id"`
-	Listen        []string   `json:"listen"` // dialable addresses with /p2p/
+	Owner         string     `json:"owner,omitempty"` // fingerprint of the owner key, if this home holds one
+	Listen        []string   `json:"listen"`          // dialable addresses with /p2p/
 	Version       string     `json:"version"`
 	API           string     `json:"api"` // path of the socket
 	Home          string     `json:"home"`

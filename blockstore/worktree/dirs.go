@@ -1,0 +1,41 @@
+package worktree
+
+import (
+	"errors"
+	"io/fs"
+	"os"
+)
+
+// dirHandle is an open folder of the destination. Names given to it are single components.
+type dirHandle struct {
+	top  *os.Root // the destination
+	root *os.Root // the folder
+	self *os.File // the folder again: os.Root does not give its descriptor away
+	path string   // relative to the destination
+}
+
+// newDirHandle takes over root, and closes it on error.
+func newDirHandle(top, root *os.Root, path string) (*dirHandle, error) {
+	self, err := root.Open(".")
+	if err != nil {
+		root.Close()
+		return nil, err
+	}
+	return &dirHandle{top: top, root: root, self: self, path: path}, nil
+}
+
+func (d *dirHandle) Close() error { return errors.Join(d.self.Close(), d.root.Close()) }
+
+// fd is valid as long as d is open.
+func (d *dirHandle) fd() int { return int(d.self.Fd()) }
+
+// moveNewChecked is moveNew where the system has no such call: somebody who makes the file between the
+// two steps loses it.
+func moveNewChecked(tmp *dirHandle, tmpName string, dir *dirHandle, name string) error {
+	if _, err := dir.root.Lstat(name); err == nil {
+		return fs.ErrExist
+	} else if !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	return move(tmp, tmpName, dir, name)
+}

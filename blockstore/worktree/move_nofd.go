@@ -1,0 +1,11 @@
+//go:build !unix
+
+package worktree
+
+import "path"
+
+// move renames a temporary into a folder, over what has its name there. Without calls that take two
+// directory handles it goes by the path from the root's handle.
+func move(tmp *dirHandle, tmpName string, dir *dirHandle, name string) error {
+	return tmp.top.Rename(path.Join(TempDir, tmpName), join(dir.path, name))
+}

@@ -1,0 +1,362 @@
+package worktree
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"slices"
+	"strings"
+
+	"github.com/shoal-p2p/shoal/blockstore"
+	"github.com/shoal-p2p/shoal/blockstore/dag"
+)
+
+// tempName is where the bytes of an entry are gathered: the same for every checkout of this file in this
+// state, so that one that was killed is resumed. 128 bits of hash do not collide by chance, and a
+// collision made on purpose would only mix up two files whose leaves are verified when resumed.
+func tempName(e dag.Entry) string {
+	h := sha256.New()
+	fmt.Fprintf(h, "%s\x00%s", e.Path, e.Cid)
+	return hex.EncodeToString(h.Sum(nil)[:16])
+}
+
+func isTempName(name string) bool { return strings.EqualFold(name, TempDir) }
+
+// Write verifies data as leaf i and writes it at all its places; a file whose last leaf this is gets
+// its mode and mtime and is renamed into place. A leaf that is here or being written by another call is
+// accepted and dropped. On an error the leaf is missing as before. Errors: blockstore.ErrCorrupt for data
+// that is not leaf i, blockstore.ErrNoSpace, ErrNotWritable. A conflict is not an error: the file is left
+// out and reported by Finish.
+func (c *Checkout) Write(i uint32, data []byte) error {
+	if int(i) >= len(c.leaves) {
+		return fmt.Errorf("checkout: write: no leaf %d", i)
+	}
+	if l := c.plan.Leaves[i]; int(l.Size) != len(data) {
+		return fmt.Errorf("checkout: write leaf %d: %w: %d bytes, not %d", i, blockstore.ErrCorrupt, len(data), l.Size)
+	} else if err := blockstore.Verify(l.Cid, data); err != nil {
+		return fmt.Errorf("checkout: write leaf %d: %w", i, err)
+	}
+	return c.write(i, data)
+}
+
+// write is Write for data that was verified.
+func (c *Checkout) write(i uint32, data []byte) error {
+	c.mu.Lock()
+	if c.leaves[i] != missing {
+		c.mu.Unlock()
+		return nil
+	}
+	c.leaves[i] = writing
+	todo := c.openPlaces(i)
+	c.mu.Unlock()
+	var err error
+	for _, p := range todo {
+		if err = c.writePlace(p, data); err != nil {
+			break
+		}
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.leaves[i] = missing
+	if err == nil && c.somewhere(i) {
+		c.leaves[i] = have
+	}
+	return err
+}
+
+// openPlaces are the places of leaf i that must be written. c.mu is held.
+func (c *Checkout) openPlaces(i uint32) []uint32 {
+	var todo []uint32
+	for _, p := range c.plan.places(i) {
+		if !c.done.get(p) && c.files[c.plan.owner[p]].status == open {
+			todo = append(todo, p)
+		}
+	}
+	return todo
+}
+
+// somewhere: leaf i can be read from a file that is not left out. c.mu is held.
+func (c *Checkout) somewhere(i uint32) bool {
+	return slices.ContainsFunc(c.plan.places(i), func(p uint32) bool {
+		return c.done.get(p) && c.files[c.plan.owner[p]].status != skipped
+	})
+}
+
+// writePlace writes one place and finishes its file if it was the last.
+func (c *Checkout) writePlace(p uint32, data []byte) error {
+	e := c.plan.owner[p]
+	if len(c.plan.Entries[e].Leaves) == 1 {
+		return c.writeWhole(e, p, data)
+	}
+	h, err := c.parts.get(e, func() (*os.File, error) { return c.openTemp(e, 0) })
+	if err != nil {
+		return ioError("open temporary", err)
+	}
+	defer c.parts.put(h)
+	if _, err := h.v.WriteAt(data, c.plan.off[p]); err != nil {
+		return ioError("write temporary", err)
+	}
+	if !c.markDone(p) {
+		return nil
+	}
+	err = c.place(e, h.v)
+	if err != nil {
+		c.unmark(p)
+	}
+	c.parts.drop(e) // closed when the deferred put has run
+	return err
+}
+
+// writeWhole writes a file of one leaf (or none: data is nil) with as few system calls as there can be.
+func (c *Checkout) writeWhole(e int32, p uint32, data []byte) error {
+	f, err := c.openTemp(e, os.O_TRUNC)
+	if err != nil {
+		return ioError("open temporary", err)
+	}
+	defer f.Close()
+	if len(data) > 0 {
+		if _, err := f.WriteAt(data, 0); err != nil {
+			return ioError("write temporary", err)
+		}
+		if !c.markDone(p) {
+			return nil
+		}
+	}
+	err = c.place(e, f)
+	if err != nil && len(data) > 0 {
+		c.unmark(p)
+	}
+	return err
+}
+
+// openTemp makes the temporary of e, or opens the one that a checkout before left. A thing of another
+// kind that has its name is removed.
+func (c *Checkout) openTemp(e int32, flag int) (*os.File, error) {
+	name := tempName(c.plan.Entries[e])
+	f, err := c.tmp.root.OpenFile(name, os.O_RDWR|os.O_CREATE|os.O_EXCL, 0o600)
+	if !errors.Is(err, fs.ErrExist) {
+		return f, err
+	}
+	if info, err := c.tmp.root.Lstat(name); err == nil && info.Mode().IsRegular() {
+		if f, _, err = openRegular(c.tmp.root, name, os.O_RDWR|flag, info); err == nil {
+			return f, nil
+		}
+	}
+	if err := c.tmp.root.RemoveAll(name); err != nil {
+		return nil, err
+	}
+	return c.tmp.root.OpenFile(name, os.O_RDWR|os.O_CREATE|os.O_EXCL, 0o600)
+}
+
+// markDone notes that place p is written, and tells whether its file is complete, which is then the
+// caller's to place.
+func (c *Checkout) markDone(p uint32) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.done.get(p) {
+		return false
+	}
+	c.done.set(p)
+	f := &c.files[c.plan.owner[p]]
+	f.left--
+	if f.left > 0 || f.status != open {
+		return false
+	}
+	f.status = placing
+	return true
+}
+
+// unmark takes markDone back after a failure, so that the leaf is asked for again and the file placed.
+func (c *Checkout) unmark(p uint32) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.done.clear(p)
+	f := &c.files[c.plan.owner[p]]
+	f.left++
+	f.status = open
+}
+
+// place gives the complete temporary f of entry e its mode and mtime and moves it into place. If that
+// would overwrite something that is not ours the entry is skipped, which is no error.
+func (c *Checkout) place(e int32, f *os.File) error {
+	entry, name := c.plan.Entries[e], tempName(c.plan.Entries[e])
+	if err := f.Chmod(fs.FileMode(entry.Attr.Mode & 0o777)); err != nil {
+		return ioError("set mode", err)
+	}
+	if t := entry.Attr.Mtime; !t.IsZero() {
+		if err := c.tmp.root.Chtimes(name, t, t); err != nil {
+			return ioError("set mtime", err)
+		}
+	}
+	err := c.moveInto(e, name)
+	switch {
+	case errors.Is(err, ErrConflict), errors.Is(err, ErrCollision), isBadName(err):
+		c.skip(e, err)
+		return c.tmp.root.Remove(name)
+	case err != nil:
+		return ioError("rename", err)
+	}
+	known := c.o.Now().UnixNano()
+	info, err := f.Stat() // after the rename: that changes the ctime
+	if err != nil {
+		return ioError("stat", err)
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	s := &c.files[e]
+	s.status, s.stamp, s.known = placed, makeStamp(info), known
+	return nil
+}
+
+// moveInto renames the temporary to its final name if what is there is what the look saw.
+func (c *Checkout) moveInto(e int32, tmpName string) error {
+	path, name := c.plan.Entries[e].Path, c.plan.name(e)
+	dir, err := c.dir(c.plan.parent[e])
+	if errors.Is(err, ErrKind) || errors.Is(err, errSwapped) || errors.Is(err, fs.ErrNotExist) {
+		return &ConflictError{Paths: []string{path}} // its folder was replaced
+	}
+	if err != nil {
+		return err
+	}
+	defer c.dirs.put(dir)
+	c.mu.Lock()
+	seen := c.files[e]
+	c.mu.Unlock()
+	if seen.exists {
+		now, err := dir.v.root.Lstat(name)
+		switch {
+		case err != nil && !errors.Is(err, fs.ErrNotExist):
+			return err
+		case err == nil && !c.o.Force && (!now.Mode().IsRegular() || makeStamp(now) != seen.seen):
+			return &ConflictError{Paths: []string{path}}
+		case err == nil && !now.IsDir():
+			return move(c.tmp, tmpName, dir.v, name)
+		}
+	}
+	err = moveNew(c.tmp, tmpName, dir.v, name)
+	if errors.Is(err, fs.ErrExist) {
+		err = c.occupied(e, dir.v)
+	}
+	if errors.Is(err, ErrConflict) && c.o.Force && !isDir(dir.v.root, name) {
+		err = move(c.tmp, tmpName, dir.v, name)
+	}
+	return err
+}
+
+func isDir(dir *os.Root, name string) bool {
+	info, err := dir.Lstat(name)
+	return err == nil && info.IsDir()
+}
+
+// occupied says why a name that was free at the look is not: the file system takes it for another one,
+// or somebody else made it.
+func (c *Checkout) occupied(e int32, dir *dirHandle) error {
+	names, err := readNames(dir.root)
+	if err != nil {
+		return err
+	}
+	if !slices.Contains(names, c.plan.name(e)) {
+		return ErrCollision
+	}
+	return &ConflictError{Paths: []string{c.plan.Entries[e].Path}}
+}
+
+// dir is the handle of folder entry e; give it back with c.dirs.put.
+func (c *Checkout) dir(e int32) (*handle[*dirHandle], error) {
+	return c.dirs.get(e, func() (*dirHandle, error) {
+		if e == 0 {
+			root, err := c.root.OpenRoot(".")
+			if err != nil {
+				return nil, err
+			}
+			return newDirHandle(c.root, root, "")
+		}
+		parent, err := c.dir(c.plan.parent[e])
+		if err != nil {
+			return nil, err
+		}
+		defer c.dirs.put(parent)
+		root, err := openDir(parent.v.root, c.plan.name(e))
+		if err != nil {
+			return nil, err
+		}
+		return newDirHandle(c.root, root, c.plan.Entries[e].Path)
+	})
+}
+
+// skip leaves entry e out for good and forgets the leaves that only it had.
+func (c *Checkout) skip(e int32, err error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.files[e].status = skipped
+	c.skipped = append(c.skipped, Skipped{Path: c.plan.Entries[e].Path, Err: err})
+	for p := c.plan.first[e]; p < c.plan.first[e+1]; p++ {
+		if i := c.plan.leaf[p]; c.leaves[i] == have && !c.somewhere(i) {
+			c.leaves[i] = missing
+		}
+	}
+}
+
+// Read returns leaf i if it is here, verified, in buf if that has the capacity: a checkout serves what it
+// has while it is incomplete. Errors: blockstore.ErrNotFound, also if somebody changed the file since.
+func (c *Checkout) Read(i uint32, buf []byte) ([]byte, error) {
+	if int(i) < len(c.leaves) {
+		size := int(c.plan.Leaves[i].Size)
+		buf = slices.Grow(buf[:0], size)[:size]
+		for _, p := range c.plan.places(i) {
+			if c.readPlace(p, buf) && blockstore.Verify(c.plan.Leaves[i].Cid, buf) == nil {
+				return buf, nil
+			}
+		}
+	}
+	return nil, fmt.Errorf("checkout: read leaf %d: %w", i, blockstore.ErrNotFound)
+}
+
+// readPlace fills buf from a place that is done. While a file is being moved it may be found under
+// either name, and if not under the first one it is under the second.
+func (c *Checkout) readPlace(p uint32, buf []byte) bool {
+	e := c.plan.owner[p]
+	c.mu.Lock()
+	ok, st := c.done.get(p), c.files[e].status
+	c.mu.Unlock()
+	if !ok || st == skipped {
+		return false
+	}
+	if st != placed {
+		if readAt(c.tmp.root, tempName(c.plan.Entries[e]), buf, c.plan.off[p]) == nil {
+			return true
+		}
+	}
+	return c.readFinal(e, buf, c.plan.off[p]) == nil
+}
+
+// readFinal reads from the file that lies in place of entry e.
+func (c *Checkout) readFinal(e int32, buf []byte, off int64) error {
+	dir, err := c.dir(c.plan.parent[e])
+	if err != nil {
+		return err
+	}
+	defer c.dirs.put(dir)
+	return readAt(dir.v.root, c.plan.name(e), buf, off)
+}
+
+func readAt(dir *os.Root, name string, buf []byte, off int64) error {
+	info, err := dir.Lstat(name)
+	if err != nil {
+		return err
+	}
+	f, _, err := openRegular(dir, name, os.O_RDONLY, info)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	return readFull(f, buf, off)
+}
+
+// isZero tells whether b, not empty, has only zero bytes; far cheaper than hashing the holes of a
+// temporary.
+func isZero(b []byte) bool { return b[0] == 0 && bytes.Equal(b[1:], b[:len(b)-1]) }

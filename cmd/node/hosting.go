@@ -1,0 +1,252 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"os"
+	"path/filepath"
+	"runtime/debug"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/gofrs/flock"
+
+	"github.com/shoal-p2p/shoal/node/api"
+)
+
+// drainPatience bounds the clean end of a node: running chunks are finished, the store is closed.
+const drainPatience = 15 * time.Second
+
+// hosted is a node that runs in this process, behind its socket. Whoever holds one holds the home's lock.
+type hosted struct {
+	client *api.Client
+	home   string
+	lock   *flock.Flock
+
+	stopServing context.CancelFunc
+	stopNode    context.CancelFunc
+	serving     sync.WaitGroup // the API servers
+	nodeEnded   chan struct{}  // closed after nodeErr is set
+	nodeErr     error
+	stopAsked   chan struct{} // closed by POST /api/v1/stop
+}
+
+// lockedError: another process holds the home.
+type lockedError struct {
+	home string
+	pid  string // "" = not known
+}
+
+func (e *lockedError) Error() string { return "home is locked: " + e.home }
+
+// Unwrap gives the words for it.
+func (e *lockedError) Unwrap() error {
+	out := &api.Error{Code: "home_locked", ExitCode: api.ExitStore, Title: "another process uses this home and does not answer",
+		Detail: e.home, Hint: "wait for it to end, or use another --home", Retryable: true}
+	if e.pid != "" {
+		out.Title = fmt.Sprintf("process %s uses this home and does not answer", e.pid)
+		out.Hint = fmt.Sprintf("wait for process %s to end, or use another --home", e.pid)
+	}
+	return out
+}
+
+// lockHome takes the home for this process, or says who has it (*lockedError).
+func lockHome(home string) (*flock.Flock, error) {
+	if err := os.MkdirAll(home, 0o700); err != nil {
+		return nil, storeError(err)
+	}
+	path := filepath.Join(home, "lock")
+	lock := flock.New(path, flock.SetPermissions(0o600))
+	ok, err := lock.TryLock()
+	if err != nil {
+		return nil, storeError(err)
+	}
+	if !ok {
+		_ = lock.Close()
+		b, _ := os.ReadFile(path) // the pid is a courtesy
+		pid, _, _ := strings.Cut(string(b), "\n")
+		if _, err := strconv.Atoi(pid); err != nil {
+			pid = ""
+		}
+		return nil, &lockedError{home: home, pid: pid}
+	}
+	// Written into the locked file itself: a rename would leave two processes with a lock each.
+	_ = os.WriteFile(path, []byte(strconv.Itoa(os.Getpid())+"\n"), 0o600)
+	return lock, nil
+}
+
+func storeError(err error) error {
+	return &api.Error{Code: "home_unusable", ExitCode: api.ExitStore, Title: "the home cannot be opened", Detail: err.Error(), Hint: "another --home"}
+}
+
+// host takes the home's lock and runs the node here, until close. extra is one more socket to serve, ""
+// for none. *lockedError if somebody else has the home.
+func (a *app) host(ctx context.Context, cfg hostConfig, extra string) (*hosted, error) {
+	lock, err := lockHome(cfg.Home)
+	if err != nil {
+		return nil, err
+	}
+	listeners, err := openSockets(ctx, cfg.Home, extra)
+	if err != nil {
+		_ = lock.Close()
+		return nil, err
+	}
+	n, err := a.newHost(cfg)
+	if err != nil {
+		for _, l := range listeners {
+			_ = l.Close()
+		}
+		_ = lock.Close()
+		return nil, err
+	}
+	h := &hosted{home: cfg.Home, lock: lock, nodeEnded: make(chan struct{}), stopAsked: make(chan struct{})}
+	h.start(context.WithoutCancel(ctx), n, listeners, cfg)
+	if err := h.await(ctx, n, listeners[0].Addr().String()); err != nil {
+		_ = h.close() // the reason is err
+		return nil, err
+	}
+	return h, nil
+}
+
+func openSockets(ctx context.Context, home, extra string) ([]net.Listener, error) {
+	own, err := api.Listen(home)
+	if err != nil {
+		return nil, storeError(err)
+	}
+	if extra == "" {
+		return []net.Listener{own}, nil
+	}
+	// The lock of this home says nothing about another place: there only an answer tells.
+	if c, err := api.Dial(ctx, extra); err == nil {
+		c.Close()
+		_ = own.Close()
+		return nil, &api.Error{Code: "already_running", ExitCode: api.ExitStore, Title: "a node is running at " + printable(extra), Hint: "`node status`"}
+	}
+	other, err := api.ListenAt(extra)
+	if err != nil {
+		_ = own.Close()
+		return nil, storeError(err)
+	}
+	return []net.Listener{own, other}, nil
+}
+
+// start runs the node and its API servers. The contexts are detached from the command's: on Ctrl-C the
+// operation ends first, then the servers, then the node.
+func (h *hosted) start(ctx context.Context, n host, listeners []net.Listener, cfg hostConfig) {
+	nodeCtx, stopNode := context.WithCancel(ctx)
+	serveCtx, stopServing := context.WithCancel(ctx)
+	h.stopNode, h.stopServing = stopNode, stopServing
+	var once sync.Once
+	o := api.ServerOptions{Version: cfg.Version, Log: cfg.Log, Ready: n.Ready(), Offline: cfg.Offline,
+		Stop: func() { once.Do(func() { close(h.stopAsked) }) }}
+	for _, l := range listeners {
+		h.serving.Go(func() {
+			if err := api.Serve(serveCtx, l, n, o); err != nil {
+				cfg.Log.Error("local API ended", "error", err)
+			}
+		})
+	}
+	go func() {
+		defer close(h.nodeEnded)
+		h.nodeErr = runNode(nodeCtx, n, cfg)
+	}()
+}
+
+// runNode is Run with a bug in its own goroutine turned into an error.
+func runNode(ctx context.Context, n host, cfg hostConfig) (err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			err = crashed(cfg.Home, cfg.Version, p, debug.Stack())
+		}
+	}()
+	err = n.Run(ctx)
+	if ctx.Err() != nil && errors.Is(err, context.Canceled) {
+		err = nil // it did as it was told
+	}
+	return err
+}
+
+// await waits until the node is up and dials it.
+func (h *hosted) await(ctx context.Context, n host, socket string) error {
+	select {
+	case <-n.Ready():
+	case <-h.nodeEnded:
+		return h.endError()
+	case <-h.stopAsked:
+		return errStopped
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+	// Under load the first answer can take longer than Dial waits.
+	for giveUp := time.Now().Add(lockPatience); ; {
+		c, err := api.Dial(ctx, socket)
+		if err == nil {
+			h.client = c
+			return nil
+		}
+		if !errors.Is(err, api.ErrNoNode) || time.Now().After(giveUp) {
+			return fmt.Errorf("reach the node hosted here: %w", err)
+		}
+	}
+}
+
+// endError is why the node ended by itself; call it after nodeEnded only.
+func (h *hosted) endError() error {
+	if h.nodeErr != nil {
+		return h.nodeErr
+	}
+	return errors.New("the node ended by itself")
+}
+
+// onEnd calls cancel with the reason when the node ends or is told to; release ends the watch.
+func (h *hosted) onEnd(cancel context.CancelCauseFunc) (release func()) {
+	released, ended := make(chan struct{}), make(chan struct{})
+	go func() {
+		defer close(ended)
+		select {
+		case <-h.nodeEnded:
+			cancel(h.endError())
+		case <-h.stopAsked:
+			cancel(errStopped)
+		case <-released:
+		}
+	}()
+	return func() {
+		close(released)
+		<-ended
+	}
+}
+
+// close ends the servers, drains the node and gives the home back, in this order: nobody is let in while
+// the store is being closed, and the socket is gone before the lock is.
+func (h *hosted) close() error {
+	if h.client != nil {
+		h.client.Close()
+	}
+	h.stopServing()
+	h.serving.Wait()
+	h.stopNode()
+	late := time.NewTimer(drainPatience)
+	defer late.Stop()
+	select {
+	case <-h.nodeEnded:
+	case <-late.C:
+		// The lock stays with this process until it exits: the store is still open.
+		return fmt.Errorf("stop the node: not done after %v", drainPatience)
+	}
+	err := h.nodeErr
+	if unlockErr := h.lock.Close(); err == nil {
+		err = unlockErr
+	}
+	return err
+}
+
+// logger writes to stderr from level on.
+func (a *app) logger(level slog.Level) *slog.Logger {
+	return slog.New(slog.NewTextHandler(a.stderr, &slog.HandlerOptions{Level: level}))
+}

@@ -1,0 +1,118 @@
+package main
+
+import (
+	"bytes"
+	"encoding/json"
+	"io"
+	"os/exec"
+	"slices"
+	"strings"
+	"testing"
+)
+
+const module = "github.com/shoal-p2p/shoal/"
+
+// edges lists, for every package, the packages of this module it may import. A folder ending in "/" means
+// everything below it. The direction is the one of docs/architecture.md: what is imported more imports less.
+var edges = map[string][]string{
+	"blockstore":              {},
+	"blockstore/chunk":        {},
+	"blockstore/dag":          {"blockstore", "blockstore/chunk"},
+	"blockstore/memstore":     {"blockstore"},
+	"blockstore/badgerstore":  {"blockstore"},
+	"blockstore/storetest":    {"blockstore"},
+	"blockstore/worktree":     {"blockstore", "blockstore/chunk", "blockstore/dag"},
+	"protocols/wire":          {},
+	"protocols/wire/wiretest": {"protocols/wire"},
+	"protocols/record":        {"blockstore", "blockstore/dag"},
+	"protocols/list":          {"blockstore", "protocols/wire", "protocols/record"},
+	"protocols/chunks":        {"blockstore", "blockstore/dag", "protocols/wire"},
+	"discovery":               {},
+	"discovery/peerbook":      {},
+	"discovery/dht":           {"discovery"},
+	"discovery/mdns":          {"discovery"},
+	"discovery/static":        {"discovery"},
+	"node/fetch":              {},
+	"node/swarm":              {},
+	"node/replica":            {"blockstore", "blockstore/dag", "blockstore/worktree", "protocols/", "node/fetch"},
+	"node/api":                {},
+	"node":                    {"blockstore", "blockstore/badgerstore", "blockstore/dag", "blockstore/worktree", "protocols/", "discovery", "discovery/", "node/"},
+	"cmd/node":                {"node", "node/api", "testnet"},
+	"testnet":                 {"node/api"},
+}
+
+// sole lists the heavy dependencies and the only packages whose production code may import them.
+var sole = map[string][]string{
+	"github.com/dgraph-io/badger/":          {"blockstore/badgerstore"},
+	"github.com/libp2p/go-libp2p-kad-dht":   {"discovery/dht"},
+	"github.com/libp2p/go-libp2p-pubsub":    {"protocols/beacon"},
+	"github.com/spf13/cobra":                {"cmd/node"},
+	"github.com/sabhiram/go-gitignore":      {"blockstore/worktree"},
+	"github.com/ipfs/boxo/":                 {}, // tests only: independent readers of our DAGs
+	"github.com/ipfs/go-unixfsnode":         {},
+	"github.com/libp2p/go-libp2p/core/host": {"protocols/list", "protocols/chunks", "discovery/dht", "discovery/mdns", "discovery", "node/swarm", "node"},
+	"github.com/libp2p/go-libp2p/p2p/":      {"node/swarm", "node", "discovery/mdns", "discovery"},
+	"github.com/vbauerster/mpb/":            {"cmd/node"},
+}
+
+// pure lists the packages that decide and never act, and what they therefore must not import.
+var pure = []string{"blockstore", "blockstore/chunk", "blockstore/dag", "protocols/wire", "protocols/record", "node/fetch", "discovery/peerbook"}
+
+var impure = []string{"os", "net", "log", "log/slog", "sync", "syscall", "os/exec", "net/http", "io/ioutil"}
+
+type listed struct {
+	ImportPath string
+	Imports    []string
+}
+
+func listPackages(t *testing.T) []listed {
+	t.Helper()
+	out, err := exec.Command("go", "list", "-json=ImportPath,Imports", module+"...").Output()
+	if err != nil {
+		t.Skipf("go list is not to be had here: %v", err)
+	}
+	var all []listed
+	for dec := json.NewDecoder(bytes.NewReader(out)); ; {
+		var p listed
+		if err := dec.Decode(&p); err == io.EOF {
+			return all
+		} else if err != nil {
+			t.Fatal(err)
+		}
+		all = append(all, p)
+	}
+}
+
+// TestImportDirections holds the code against the table of docs/architecture.md.
+func TestImportDirections(t *testing.T) {
+	for _, p := range listPackages(t) {
+		name := strings.TrimPrefix(p.ImportPath, module)
+		allowed, known := edges[name]
+		if !known {
+			t.Errorf("%s: new package: give it a line in edges and in docs/architecture.md", name)
+			continue
+		}
+		for _, imp := range p.Imports {
+			if inner, ok := strings.CutPrefix(imp, module); ok && !covered(allowed, inner) {
+				t.Errorf("%s must not import %s", name, inner)
+			}
+			for dep, users := range sole {
+				if strings.HasPrefix(imp+"/", strings.TrimSuffix(dep, "/")+"/") && !slices.Contains(users, name) {
+					t.Errorf("%s must not import %s: only %v may", name, imp, users)
+				}
+			}
+			if slices.Contains(pure, name) && slices.Contains(impure, imp) {
+				t.Errorf("%s is a pure core and must not import %s", name, imp)
+			}
+		}
+	}
+}
+
+func covered(allowed []string, imp string) bool {
+	for _, a := range allowed {
+		if a == imp || strings.HasSuffix(a, "/") && strings.HasPrefix(imp, a) {
+			return true
+		}
+	}
+	return false
+}

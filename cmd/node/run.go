@@ -1,0 +1,103 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"io"
+	"log/slog"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/shoal-p2p/shoal/node/api"
+)
+
+func newRunCommand(a *app) *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "run",
+		Short: "Start the node: join the swarm and serve until stopped",
+		Long: "Start the node: join the swarm, serve what is shared, and answer the other commands.\n" +
+			"It runs in the foreground; SIGTERM and Ctrl-C end it cleanly with exit 0. With --api it serves\n" +
+			"that socket too.",
+		Args: a.arguments(0, 0),
+	}
+	addSettingFlags(cmd.Flags())
+	cmd.RunE = func(cmd *cobra.Command, _ []string) error { return a.run(cmd) }
+	return cmd
+}
+
+func (a *app) run(cmd *cobra.Command) error {
+	ctx := cmd.Context()
+	cfg, err := a.loadConfig(cmd.Flags())
+	if err != nil {
+		return err
+	}
+	if !cfg.Log.Enabled(ctx, slog.LevelInfo) && !a.opts.quiet {
+		cfg.Log = a.logger(slog.LevelInfo) // a service tells what it does
+	}
+	extra := ""
+	if a.opts.api != "" {
+		extra = absolute(a.opts.api)
+	}
+	h, err := a.host(ctx, cfg, extra)
+	var locked *lockedError
+	if errors.As(err, &locked) {
+		return a.alreadyRunning(ctx, locked)
+	}
+	if err != nil {
+		return err
+	}
+	err = a.ready(ctx, h)
+	if err == nil {
+		select {
+		case <-ctx.Done():
+		case <-h.stopAsked:
+		case <-h.nodeEnded:
+			err = h.endError()
+		}
+	}
+	if closeErr := h.close(); err == nil {
+		err = closeErr
+	}
+	if ctx.Err() != nil && errors.Is(err, context.Canceled) {
+		err = nil // stopped while it started: as clean as later
+	}
+	return err
+}
+
+// alreadyRunning tells a node that answers from a home that is merely locked.
+func (a *app) alreadyRunning(ctx context.Context, locked *lockedError) error {
+	c, err := api.Dial(ctx, api.SocketPath(locked.home))
+	if err != nil {
+		return locked
+	}
+	c.Close()
+	e := &api.Error{Code: "already_running", ExitCode: api.ExitStore, Title: "a node runs in this home already",
+		Detail: locked.home, Hint: "`node status`, or `node stop` to end it"}
+	if locked.pid != "" {
+		e.Title += ", process " + locked.pid
+	}
+	return e
+}
+
+// ready says where the node is: talk for people, one line of data for scripts.
+func (a *app) ready(ctx context.Context, h *hosted) error {
+	st, err := h.client.Status(ctx)
+	if err != nil {
+		return err
+	}
+	ready := struct {
+		PeerID string   `json:"peer_id"`
+		Listen []string `json:"listen"`
+		API    string   `json:"api"`
+		Home   string   `json:"home"`
+	}{st.PeerID, st.Listen, h.client.Socket(), h.home}
+	if a.opts.json {
+		return a.emit("ready", ready)
+	}
+	if !a.opts.quiet {
+		facts(io.Writer(a.stderr), "peer", ready.PeerID, "listen", strings.Join(ready.Listen, "\n\t"), "socket", ready.API, "home", ready.Home)
+		a.say("ready; Ctrl-C stops")
+	}
+	return nil
+}

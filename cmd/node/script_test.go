@@ -1,0 +1,68 @@
+package main
+
+import (
+	"fmt"
+	"os"
+	"os/signal"
+	"path/filepath"
+	"syscall"
+	"testing"
+
+	"github.com/rogpeppe/go-internal/testscript"
+	"go.uber.org/goleak"
+)
+
+// checked runs the tests and then looks for goroutines they left behind; those that libraries start
+// when they are loaded are not the tests'.
+type checked struct{ m *testing.M }
+
+func (c checked) Run() int {
+	loaded := goleak.IgnoreCurrent()
+	code := c.m.Run()
+	if err := goleak.Find(loaded); code == 0 && err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 1
+	}
+	return code
+}
+
+// TestMain installs the program, with a fake node in it, as a command for the scripts.
+func TestMain(m *testing.M) {
+	testscript.Main(checked{m}, map[string]func(){"node": func() {
+		signals := make(chan os.Signal, 2)
+		signal.Notify(signals, os.Interrupt, syscall.SIGTERM)
+		os.Exit(Main(process{
+			name: "node", args: os.Args[1:], environ: os.Environ(),
+			stdin: os.Stdin, stdout: os.Stdout, stderr: os.Stderr,
+			signals: signals, exit: os.Exit, version: "v0.0.0-test", newHost: newFakeHost(os.Getenv),
+		}))
+	}})
+}
+
+func TestScripts(t *testing.T) {
+	testscript.Run(t, testscript.Params{
+		Dir:                 "testdata",
+		RequireExplicitExec: true,
+		UpdateScripts:       os.Getenv("UPDATE_SCRIPTS") != "",
+		Setup: func(e *testscript.Env) error {
+			e.Setenv("SHOAL_HOME", filepath.Join(e.WorkDir, "home"))
+			e.Setenv("FAKE_NET", filepath.Join(e.WorkDir, "net"))
+			return os.Mkdir(filepath.Join(e.WorkDir, "net"), 0o700)
+		},
+		Cmds: map[string]func(*testscript.TestScript, bool, []string){"code": exitCode},
+	})
+}
+
+// exitCode is `code N command...`: the command ends with exactly this code. Output is kept for stdout and stderr.
+func exitCode(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) < 2 {
+		ts.Fatalf("usage: code N command args...")
+	}
+	got := "0"
+	if err := ts.Exec(args[1], args[2:]...); err != nil {
+		got = fmt.Sprint(err)
+	}
+	if got != args[0] && got != "exit status "+args[0] {
+		ts.Fatalf("%s, want exit code %s", got, args[0])
+	}
+}

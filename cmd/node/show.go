@@ -1,0 +1,51 @@
+package main
+
+import (
+	"context"
+	"io"
+	"strconv"
+
+	"github.com/spf13/cobra"
+
+	"github.com/shoal-p2p/shoal/node/api"
+)
+
+func newShowCommand(a *app) *cobra.Command {
+	return &cobra.Command{
+		Use:   "show SET",
+		Short: "Show all about one set",
+		Args:  a.arguments(1, 1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			ctx, cancel := a.bounded(cmd.Context())
+			defer cancel()
+			return a.withNode(ctx, attach{offline: true}, func(ctx context.Context, s session) error {
+				info, err := s.Show(ctx, setArgument(args[0]))
+				if err != nil {
+					return err
+				}
+				return a.result(info, func(w io.Writer) { printSet(w, info) })
+			})
+		},
+	}
+}
+
+func printSet(w io.Writer, s api.SetInfo) {
+	facts(w,
+		"name", printable(s.Name),
+		"set", s.Set,
+		"revision", strconv.FormatUint(s.Revision, 10),
+		"root", s.Root,
+		"head", s.Head,
+		"folder", printable(s.Dir),
+		"state", s.State,
+		"role", s.Role,
+		"files", strconv.FormatUint(s.Files, 10),
+		"size", size(s.Bytes),
+		"public", yesNo(s.Public),
+		"owner key here", yesNo(s.Owner),
+		"durable", yesNo(s.Durable),
+		"peers", strconv.Itoa(s.Peers),
+		"profile", s.Profile,
+		"ticket", s.Ticket,
+	)
+}

@@ -1,0 +1,56 @@
+package main
+
+import (
+	"context"
+	"io"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/shoal-p2p/shoal/node/api"
+)
+
+func newStatusCommand(a *app) *cobra.Command {
+	return &cobra.Command{
+		Use:   "status",
+		Short: "Show the running node, its sets and its peers",
+		Args:  a.arguments(0, 0),
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			ctx, cancel := a.bounded(cmd.Context())
+			defer cancel()
+			return a.withNode(ctx, attach{needsNode: true}, func(ctx context.Context, s session) error {
+				st, err := s.Status(ctx)
+				if err != nil {
+					return err
+				}
+				return a.result(st, func(w io.Writer) { printStatus(w, st) })
+			})
+		},
+	}
+}
+
+func printStatus(w io.Writer, s api.Status) {
+	facts(w,
+		"peer", s.PeerID,
+		"listen", strings.Join(s.Listen, "\n\t"),
+		"version", s.Version,
+		"socket", s.API,
+		"home", s.Home,
+		"up", time.Duration(s.UptimeSeconds*float64(time.Second)).Round(time.Second).String(),
+		"peers", strconv.Itoa(len(s.Peers)),
+		"received", size(s.WireIn),
+		"sent", size(s.WireOut),
+		"own state", size(s.DiskBytes),
+	)
+	if len(s.Sets) == 0 {
+		return
+	}
+	_, _ = io.WriteString(w, "\n")
+	rows := [][]string{{"NAME", "REV", "STATE", "ROLE", "PEERS", "SIZE", "SET"}}
+	for _, t := range s.Sets {
+		rows = append(rows, []string{printable(t.Name), strconv.FormatUint(t.Revision, 10), t.State, t.Role, strconv.Itoa(t.Peers), size(t.Bytes), short(t.Set)})
+	}
+	table(w, rows)
+}

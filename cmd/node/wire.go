@@ -1,0 +1,54 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"os"
+
+	"github.com/shoal-p2p/shoal/node"
+	"github.com/shoal-p2p/shoal/node/api"
+	"github.com/shoal-p2p/shoal/testnet"
+)
+
+// host is a node as a hosting command sees it.
+type host interface {
+	api.Service
+	// Run joins the swarm and serves until ctx ends; it returns after a clean drain.
+	Run(ctx context.Context) error
+	// Ready is closed once operations can be served.
+	Ready() <-chan struct{}
+}
+
+// hostConfig is what a command tells the node it hosts.
+type hostConfig struct {
+	Home      string   // absolute
+	Listen    []string // multiaddrs; empty = the default ports
+	Bootstrap []string // multiaddrs of peers to join through
+	MDNS      bool
+	DHT       string // "server", "client", "off"
+	Up, Down  int64  // bytes a second, 0 = no limit
+	Reserve   int64  // bytes of free disk to keep, 0 = the store's default
+	Offline   bool   // no network: for commands that only look
+	Version   string
+	Log       *slog.Logger
+}
+
+// newHost opens the home and makes the node, which does nothing before Run.
+func newHost(c hostConfig) (host, error) {
+	n, err := node.New(node.Config(c))
+	if err != nil {
+		return nil, err
+	}
+	return n, nil
+}
+
+// demo is the body of `testnet demo`: its nodes are this very program.
+func demo(ctx context.Context, o demoOptions) error {
+	exe, err := os.Executable()
+	if err != nil {
+		return fmt.Errorf("demo: %w", err)
+	}
+	return testnet.Demo(ctx, testnet.DemoOptions{Exe: exe, Data: o.Data, Exit: o.Exit, Keep: o.Keep, JSON: o.JSON,
+		Report: "testnet-report.json", Out: o.Stdout})
+}

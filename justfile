@@ -1,0 +1,39 @@
+# Every recipe is one line that also works without just.
+default:
+    @just --list
+
+# share, fetch, kill and verify on five real nodes on this machine
+demo *A:
+    go run ./cmd/node testnet demo {{A}}
+
+build:
+    go build -trimpath -o bin/ ./cmd/node
+
+# installs the binary as `shoal`, a name that collides with nothing
+install DIR="/usr/local/bin": build
+    install -m 755 bin/node {{DIR}}/shoal
+
+test:
+    go test ./...
+
+race:
+    go test -race -count=1 -timeout 20m ./...
+
+lint:
+    test -z "$(gofmt -l .)" && go vet ./... && go tool -modfile=cmd/tools.mod staticcheck ./...
+
+fuzz T="10s":
+    bash .ci/fuzz {{T}}
+
+# wall, CPU, memory and bytes beside rsync, aria2 and cp
+bench-peers *A:
+    bash .ci/bench-peers {{A}}
+
+bench PKG="./...":
+    go test -run '^$' -bench . -benchmem {{PKG}}
+
+generate:
+    bash .ci/generate
+
+ci:
+    bash .ci/run

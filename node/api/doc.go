@@ -1,0 +1,28 @@
+// Package api is the local HTTP API of a node: the vocabulary of requests and results (types.go), a
+// server and a client that speak it over a Unix socket.
+//
+// Every command is a client, also the one that hosts the node in its own process, so there is one code
+// path from a verb to a node. The endpoints:
+//
+//	GET  /healthz         constant 200: a process answers
+//	GET  /readyz          200 once the node is up, 503 before
+//	GET  /version         {"version":…, "api":1}
+//	GET  /api/v1/status   Status
+//	GET  /api/v1/show     ?set=SET, SetInfo
+//	POST /api/v1/ls       LsRequest, LsResult
+//	POST /api/v1/rm       RmRequest, RmResult
+//	POST /api/v1/gc       {}, GCResult
+//	POST /api/v1/stop     {}, 202: the process drains and ends
+//	POST /api/v1/share    ShareRequest, lines
+//	POST /api/v1/get      GetRequest, lines
+//	POST /api/v1/verify   VerifyRequest, lines
+//
+// A failure of a plain endpoint is application/problem+json (RFC 9457) with the members of Error.
+// "Lines" are NDJSON, every object with "type" and "v": progress at most four times a second, then one
+// result or error, which is the last. An answer that ends without that last line means that the host
+// went away in the middle: the client reports ErrHostGone and its caller starts over. An operation ends
+// when its client disconnects.
+//
+// Request bodies are at most 1 MiB and may hold no unknown members. Access is the socket's: mode 0600 in
+// a folder of mode 0700.
+package api

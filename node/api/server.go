@@ -1,0 +1,251 @@
+package api
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"runtime/debug"
+	"time"
+)
+
+const (
+	// maxBody bounds a request: the largest is a ticket and a few paths, some KiB.
+	maxBody = 1 << 20
+	// headerPatience bounds a client that connects and says nothing.
+	headerPatience = 5 * time.Second
+	// shutdownPatience leaves Serve time to break what is still open and return within a second.
+	shutdownPatience = 700 * time.Millisecond
+)
+
+// ServerOptions says what the server tells about itself and what it may do to its process.
+type ServerOptions struct {
+	Version string          // of the program, for GET /version
+	Log     *slog.Logger    // nil = silent
+	Stop    func()          // ends the process after POST /api/v1/stop; nil = refused
+	Ready   <-chan struct{} // operations wait until it is closed; nil = ready
+	Offline bool            // this host has no network: share and get are refused with CodeOfflineHost
+}
+
+// Serve answers requests on l until ctx ends, then cancels the operations that are open, waits for them
+// for less than a second, closes l and returns nil. Any other end is an error. l is always closed.
+func Serve(ctx context.Context, l net.Listener, s Service, o ServerOptions) error {
+	base, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	defer cancel()
+	h := newHandler(s, o, base)
+	srv := &http.Server{
+		Handler:           h.routes(),
+		ReadHeaderTimeout: headerPatience,
+		MaxHeaderBytes:    64 << 10, // no header of ours is longer than a path
+		BaseContext:       func(net.Listener) context.Context { return base },
+		ErrorLog:          slog.NewLogLogger(h.log.Handler(), slog.LevelDebug),
+	}
+	// Shutdown waits for running requests, and a get can run for hours: they have to be told.
+	srv.RegisterOnShutdown(cancel)
+
+	served := make(chan error, 1)
+	go func() { served <- srv.Serve(l) }()
+	select {
+	case err := <-served:
+		return fmt.Errorf("serve the local API: %w", err)
+	case <-ctx.Done():
+	}
+	grace, done := context.WithTimeout(context.WithoutCancel(ctx), shutdownPatience)
+	defer done()
+	if srv.Shutdown(grace) != nil {
+		_ = srv.Close() // breaks the connections of operations that did not end
+	}
+	<-served
+	return nil
+}
+
+type handler struct {
+	service Service
+	opts    ServerOptions
+	log     *slog.Logger
+	stop    context.Context // ends when the server does
+}
+
+func newHandler(s Service, o ServerOptions, stop context.Context) *handler {
+	h := &handler{service: s, opts: o, log: o.Log, stop: stop}
+	if h.log == nil {
+		h.log = slog.New(slog.DiscardHandler)
+	}
+	return h
+}
+
+func (h *handler) routes() http.Handler {
+	mux := http.NewServeMux()
+	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "ok\n") })
+	mux.HandleFunc("GET /readyz", h.readyz)
+	mux.HandleFunc("GET /version", func(w http.ResponseWriter, _ *http.Request) {
+		writeJSON(w, http.StatusOK, VersionInfo{Version: h.opts.Version, API: Major})
+	})
+	mux.HandleFunc("GET /api/v1/status", plain(h, func(ctx context.Context, _ *http.Request, _ none) (Status, error) {
+		return h.service.Status(ctx)
+	}))
+	mux.HandleFunc("GET /api/v1/show", plain(h, func(ctx context.Context, r *http.Request, _ none) (SetInfo, error) {
+		return h.service.Show(ctx, r.URL.Query().Get("set"))
+	}))
+	mux.HandleFunc("POST /api/v1/ls", plain(h, func(ctx context.Context, _ *http.Request, q LsRequest) (LsResult, error) {
+		return h.service.Ls(ctx, q)
+	}))
+	mux.HandleFunc("POST /api/v1/rm", plain(h, func(ctx context.Context, _ *http.Request, q RmRequest) (RmResult, error) {
+		return h.service.Rm(ctx, q)
+	}))
+	mux.HandleFunc("POST /api/v1/gc", plain(h, func(ctx context.Context, _ *http.Request, _ none) (GCResult, error) {
+		return h.service.GC(ctx)
+	}))
+	mux.HandleFunc("POST /api/v1/share", h.online(stream(h, h.service.Share)))
+	mux.HandleFunc("POST /api/v1/get", h.online(stream(h, h.service.Get)))
+	mux.HandleFunc("POST /api/v1/verify", stream(h, h.service.Verify))
+	mux.HandleFunc("POST /api/v1/stop", h.stopProcess)
+	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
+		writeProblem(w, http.StatusNotFound, &Error{Code: CodeNoEndpoint, ExitCode: ExitUsage,
+			Title: fmt.Sprintf("no such endpoint: %s %q", r.Method, r.URL.Path)})
+	})
+	return mux
+}
+
+// none is the request of an endpoint that needs none: no body, or {}.
+type none struct{}
+
+// VersionInfo is the answer of GET /version.
+type VersionInfo struct {
+	Version string `json:"version"`
+	API     int    `json:"api"` // major version of the API
+}
+
+func (h *handler) readyz(w http.ResponseWriter, _ *http.Request) {
+	select {
+	case <-h.stop.Done():
+		writeJSON(w, http.StatusServiceUnavailable, map[string]any{"ready": false, "reason": "stopping"})
+		return
+	default:
+	}
+	if h.opts.Ready != nil {
+		select {
+		case <-h.opts.Ready:
+		default:
+			writeJSON(w, http.StatusServiceUnavailable, map[string]any{"ready": false, "reason": "starting"})
+			return
+		}
+	}
+	writeJSON(w, http.StatusOK, map[string]any{"ready": true})
+}
+
+func (h *handler) stopProcess(w http.ResponseWriter, r *http.Request) {
+	var q none
+	if e := decode(w, r, &q); e != nil {
+		writeProblem(w, httpStatus(e), e)
+		return
+	}
+	if h.opts.Stop == nil {
+		e := &Error{Code: CodeNoEndpoint, ExitCode: ExitDenied, Title: "this node cannot be stopped over its API"}
+		writeProblem(w, httpStatus(e), e)
+		return
+	}
+	writeJSON(w, http.StatusAccepted, map[string]any{"stopping": true})
+	_ = http.NewResponseController(w).Flush() // the answer has to be out before the server ends
+	h.opts.Stop()
+}
+
+// online refuses an operation that needs the network where there is none.
+func (h *handler) online(next http.HandlerFunc) http.HandlerFunc {
+	if !h.opts.Offline {
+		return next
+	}
+	return func(w http.ResponseWriter, _ *http.Request) {
+		e := &Error{Code: CodeOfflineHost, ExitCode: ExitNeedsNode, Title: "the node in this home runs without network",
+			Detail: "it belongs to a command that only reads and ends soon", Retryable: true}
+		writeProblem(w, httpStatus(e), e)
+	}
+}
+
+// ready waits until the node serves; false: the request or the server ended before.
+func (h *handler) ready(ctx context.Context) bool {
+	if h.opts.Ready != nil {
+		select {
+		case <-h.opts.Ready:
+		case <-ctx.Done():
+		}
+	}
+	return ctx.Err() == nil
+}
+
+func plain[Req, Res any](h *handler, do func(context.Context, *http.Request, Req) (Res, error)) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		var q Req
+		if e := decode(w, r, &q); e != nil {
+			writeProblem(w, httpStatus(e), e)
+			return
+		}
+		var res Res
+		err := context.Cause(r.Context())
+		if h.ready(r.Context()) {
+			res, err = guard(h, r, func() (Res, error) { return do(r.Context(), r, q) })
+		}
+		switch {
+		case err == nil && r.Context().Err() == nil:
+			writeJSON(w, http.StatusOK, res)
+		case h.stop.Err() != nil:
+			writeProblem(w, statusStopping, &Error{Code: CodeStopping, ExitCode: ExitNeedsNode, Title: "the node is stopping", Retryable: true})
+		case err == nil:
+			writeJSON(w, http.StatusOK, res)
+		default:
+			e := AsError(err)
+			writeProblem(w, httpStatus(e), e)
+		}
+	}
+}
+
+// guard turns a panic of the service into an error: one broken request must not take the swarm's node
+// down, and the stack belongs in the log, not in the answer.
+func guard[Res any](h *handler, r *http.Request, do func() (Res, error)) (res Res, err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			h.log.Error("panic in an operation", "path", r.URL.Path, "panic", fmt.Sprint(p), "stack", string(debug.Stack()))
+			err = &Error{Code: CodeBug, ExitCode: ExitBug, Title: "the node ran into a bug", Detail: fmt.Sprint(p)}
+		}
+	}()
+	return do()
+}
+
+// decode reads one JSON value that fills the body. Reading to the end matters twice: it refuses
+// trailing bytes, and only then does net/http notice a client that leaves.
+func decode(w http.ResponseWriter, r *http.Request, into any) *Error {
+	dec := json.NewDecoder(http.MaxBytesReader(w, r.Body, maxBody))
+	dec.DisallowUnknownFields()
+	err := dec.Decode(into)
+	if _, empty := into.(*none); empty && errors.Is(err, io.EOF) {
+		return nil
+	}
+	if err == nil {
+		if _, err = dec.Token(); errors.Is(err, io.EOF) {
+			return nil
+		} else if err == nil {
+			err = errors.New("more than one JSON value")
+		}
+	}
+	var large *http.MaxBytesError
+	if errors.As(err, &large) {
+		return &Error{Code: CodeTooLarge, ExitCode: ExitUsage, Title: "request too large", Detail: fmt.Sprintf("the limit is %d bytes", large.Limit)}
+	}
+	return &Error{Code: CodeBadRequest, ExitCode: ExitUsage, Title: "request not understood", Detail: err.Error()}
+}
+
+func writeJSON(w http.ResponseWriter, status int, v any) {
+	body, err := json.Marshal(v)
+	if err != nil {
+		e := &Error{Code: CodeBug, ExitCode: ExitBug, Title: "the answer could not be encoded", Detail: err.Error()}
+		writeProblem(w, httpStatus(e), e)
+		return
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(status)
+	_, _ = w.Write(append(body, '\n')) // a client that left does not care
+}

@@ -1,0 +1,80 @@
+package node
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+
+	"github.com/shoal-p2p/shoal/blockstore"
+	"github.com/shoal-p2p/shoal/blockstore/badgerstore"
+	"github.com/shoal-p2p/shoal/blockstore/dag"
+	"github.com/shoal-p2p/shoal/blockstore/worktree"
+	"github.com/shoal-p2p/shoal/node/api"
+	"github.com/shoal-p2p/shoal/node/replica"
+	"github.com/shoal-p2p/shoal/protocols/record"
+)
+
+// verdict is one row of the table that turns errors into what people and scripts see.
+type verdict struct {
+	is        error
+	code      string
+	exit      int
+	title     string
+	hint      string
+	retryable bool
+}
+
+// verdicts is searched in order; the first sentinel that matches decides. Hints are what to type next.
+func verdicts() []verdict {
+	return []verdict{
+		{record.ErrBadTicket, "bad_ticket", api.ExitUsage, "this is not a ticket", "copy the whole line that `share` printed, or pass a set id", false},
+		{replica.ErrAmbiguous, "ambiguous", api.ExitUsage, "several sets match", "give more of the set id: `ls` lists them", false},
+		{replica.ErrUnknownSet, "unknown_set", api.ExitNotFound, "no such set here", "`ls` lists the sets of this node; `get TICKET` fetches one", false},
+		{replica.ErrForged, "forged_records", api.ExitIntegrity, "the set's records do not verify", "ask the publisher for a fresh ticket; nothing was written", false},
+		{replica.ErrDamaged, "damaged", api.ExitIntegrity, "no good copy is to be had", "run `verify` on the machine that shares it, or start another seeder; the same command goes on from here", true},
+		{replica.ErrNoPeers, "no_peers", api.ExitTimeout, "no peer could be reached", "use the full ticket, or name a node that is up: --bootstrap ADDRESS", true},
+		{replica.ErrNobody, "no_providers", api.ExitNotFound, "nobody has this set", "check the ticket, and that a node shares it right now: `status` there", true},
+		{replica.ErrTimeout, "timeout", api.ExitTimeout, "nothing came for too long", "the same command goes on from here; --timeout waits longer", true},
+		{replica.ErrOffline, "offline", api.ExitNeedsNode, "this node has no network", "stop the command that holds this home, or use `run`", true},
+		{replica.ErrTooBig, "too_big", api.ExitNoSpace, "the set is larger than --max-bytes", "raise --max-bytes", false},
+		{replica.ErrInUse, "in_use", api.ExitConflict, "the folder or set is in use", "choose another folder, or `rm` the set first", false},
+		{replica.ErrBusy, "busy", api.ExitConflict, "the set is being worked on by another command", "wait for it to end: `status` shows it", true},
+		{replica.ErrNewerFormat, "newer_home", api.ExitStore, "this home was written by a newer version", "update this program, or use another --home", false},
+		{errNewerHome, "newer_home", api.ExitStore, "this home was written by a newer version", "update this program, or use another --home", false},
+		{errOpenKey, "open_key", api.ExitStore, "a key of this home can be read by other users", "chmod 600 the file, and make a new home if it may have leaked", false},
+		{badgerstore.ErrLocked, "store_locked", api.ExitStore, "another process uses this home", "wait for it, or use another --home", true},
+		{badgerstore.ErrDamaged, "store_damaged", api.ExitStore, "the store of this home is damaged", "move HOME/store away and run the same command: it is rebuilt from your folders and from peers", false},
+		{blockstore.ErrNoSpace, "no_space", api.ExitNoSpace, "not enough disk space", "free some space, then run the same command: it goes on from here", true},
+		{worktree.ErrConflict, "conflict", api.ExitConflict, "files in the way would be overwritten", "choose an empty folder, or --force to overwrite them", false},
+		{worktree.ErrNotWritable, "not_writable", api.ExitFailed, "the folder cannot be written", "choose a folder that you may write to", false},
+		{dag.ErrLimit, "over_limit", api.ExitIntegrity, "the revision is larger or deeper than any real one", "do not trust this publisher", false},
+		{dag.ErrMalformed, "malformed", api.ExitIntegrity, "the revision is not a valid folder", "do not trust this publisher", false},
+		{blockstore.ErrCorrupt, "corrupt", api.ExitIntegrity, "bytes do not match their content address", "`verify` names the files", true},
+		{blockstore.ErrNotFound, "incomplete", api.ExitNotFound, "a part of the set is not here", "run `get` again: it fetches what is missing", true},
+		{fs.ErrNotExist, "no_such_file", api.ExitUsage, "no such file or folder", "check the path", false},
+		{fs.ErrPermission, "permission", api.ExitFailed, "not permitted", "check owner and mode of the path; the node runs as its own user", false},
+	}
+}
+
+// explain turns any error into the one that people and scripts see.
+func explain(err error) error {
+	var known *api.Error
+	switch {
+	case err == nil, errors.Is(err, context.Canceled):
+		return err
+	case errors.As(err, &known):
+		return known
+	}
+	for _, v := range verdicts() {
+		if errors.Is(err, v.is) {
+			return &api.Error{Code: v.code, ExitCode: v.exit, Title: v.title, Detail: err.Error(), Hint: v.hint, Retryable: v.retryable}
+		}
+	}
+	return &api.Error{Code: "failed", ExitCode: api.ExitFailed, Title: "failed", Detail: err.Error()}
+}
+
+// usage is an error of what was asked.
+func usage(code, hint, format string, args ...any) error {
+	return &api.Error{Code: code, ExitCode: api.ExitUsage, Title: fmt.Sprintf(format, args...), Hint: hint}
+}

@@ -1,0 +1,99 @@
+package node
+
+import (
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+
+	"github.com/google/renameio/v2"
+	"github.com/libp2p/go-libp2p/core/crypto"
+)
+
+// homeFormat is the version of the home's layout. A home of a newer format is refused; an older one is
+// migrated when there is one.
+const homeFormat = 1
+
+// home is the folder a node keeps its own state in: keys, records of its sets, the store, remembered peers.
+type home struct{ dir string }
+
+// HomeDir is the default home: $SHOAL_HOME, else $XDG_DATA_HOME/shoal, else ~/.local/share/shoal.
+func HomeDir(env func(string) string) string {
+	if d := env("SHOAL_HOME"); d != "" {
+		return d
+	}
+	if d := env("XDG_DATA_HOME"); d != "" {
+		return filepath.Join(d, "shoal")
+	}
+	return filepath.Join(env("HOME"), ".local", "share", "shoal")
+}
+
+// openHome makes the folder where it is missing and checks its format. Errors: errNewerHome.
+func openHome(dir string) (home, error) {
+	h := home{dir}
+	for _, d := range []string{dir, h.records()} {
+		if err := os.MkdirAll(d, 0o700); err != nil {
+			return h, fmt.Errorf("open home: %w", err)
+		}
+	}
+	b, err := os.ReadFile(filepath.Join(dir, "format"))
+	if errors.Is(err, fs.ErrNotExist) {
+		return h, renameio.WriteFile(filepath.Join(dir, "format"), []byte(strconv.Itoa(homeFormat)+"\n"), 0o600)
+	}
+	if err != nil {
+		return h, fmt.Errorf("open home: %w", err)
+	}
+	v, err := strconv.Atoi(strings.TrimSpace(string(b)))
+	if err != nil || v > homeFormat {
+		return h, fmt.Errorf("open home %s: %w: format %q, this program knows %d", dir, errNewerHome, strings.TrimSpace(string(b)), homeFormat)
+	}
+	return h, nil
+}
+
+var errNewerHome = errors.New("written by a newer version")
+
+func (h home) records() string { return filepath.Join(h.dir, "records") }
+func (h home) store() string   { return filepath.Join(h.dir, "store") }
+func (h home) peers() string   { return filepath.Join(h.dir, "peers.json") }
+
+// key reads the Ed25519 key in file, or makes one (0600). A file that others can read is refused: a key
+// that leaked is no identity.
+func (h home) key(file string) (crypto.PrivKey, error) {
+	path := filepath.Join(h.dir, file)
+	b, err := os.ReadFile(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return h.newKey(path)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("read key: %w", err)
+	}
+	if st, err := os.Stat(path); err == nil && st.Mode().Perm()&0o077 != 0 && os.PathSeparator == '/' {
+		return nil, fmt.Errorf("read key %s: %w: mode %04o", path, errOpenKey, st.Mode().Perm())
+	}
+	k, err := crypto.UnmarshalPrivateKey(b)
+	if err != nil {
+		return nil, fmt.Errorf("read key %s: %w", path, err)
+	}
+	return k, nil
+}
+
+var errOpenKey = errors.New("readable by other users")
+
+func (h home) newKey(path string) (crypto.PrivKey, error) {
+	k, _, err := crypto.GenerateEd25519Key(rand.Reader)
+	if err != nil {
+		return nil, fmt.Errorf("make key: %w", err)
+	}
+	b, err := crypto.MarshalPrivateKey(k)
+	if err != nil {
+		return nil, fmt.Errorf("make key: %w", err)
+	}
+	if err := renameio.WriteFile(path, b, 0o600); err != nil {
+		return nil, fmt.Errorf("make key: %w", err)
+	}
+	return k, nil
+}

@@ -1,0 +1,240 @@
+// Package node is the composition root: it makes a working node of the parts, in plain calls, and offers
+// what it can do as the Service of package api. It decides nothing itself.
+//
+// A Node is inert when made, Run joins the swarm and blocks until its context ends.
+package node
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"sync"
+	"time"
+
+	"github.com/google/renameio/v2"
+	"github.com/libp2p/go-libp2p/core/crypto"
+	"github.com/libp2p/go-libp2p/core/peer"
+	"github.com/libp2p/go-libp2p/core/protocol"
+	"golang.org/x/sync/errgroup"
+	"golang.org/x/time/rate"
+
+	"github.com/shoal-p2p/shoal/blockstore/badgerstore"
+	"github.com/shoal-p2p/shoal/discovery"
+	"github.com/shoal-p2p/shoal/discovery/dht"
+	"github.com/shoal-p2p/shoal/discovery/peerbook"
+	"github.com/shoal-p2p/shoal/discovery/static"
+	"github.com/shoal-p2p/shoal/node/replica"
+	"github.com/shoal-p2p/shoal/node/swarm"
+	"github.com/shoal-p2p/shoal/protocols/chunks"
+	"github.com/shoal-p2p/shoal/protocols/list"
+)
+
+// Config is what a node is made of.
+type Config struct {
+	Home      string   // folder of the node's own state
+	Listen    []string // multiaddresses; nil = the default port on every interface, or any free one
+	Bootstrap []string // multiaddresses with /p2p/ of nodes to join through
+	MDNS      bool     // find peers on the local network
+	DHT       string   // "server" (default) or "client", for a node that nobody can dial
+	Up, Down  int64    // bytes per second of payload; 0 = no limit
+	Reserve   int64    // bytes of free disk to leave; 0 = default
+	Offline   bool     // no network: commands that only read
+	Version   string
+	Log       *slog.Logger
+}
+
+// Node is one node. Create it with New; its methods are safe for concurrent use.
+type Node struct {
+	cfg   Config
+	home  home
+	key   crypto.PrivKey
+	self  peer.ID
+	store *badgerstore.Store
+	sets  *replica.Registry
+	now   func() time.Time
+	start time.Time
+	ready chan struct{}
+
+	mu    sync.Mutex // guards what follows
+	owner crypto.PrivKey
+	net   *network // nil until Run listens, and when offline
+}
+
+// New opens the home: keys, store and records. Nothing runs yet; Close if Run is never called.
+// Errors are *api.Error.
+func New(cfg Config) (*Node, error) {
+	n, err := open(cfg)
+	if err != nil {
+		return nil, explain(err)
+	}
+	return n, nil
+}
+
+func open(cfg Config) (*Node, error) {
+	if cfg.Log == nil {
+		cfg.Log = slog.New(slog.DiscardHandler)
+	}
+	h, err := openHome(cfg.Home)
+	if err != nil {
+		return nil, err
+	}
+	n := &Node{cfg: cfg, home: h, now: time.Now, start: time.Now(), ready: make(chan struct{})}
+	if n.key, err = h.key("identity.key"); err != nil {
+		return nil, err
+	}
+	if n.self, err = peer.IDFromPrivateKey(n.key); err != nil {
+		return nil, fmt.Errorf("open node: %w", err)
+	}
+	if n.store, err = badgerstore.Open(h.store(), badgerstore.Options{Reserve: cfg.Reserve, Log: cfg.Log}); err != nil {
+		return nil, err
+	}
+	if _, err := os.Stat(filepath.Join(h.dir, "owner.key")); err == nil {
+		if _, err := n.ownerKey(); err != nil {
+			return nil, errors.Join(err, n.store.Close())
+		}
+	}
+	n.sets, err = replica.Open(replica.Config{Store: n.store, Dir: h.records(), Key: n.key, OwnerKey: n.ownerKey, Now: n.now, Log: cfg.Log})
+	if err != nil {
+		return nil, errors.Join(err, n.store.Close())
+	}
+	return n, nil
+}
+
+// ownerKey is the key that owns the sets made here; it is made with the first one.
+func (n *Node) ownerKey() (crypto.PrivKey, error) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if n.owner == nil {
+		k, err := n.home.key("owner.key")
+		if err != nil {
+			return nil, err
+		}
+		n.owner = k
+	}
+	return n.owner, nil
+}
+
+// Close releases the home of a node that was not run.
+func (n *Node) Close() error { return n.store.Close() }
+
+// Ready is closed when the node listens, or at once when it is offline.
+func (n *Node) Ready() <-chan struct{} { return n.ready }
+
+// Run joins the swarm and serves until ctx ends, then drains and closes the home. It is called once.
+func (n *Node) Run(ctx context.Context) error {
+	var err error
+	if n.cfg.Offline {
+		close(n.ready)
+		<-ctx.Done()
+	} else {
+		err = n.serve(ctx)
+	}
+	if ctx.Err() != nil && errors.Is(err, context.Canceled) {
+		err = nil
+	}
+	return explain(errors.Join(err, n.store.Close()))
+}
+
+// serve runs everything that has a network.
+func (n *Node) serve(ctx context.Context) error {
+	bootstrap, err := static.Parse(n.cfg.Bootstrap...)
+	if err != nil {
+		return usage("bad_bootstrap", "an address looks like /ip4/192.0.2.1/tcp/4581/p2p/12D3...", "%v", err)
+	}
+	bytes := &wireCounter{}
+	host, err := swarm.New(swarm.Config{Key: n.key, Listen: n.cfg.Listen, Bandwidth: bytes, UserAgent: "shoal/" + n.cfg.Version,
+		Protocols: []protocol.ID{list.ID, chunks.ID}, Log: n.cfg.Log})
+	if err != nil {
+		return err
+	}
+	defer host.Close()
+	for _, m := range host.Moved() {
+		n.cfg.Log.Warn("port taken", "wanted", m.Wanted, "using", m.Got)
+	}
+	w := &network{host: host, bytes: bytes, log: n.cfg.Log, book: n.remembered()}
+	redial := discovery.NewRedial(host, host, rand.Float64, n.cfg.Log)
+	for _, p := range bootstrap {
+		redial.Keep(p)
+	}
+	var announce *discovery.Announcements
+	table, err := dht.New(host, dht.Options{
+		Bootstrap: func() []peer.AddrInfo { return append(w.good(n.now()), bootstrap...) },
+		Server:    n.cfg.DHT != "client", Joined: func() { announce.Nudge() }, ClearBackoff: host.ClearBackoff,
+		Shuffle: rand.Shuffle, Log: n.cfg.Log})
+	if err != nil {
+		return err
+	}
+	defer table.Close()
+	announce = discovery.NewAnnouncements(table, rand.Float64, n.cfg.Log)
+	w.finder = discovery.Merge(table, static.Peers(bootstrap), w)
+
+	defer list.Register(host, n.sets.Catalog(), n.cfg.Log)()
+	defer chunks.Register(host, n.sets.Source(), chunks.ServerOptions{Limiter: limiter(n.cfg.Up), Log: n.cfg.Log})()
+	n.attach(w, announce)
+
+	group, ctx := errgroup.WithContext(ctx)
+	group.Go(func() error { return table.Run(ctx) })
+	group.Go(func() error { return announce.Run(ctx) })
+	group.Go(func() error { return redial.Run(ctx) })
+	group.Go(func() error { return w.observe(ctx) })
+	if n.cfg.MDNS {
+		group.Go(func() error { return w.local(ctx) })
+	}
+	close(n.ready)
+	err = group.Wait()
+	n.remember(w)
+	return err
+}
+
+// limiter is nil for no limit. The burst is a tenth of a second, but never less than one chunk.
+func limiter(bytesPerSecond int64) chunks.Limiter {
+	if bytesPerSecond <= 0 {
+		return nil
+	}
+	return rate.NewLimiter(rate.Limit(bytesPerSecond), max(int(bytesPerSecond/10), 64<<10))
+}
+
+// attach makes the network visible to the registry and to Status.
+func (n *Node) attach(w *network, announce *discovery.Announcements) {
+	n.mu.Lock()
+	n.net = w
+	n.mu.Unlock()
+	n.sets.Attach(&replica.Network{Self: w.host.AddrInfo, Swarm: w, Streams: w, Finder: w.finder, Announce: announce,
+		Peers: func() int { return len(w.host.Network().Peers()) }, Wire: w.wire})
+}
+
+func (n *Node) network() *network {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return n.net
+}
+
+// remembered reads the peers that were good before; a damaged file is only a slower start.
+func (n *Node) remembered() *peerbook.Book {
+	book := &peerbook.Book{}
+	b, err := os.ReadFile(n.home.peers())
+	if err == nil {
+		err = json.Unmarshal(b, book)
+	}
+	if err != nil && !errors.Is(err, os.ErrNotExist) {
+		n.cfg.Log.Warn("remembered peers", "err", err)
+	}
+	return book
+}
+
+func (n *Node) remember(w *network) {
+	w.mu.Lock()
+	b, err := json.Marshal(w.book)
+	w.mu.Unlock()
+	if err == nil {
+		err = renameio.WriteFile(n.home.peers(), b, 0o600)
+	}
+	if err != nil {
+		n.cfg.Log.Warn("remember peers", "err", err)
+	}
+}

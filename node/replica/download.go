@@ -1,0 +1,270 @@
+package replica
+
+import (
+	"context"
+	"fmt"
+	"math/rand/v2"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/libp2p/go-libp2p/core/peer"
+
+	"github.com/shoal-p2p/shoal/node/fetch"
+	"github.com/shoal-p2p/shoal/protocols/record"
+)
+
+const (
+	// tick is the scheduler's clock: patience and late answers are measured in it.
+	tick = 100 * time.Millisecond
+	// damageGrace is how long a leaf that every holder has only corrupt, or that only liars had, is
+	// waited for: another seeder may be about to be found.
+	damageGrace = 5 * time.Second
+	// reviveAfter is when a peer that was dropped for silence is tried again, if it still watches.
+	reviveAfter = 5 * time.Second
+	// eventBuffer lets the lanes run ahead of the loop by a window of small leaves.
+	eventBuffer = 4096
+)
+
+// download is the shell of the fetch scheduler: one goroutine runs the scheduler and carries its actions
+// out; lanes (see lane.go) move the bytes.
+type download struct {
+	g     *get
+	s     *session
+	sched *fetch.Scheduler
+
+	events  chan fetch.Event
+	fatal   chan error // the first local failure, for instance a full disk
+	sources map[fetch.Peer]*source
+	dropped map[fetch.Peer]time.Time
+	wg      sync.WaitGroup // of lanes
+
+	fetched  int64
+	starved  fetch.Starved
+	corrupt  map[uint32]bool // leaves some holder found corrupt on its own disk
+	lies     int             // wrong blocks received
+	progress time.Time       // of the last new byte
+}
+
+func newDownload(g *get, s *session, t record.Ticket) *download {
+	sizes := make([]uint32, len(s.lay.Leaves))
+	for i, l := range s.lay.Leaves {
+		sizes[i] = l.Size
+	}
+	self := g.net.Self().ID
+	return &download{g: g, s: s,
+		sched:  fetch.New(fetch.Config{Leaves: sizes, Need: s.out.Need(), Self: fetch.Peer(self), Rand: rand.Uint64()}),
+		events: make(chan fetch.Event, eventBuffer), fatal: make(chan error, 1),
+		sources: map[fetch.Peer]*source{}, dropped: map[fetch.Peer]time.Time{}, corrupt: map[uint32]bool{}}
+}
+
+// run fetches every needed leaf. Errors: ErrTimeout, ErrDamaged, and what writing returns.
+func (d *download) run(ctx context.Context) error {
+	ctx, cancel := context.WithCancel(ctx)
+	defer d.wg.Wait()
+	defer cancel()
+	d.progress = d.g.r.cfg.Now()
+	clock := time.NewTicker(tick)
+	defer clock.Stop()
+	if done := d.start(ctx); done {
+		return nil
+	}
+	for {
+		var done bool
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case err := <-d.fatal:
+			return err
+		case ev := <-d.events:
+			done = d.drain(ctx, ev)
+		case <-d.g.look.signal:
+			for _, s := range d.g.absorb() {
+				done = d.sighted(ctx, s) || done
+			}
+		case <-clock.C:
+			done = d.step(ctx, fetch.Tick{})
+			d.report()
+			if err := d.patience(ctx); err != nil && !done {
+				return err
+			}
+		}
+		if done {
+			return nil
+		}
+	}
+}
+
+// start tells the scheduler who is there already.
+func (d *download) start(ctx context.Context) (done bool) {
+	for p := range d.g.holders {
+		done = d.up(ctx, p) || done
+	}
+	return d.step(ctx, fetch.Tick{}) || done
+}
+
+// up tells the scheduler what a holder has of the revision being fetched.
+func (d *download) up(ctx context.Context, p peer.ID) (done bool) {
+	h := d.g.holders[p]
+	if h == nil {
+		return false
+	}
+	ev := fetch.PeerUp{Peer: fetch.Peer(p)}
+	if head(h.v).Root == d.s.lay.Root {
+		ev.Complete, ev.Have = h.complete, slices.Clone(h.have)
+	}
+	return d.step(ctx, ev)
+}
+
+// sighted passes the lookout's news on.
+func (d *download) sighted(ctx context.Context, s sighting) (done bool) {
+	name := fetch.Peer(s.peer)
+	switch h := d.g.holders[s.peer]; {
+	case s.err != nil:
+		d.close(name)
+		return d.step(ctx, fetch.PeerDown{Peer: name})
+	case s.verified != nil:
+		return d.up(ctx, s.peer)
+	case h != nil && head(h.v).Root == d.s.lay.Root:
+		return d.step(ctx, fetch.PeerHave{Peer: name, Leaves: s.have, Complete: s.complete})
+	}
+	return false
+}
+
+// drain takes what the lanes have reported so far, so that watchers are told once for many leaves.
+func (d *download) drain(ctx context.Context, ev fetch.Event) (done bool) {
+	var arrived []uint32
+	for n := 0; ; n++ {
+		switch e := ev.(type) {
+		case fetch.Received:
+			arrived = append(arrived, e.Leaf)
+			d.progress = d.g.r.cfg.Now()
+		case fetch.Bad:
+			d.lies++
+		case corruptThere:
+			d.corrupt[e.Leaf] = true
+			ev = e.Missing
+		}
+		done = d.step(ctx, ev) || done
+		if n == eventBuffer {
+			break
+		}
+		select {
+		case ev = <-d.events:
+			continue
+		default:
+		}
+		break
+	}
+	if len(arrived) > 0 {
+		d.g.rep.feed.add(arrived...)
+	}
+	return done
+}
+
+// step runs the scheduler and carries its actions out.
+func (d *download) step(ctx context.Context, ev fetch.Event) (done bool) {
+	now := d.g.r.cfg.Now()
+	for _, a := range d.sched.Step(now, ev) {
+		switch a := a.(type) {
+		case fetch.Request:
+			d.request(ctx, a)
+		case fetch.Ban:
+			d.close(a.Peer)
+			d.g.net.Swarm.Ban(peer.ID(a.Peer), a.Reason)
+		case fetch.Drop:
+			d.close(a.Peer)
+			d.dropped[a.Peer] = now
+		case fetch.Starved:
+			d.starved = a
+		case fetch.Finished:
+			done = true
+		case fetch.Cancel: // answers under way are cheaper to take than to stop
+		}
+	}
+	st := d.sched.Stats
+	if done {
+		d.fetched = st().Received
+	}
+	return done
+}
+
+func (d *download) request(ctx context.Context, a fetch.Request) {
+	src := d.sources[a.Peer]
+	if src == nil {
+		src = newSource(ctx, d, peer.ID(a.Peer))
+		d.sources[a.Peer] = src
+	}
+	src.ask(a.Leaves)
+}
+
+// close ends the lanes of a peer; what they were asked for is reported by nobody, so the caller tells the
+// scheduler that the peer is down.
+func (d *download) close(p fetch.Peer) {
+	if src := d.sources[p]; src != nil {
+		src.cancel()
+		delete(d.sources, p)
+	}
+}
+
+func (d *download) report() {
+	st := d.sched.Stats()
+	d.fetched = st.Received
+	d.g.o.Progress(Progress{Phase: "fetch", Done: d.s.lay.Bytes - st.LeftBytes, Total: d.s.lay.Bytes, Sources: st.Sources})
+}
+
+// patience tries dropped peers again, and gives up when nothing has come for too long.
+func (d *download) patience(ctx context.Context) error {
+	now := d.g.r.cfg.Now()
+	for p, since := range d.dropped {
+		if now.Sub(since) > reviveAfter {
+			delete(d.dropped, p)
+			d.up(ctx, peer.ID(p))
+		}
+	}
+	st := d.sched.Stats()
+	quiet := now.Sub(d.progress)
+	if quiet > damageGrace && st.Left > 0 && d.starved.Total == st.Left && d.hopeless() {
+		return fmt.Errorf("fetch: %w: %s", ErrDamaged, d.names(d.starved.Leaves))
+	}
+	if quiet > d.g.o.Patience {
+		if len(st.Peers) == 0 && len(d.g.holders) == 0 {
+			return fmt.Errorf("fetch: %w: every holder is gone, %d bytes are missing", ErrTimeout, st.LeftBytes)
+		}
+		return fmt.Errorf("fetch: %w: %d bytes are missing, of %s", ErrTimeout, st.LeftBytes, d.names(d.starved.Leaves))
+	}
+	return nil
+}
+
+// hopeless tells whether every leaf that nobody connected has was seen only damaged, or was offered only by
+// peers that sent wrong bytes.
+func (d *download) hopeless() bool {
+	if d.sched.Stats().Banned > 0 {
+		return true
+	}
+	for _, l := range d.starved.Leaves {
+		if !d.corrupt[l] {
+			return false
+		}
+	}
+	return len(d.starved.Leaves) > 0
+}
+
+// names lists the files some leaves belong to, at most three.
+func (d *download) names(leaves []uint32) string {
+	want := map[uint32]bool{}
+	for _, l := range leaves {
+		want[l] = true
+	}
+	names := filesWith(d.s.lay, want)
+	if len(names) > 3 {
+		names = append(names[:3], fmt.Sprintf("and %d more", len(names)-3))
+	}
+	for i, n := range names {
+		if i < 3 {
+			names[i] = fmt.Sprintf("%q", n)
+		}
+	}
+	return strings.Join(names, ", ")
+}

@@ -1,0 +1,127 @@
+package replica
+
+import (
+	"sync"
+
+	"github.com/libp2p/go-libp2p/core/peer"
+)
+
+// feed tells the peers that watch a set what has become available here: leaves in order of arrival,
+// completion, and the other watchers (who are holders too, or are about to be).
+type feed struct {
+	mu       sync.Mutex // guards what follows
+	have     []uint32   // leaf indexes of the session's layout, in order of arrival
+	complete bool
+	round    int // grows when have starts over, for a new revision or session
+	watchers map[peer.ID]peer.AddrInfo
+	joined   int           // grows when watchers changes
+	changed  chan struct{} // closed at the next change; nil while nobody waits
+}
+
+// mark is how far a watcher has read.
+type mark struct{ round, have, joined int }
+
+// news is what happened since a mark.
+type news struct {
+	fresh    bool // a new round: the watcher's picture is to be replaced
+	have     []uint32
+	complete bool
+	peers    []peer.AddrInfo // all watchers, when they changed
+}
+
+// reset starts a new round.
+func (f *feed) reset(complete bool) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.have, f.complete = nil, complete
+	f.round++
+	f.wake()
+}
+
+// add appends leaves that arrived.
+func (f *feed) add(leaves ...uint32) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.have = append(f.have, leaves...)
+	f.wake()
+}
+
+// join adds a watcher until the function returned is called.
+func (f *feed) join(p peer.AddrInfo) (leave func()) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.watchers == nil {
+		f.watchers = map[peer.ID]peer.AddrInfo{}
+	}
+	f.watchers[p.ID] = p
+	f.joined++
+	f.wake()
+	return func() {
+		f.mu.Lock()
+		defer f.mu.Unlock()
+		delete(f.watchers, p.ID)
+		f.joined++
+		f.wake()
+	}
+}
+
+// wake must be called with mu held.
+func (f *feed) wake() {
+	if f.changed != nil {
+		close(f.changed)
+		f.changed = nil
+	}
+}
+
+// since returns what happened after m and the mark that now holds; when nothing did, the channel is
+// closed at the next change.
+func (f *feed) since(m mark) (news, mark, <-chan struct{}) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	now := mark{f.round, len(f.have), f.joined}
+	if now == m {
+		if f.changed == nil {
+			f.changed = make(chan struct{})
+		}
+		return news{}, m, f.changed
+	}
+	n := news{fresh: m.round != f.round, complete: f.complete}
+	from := m.have
+	if n.fresh {
+		from = 0
+	}
+	n.have = append(n.have, f.have[from:]...)
+	if n.fresh || m.joined != f.joined {
+		n.peers = f.list()
+	}
+	return n, now, nil
+}
+
+// list must be called with mu held.
+func (f *feed) list() []peer.AddrInfo {
+	var all []peer.AddrInfo
+	for _, p := range f.watchers {
+		if len(all) == maxPeersTold {
+			break
+		}
+		if len(p.Addrs) > 0 {
+			all = append(all, p)
+		}
+	}
+	return all
+}
+
+// maxPeersTold bounds the holders one update names: the cap of the list protocol.
+const maxPeersTold = 64
+
+func (f *feed) peers() []peer.AddrInfo {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.list()
+}
+
+func (f *feed) holders() int {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return len(f.watchers)
+}

@@ -1,0 +1,142 @@
+package replica
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"sync"
+	"time"
+
+	"github.com/cenkalti/backoff/v5"
+	"github.com/ipfs/go-cid"
+	"github.com/libp2p/go-libp2p/core/peer"
+
+	"github.com/shoal-p2p/shoal/protocols/list"
+	"github.com/shoal-p2p/shoal/protocols/record"
+)
+
+const (
+	// maxHolders bounds the peers watched for one get: more add nothing to the speed, and provider
+	// records are free for anybody to make.
+	maxHolders = 16
+	// dialTimeout bounds one attempt to connect; a peer that needs longer is tried again.
+	dialTimeout = 5 * time.Second
+)
+
+// sighting is what the lookout reports of one peer.
+type sighting struct {
+	peer     peer.ID
+	verified *record.Verified // with info: the peer answered, or started over
+	info     list.Info
+	have     []uint32 // more leaves of info's head
+	complete bool
+	err      error // the peer is gone, cannot be reached, or showed false records
+}
+
+// lookout finds the holders of one set and watches what they have, until its context ends.
+type lookout struct {
+	net *Network
+	set cid.Cid
+	cap []byte
+	log *slog.Logger
+
+	wg sync.WaitGroup
+
+	mu     sync.Mutex // guards what follows
+	known  map[peer.ID]bool
+	queue  []sighting
+	signal chan struct{} // holds one token when queue is not empty
+}
+
+// look starts looking; the caller cancels ctx and then calls wg.Wait.
+func look(ctx context.Context, net *Network, t record.Ticket, log *slog.Logger) *lookout {
+	l := &lookout{net: net, set: t.Set, cap: t.Cap, log: log,
+		known: map[peer.ID]bool{net.Self().ID: true}, signal: make(chan struct{}, 1)}
+	for _, p := range t.Addrs {
+		l.consider(ctx, p)
+	}
+	l.wg.Go(func() {
+		for p := range net.Finder.Providers(ctx, t.Set) {
+			l.consider(ctx, p)
+		}
+	})
+	return l
+}
+
+// consider starts watching a peer unless it is watched already or there are enough.
+func (l *lookout) consider(ctx context.Context, p peer.AddrInfo) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.known[p.ID] || len(l.known) > maxHolders || ctx.Err() != nil {
+		return
+	}
+	l.known[p.ID] = true
+	l.wg.Go(func() { l.watch(ctx, p) })
+}
+
+// watch keeps a watch stream to one peer open, reconnecting with growing pauses.
+func (l *lookout) watch(ctx context.Context, p peer.AddrInfo) {
+	pause := backoff.NewExponentialBackOff()
+	pause.InitialInterval, pause.MaxInterval = 300*time.Millisecond, 10*time.Second // quick after a restart, cheap for a dead peer
+	for ctx.Err() == nil {
+		err := l.stream(ctx, p, pause.Reset)
+		if ctx.Err() != nil {
+			return
+		}
+		l.log.Debug("holder", "peer", p.ID, "err", err)
+		l.report(sighting{peer: p.ID, err: err})
+		select {
+		case <-time.After(pause.NextBackOff()):
+		case <-ctx.Done():
+		}
+	}
+}
+
+func (l *lookout) stream(ctx context.Context, p peer.AddrInfo, answered func()) error {
+	dial, cancel := context.WithTimeout(ctx, dialTimeout)
+	defer cancel()
+	if err := l.net.Swarm.Connect(dial, p); err != nil {
+		return fmt.Errorf("connect: %w", err)
+	}
+	return l.net.Streams.Watch(ctx, p.ID, l.set, l.cap, func(u list.Update) error {
+		for _, other := range u.Peers {
+			l.consider(ctx, other)
+		}
+		s := sighting{peer: p.ID, have: u.Have, complete: u.Complete}
+		if u.Info != nil {
+			v, err := record.VerifyBundle(l.set, u.Info.Bundle)
+			if err == nil && len(v.Heads) == 0 {
+				err = ErrNobody
+			}
+			if err != nil {
+				return fmt.Errorf("records: %w", err)
+			}
+			s.verified, s.info = &v, *u.Info
+			for _, other := range u.Info.Peers {
+				l.consider(ctx, other)
+			}
+			answered()
+		}
+		l.report(s)
+		return nil
+	})
+}
+
+func (l *lookout) report(s sighting) {
+	l.mu.Lock()
+	l.queue = append(l.queue, s)
+	l.mu.Unlock()
+	select {
+	case l.signal <- struct{}{}:
+	default:
+	}
+}
+
+// take returns what was reported since the last call; it never blocks. Wait for signal first.
+func (l *lookout) take() []sighting {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	q := l.queue
+	l.queue = nil
+	return q
+}

@@ -1,0 +1,288 @@
+// Package replica lives the life of the file sets of one node: it shares folders, serves what it holds,
+// finds and fetches what others hold, and checks what lies here. It is a shell: which peer to ask for
+// which chunk is decided by node/fetch, what a folder must become by blockstore/worktree, who may say
+// what by protocols/record; this package carries the bytes between them.
+//
+// Terms: a replica is this node's part in one set. A session is a get in progress: its partial files are
+// served to others while they grow. The feed of a replica tells watching peers what has become available.
+package replica
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sort"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/ipfs/go-cid"
+	"github.com/libp2p/go-libp2p/core/crypto"
+	"github.com/libp2p/go-libp2p/core/peer"
+
+	"github.com/shoal-p2p/shoal/blockstore"
+	"github.com/shoal-p2p/shoal/protocols/chunks"
+	"github.com/shoal-p2p/shoal/protocols/list"
+	"github.com/shoal-p2p/shoal/protocols/record"
+)
+
+// Errors of this package; texts for people are made by package node.
+var (
+	ErrUnknownSet = errors.New("unknown set")              // no set here by that name, id or prefix
+	ErrAmbiguous  = errors.New("several sets match")       // a prefix or name that fits more than one
+	ErrNobody     = errors.New("nobody has this set")      // peers were reached, none serves it
+	ErrNoPeers    = errors.New("no peer could be reached") // not even a peer to ask
+	ErrOffline    = errors.New("no network")               // the node was started without one
+	ErrTimeout    = errors.New("timed out")                // sources were there but gave nothing for too long
+	ErrDamaged    = errors.New("no good copy to be had")   // a block is corrupt at every holder
+	ErrInUse      = errors.New("folder belongs to another set")
+	ErrBusy       = errors.New("set is being fetched or shared already")
+	ErrTooBig     = errors.New("set is larger than allowed")
+	ErrForged     = errors.New("records of the set are not valid") // no holder showed records that verify
+)
+
+// Store is what a replica needs of a store.
+type Store interface {
+	blockstore.Getter
+	blockstore.SetGetter
+	blockstore.Haser
+	blockstore.Putter
+	blockstore.FilePutter
+	blockstore.FileDropper
+	blockstore.FileLister
+	blockstore.Deleter
+	// LookupFile tells what is recorded of one file, without its leaves; false when nothing is or when
+	// the file was found damaged.
+	LookupFile(ctx context.Context, tree, path string) (blockstore.File, bool, error)
+}
+
+// Swarm reaches peers; the node implements it over its libp2p host.
+type Swarm interface {
+	Connect(ctx context.Context, p peer.AddrInfo) error
+	Known(p peer.ID) peer.AddrInfo // addresses known of p, possibly none
+	Ban(p peer.ID, why string)
+}
+
+// Streams opens the protocols' streams; the node implements it over its libp2p host.
+type Streams interface {
+	Watch(ctx context.Context, p peer.ID, set cid.Cid, capability []byte, fn func(list.Update) error) error
+	Chunks(ctx context.Context, p peer.ID, set cid.Cid, capability []byte) (*chunks.Session, error)
+}
+
+// Finder looks for holders of a set; the channel stays open until ctx ends or there is nothing more to ask.
+type Finder interface {
+	Providers(ctx context.Context, key cid.Cid) <-chan peer.AddrInfo
+}
+
+// Announcer tells the swarm what this node can be asked for, until it is removed.
+type Announcer interface {
+	Add(key cid.Cid)
+	Remove(key cid.Cid)
+}
+
+// Network is everything a replica needs of the world outside; nil in an offline node.
+type Network struct {
+	Self     func() peer.AddrInfo // dialable addresses of this node
+	Swarm    Swarm
+	Streams  Streams
+	Finder   Finder
+	Announce Announcer
+	Peers    func() int             // connected peers
+	Wire     func() (in, out int64) // bytes on all streams of our protocols so far
+}
+
+// Config is what a Registry is made of; all fields but Net are required.
+type Config struct {
+	Store    Store
+	Dir      string                         // of the state files; exists
+	Key      crypto.PrivKey                 // the node key
+	OwnerKey func() (crypto.PrivKey, error) // made on first use
+	Now      func() time.Time
+	Log      *slog.Logger
+}
+
+// Registry holds the replicas of a node.
+type Registry struct {
+	cfg    Config
+	self   peer.ID
+	states states
+
+	mu   sync.Mutex // guards what follows; never held across I/O
+	net  *Network
+	sets map[cid.Cid]*Replica
+}
+
+// Replica is this node's part in one set.
+type Replica struct {
+	id   cid.Cid
+	feed feed
+
+	mu       sync.Mutex // guards what follows; never held across I/O
+	busy     bool       // a share or get of this set is running
+	state    State
+	verified record.Verified
+	session  *session // the get in progress, or nil
+}
+
+// Open loads the states of all sets and verifies their records again.
+func Open(cfg Config) (*Registry, error) {
+	self, err := peer.IDFromPrivateKey(cfg.Key)
+	if err != nil {
+		return nil, fmt.Errorf("open sets: %w", err)
+	}
+	r := &Registry{cfg: cfg, self: self, states: states{cfg.Dir}, sets: map[cid.Cid]*Replica{}}
+	all, err := r.states.load()
+	if err != nil {
+		return nil, err
+	}
+	for _, st := range all {
+		id, err := st.setID()
+		if err != nil {
+			return nil, err
+		}
+		v, err := record.VerifyBundle(id, st.Bundle)
+		if err != nil {
+			return nil, fmt.Errorf("open set %s: %w", st.Set, err)
+		}
+		rep := &Replica{id: id, state: st, verified: v}
+		rep.feed.reset(st.Complete)
+		r.sets[id] = rep
+	}
+	return r, nil
+}
+
+// Attach gives the registry its network and announces every set it can serve.
+func (r *Registry) Attach(n *Network) {
+	r.mu.Lock()
+	r.net = n
+	var keys []cid.Cid
+	for id := range r.sets {
+		keys = append(keys, id)
+	}
+	r.mu.Unlock()
+	for _, k := range keys {
+		n.Announce.Add(k)
+	}
+}
+
+func (r *Registry) network() *Network {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.net
+}
+
+// lookup finds a replica by its set id.
+func (r *Registry) lookup(id cid.Cid) (*Replica, bool) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	rep, ok := r.sets[id]
+	return rep, ok
+}
+
+// ensure finds a replica or makes one with the records given.
+func (r *Registry) ensure(v record.Verified, st State) *Replica {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	rep, ok := r.sets[v.Set]
+	if !ok {
+		rep = &Replica{id: v.Set, state: st, verified: v}
+		r.sets[v.Set] = rep
+	}
+	return rep
+}
+
+// all returns the replicas in order of name, then id.
+func (r *Registry) all() []*Replica {
+	r.mu.Lock()
+	list := make([]*Replica, 0, len(r.sets))
+	for _, rep := range r.sets {
+		list = append(list, rep)
+	}
+	r.mu.Unlock()
+	names := make(map[*Replica]string, len(list))
+	for _, rep := range list {
+		names[rep] = rep.State().Name + "\x00" + rep.id.String()
+	}
+	sort.Slice(list, func(i, j int) bool { return names[list[i]] < names[list[j]] })
+	return list
+}
+
+// Resolve finds one set by ticket, id, name, folder or unique prefix of its id. Errors: ErrUnknownSet,
+// ErrAmbiguous.
+func (r *Registry) Resolve(text string) (*Replica, error) {
+	if t, err := record.ParseTicket(text); err == nil {
+		if rep, ok := r.lookup(t.Set); ok {
+			return rep, nil
+		}
+		return nil, fmt.Errorf("resolve %s: %w", t.Set, ErrUnknownSet)
+	}
+	var exact, prefix []*Replica
+	for _, rep := range r.all() {
+		st := rep.State()
+		switch {
+		case st.Name == text || st.Dir == text:
+			exact = append(exact, rep)
+		case text != "" && strings.HasPrefix(st.Set, text):
+			prefix = append(prefix, rep)
+		}
+	}
+	if len(exact) == 0 {
+		exact = prefix
+	}
+	switch len(exact) {
+	case 0:
+		return nil, fmt.Errorf("resolve %q: %w", text, ErrUnknownSet)
+	case 1:
+		return exact[0], nil
+	}
+	return nil, fmt.Errorf("resolve %q: %w", text, ErrAmbiguous)
+}
+
+// State returns a copy of what is remembered of the set.
+func (p *Replica) State() State {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.state
+}
+
+// Set is the set's id.
+func (p *Replica) Set() cid.Cid { return p.id }
+
+// Verified returns the set's verified records.
+func (p *Replica) Verified() record.Verified {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.verified
+}
+
+// head is the newest head of v, which must have one: every set that is registered does.
+func head(v record.Verified) record.Head { return v.Heads[0] }
+
+// acquire marks the replica as being worked on, so that two commands never build or scan one set at once.
+func (p *Replica) acquire() error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.busy {
+		return fmt.Errorf("set %s: %w", p.state.Name, ErrBusy)
+	}
+	p.busy = true
+	return nil
+}
+
+func (p *Replica) release() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.busy = false
+}
+
+// commit replaces the state and records of a replica, on disk first.
+func (r *Registry) commit(p *Replica, st State, v record.Verified) error {
+	if err := r.states.save(st); err != nil {
+		return err
+	}
+	p.mu.Lock()
+	p.state, p.verified = st, v
+	p.mu.Unlock()
+	return nil
+}

@@ -1,0 +1,197 @@
+package replica
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+
+	"github.com/ipfs/go-cid"
+	"github.com/libp2p/go-libp2p/core/peer"
+
+	"github.com/shoal-p2p/shoal/blockstore"
+	"github.com/shoal-p2p/shoal/blockstore/dag"
+	"github.com/shoal-p2p/shoal/blockstore/worktree"
+	"github.com/shoal-p2p/shoal/protocols/chunks"
+	"github.com/shoal-p2p/shoal/protocols/list"
+	"github.com/shoal-p2p/shoal/protocols/record"
+)
+
+// session is a get in progress. Its fields are set before it becomes visible and never change; what they
+// point to is safe for concurrent use.
+type session struct {
+	lay   *dag.Layout
+	nodes map[cid.Cid][]byte // every node of the revision
+	index map[cid.Cid]uint32 // leaf -> its number in lay.Leaves
+	out   *worktree.Checkout
+}
+
+// readable tells whether p may read the set: the same question for every protocol. Capabilities come with
+// the members of a set; until then none is accepted.
+func (r *Registry) readable(set cid.Cid, p peer.ID) (*Replica, bool) {
+	rep, ok := r.lookup(set)
+	if !ok {
+		return nil, false
+	}
+	c := rep.Verified().Config
+	ok = c.Public || slices.Contains(c.Readers, p) || slices.Contains(c.Voters, p) || slices.Contains(c.Writers, p)
+	return rep, ok
+}
+
+// Catalog serves the list protocol from the registry.
+type Catalog struct{ r *Registry }
+
+// Catalog is what the list protocol's server needs.
+func (r *Registry) Catalog() Catalog { return Catalog{r} }
+
+// Sets lists the sets p may read.
+func (c Catalog) Sets(_ context.Context, p peer.ID) ([]list.SetEntry, error) {
+	var out []list.SetEntry
+	for _, rep := range c.r.all() {
+		if _, ok := c.r.readable(rep.id, p); !ok {
+			continue
+		}
+		v := rep.Verified()
+		e := list.SetEntry{Set: rep.id, Name: v.Config.Name}
+		if len(v.Heads) > 0 {
+			h := head(v)
+			e.Revision = h.Revision
+			e.Files, e.Bytes = Totals(h, v.Config)
+		}
+		out = append(out, e)
+	}
+	return out, nil
+}
+
+// Totals are the files and bytes the writer stated in its proposal.
+func Totals(h record.Head, c record.Config) (files, bytes uint64) {
+	for _, sealed := range h.Proposals {
+		if p, _, err := record.OpenProposal(sealed, c); err == nil {
+			files, bytes = files+p.Files, bytes+p.Bytes
+		}
+	}
+	return files, bytes
+}
+
+// Info answers for one set.
+func (c Catalog) Info(_ context.Context, p peer.ID, set cid.Cid, _ []byte) (list.Info, error) {
+	rep, ok := c.r.readable(set, p)
+	if !ok {
+		return list.Info{}, fmt.Errorf("info: %w", list.ErrNotFound)
+	}
+	return rep.info(), nil
+}
+
+func (p *Replica) info() list.Info {
+	p.mu.Lock()
+	st, s := p.state, p.session
+	p.mu.Unlock()
+	info := list.Info{Bundle: st.Bundle, Leaves: st.Leaves, Complete: st.Complete, Peers: p.feed.peers()}
+	if s == nil || st.Complete {
+		return info
+	}
+	info.Leaves, info.Have = len(s.lay.Leaves), list.NewBitmap(len(s.lay.Leaves))
+	for i := range s.lay.Leaves {
+		if s.out.Have(uint32(i)) {
+			info.Have.Set(i)
+		}
+	}
+	return info
+}
+
+// Watch answers for one set and goes on telling what changes until ctx ends.
+func (c Catalog) Watch(ctx context.Context, p peer.ID, set cid.Cid, _ []byte) (<-chan list.Update, error) {
+	rep, ok := c.r.readable(set, p)
+	if !ok {
+		return nil, fmt.Errorf("watch: %w", list.ErrNotFound)
+	}
+	who := peer.AddrInfo{ID: p}
+	if n := c.r.network(); n != nil {
+		who = n.Swarm.Known(p)
+	}
+	ch := make(chan list.Update)
+	go rep.tell(ctx, who, ch)
+	return ch, nil
+}
+
+// tell feeds one watcher; it owns ch.
+func (p *Replica) tell(ctx context.Context, who peer.AddrInfo, ch chan<- list.Update) {
+	defer close(ch)
+	leave := p.feed.join(who)
+	defer leave()
+	var at mark
+	for {
+		n, next, changed := p.feed.since(at)
+		if changed != nil {
+			select {
+			case <-changed:
+				continue
+			case <-ctx.Done():
+				return
+			}
+		}
+		at = next
+		u := list.Update{Have: n.have, Complete: n.complete}
+		if n.fresh {
+			info := p.info()
+			u = list.Update{Info: &info, Complete: info.Complete}
+		}
+		for _, other := range n.peers {
+			if other.ID != who.ID {
+				u.Peers = append(u.Peers, other)
+			}
+		}
+		select {
+		case ch <- u:
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+// Source serves the chunks protocol from the registry.
+type Source struct{ r *Registry }
+
+// Source is what the chunks protocol's server needs.
+func (r *Registry) Source() Source { return Source{r} }
+
+// Open checks the read right of p once for the stream it is about to use.
+func (s Source) Open(_ context.Context, p peer.ID, set cid.Cid, _ []byte) (chunks.Reader, error) {
+	rep, ok := s.r.readable(set, p)
+	if !ok {
+		return nil, fmt.Errorf("open: %w", blockstore.ErrNotFound)
+	}
+	return &reader{store: s.r.cfg.Store, rep: rep}, nil
+}
+
+// reader serves the blocks of one set: those of a get in progress from its partial files, the others from
+// the store.
+type reader struct {
+	store Store
+	rep   *Replica
+}
+
+// Get returns verified bytes of a block of the set.
+func (rd *reader) Get(ctx context.Context, c cid.Cid, buf []byte) ([]byte, error) {
+	rd.rep.mu.Lock()
+	s := rd.rep.session
+	rd.rep.mu.Unlock()
+	if s != nil {
+		if i, ok := s.index[c]; ok {
+			if b, err := s.out.Read(i, buf); err == nil || errors.Is(err, blockstore.ErrCorrupt) {
+				return b, err
+			}
+		} else if b, ok := s.nodes[c]; ok {
+			return append(buf[:0], b...), nil
+		}
+	}
+	return rd.store.GetFrom(ctx, rd.rep.id, c, buf)
+}
+
+// Walk calls fn for the nodes below root, parents first, each once, in depth-first order.
+func (rd *reader) Walk(ctx context.Context, root cid.Cid, fn func(blockstore.Block) error) error {
+	return chunks.WalkNodes(ctx, root, rd.Get, fn)
+}
+
+// Close ends the reading; there is nothing to release.
+func (rd *reader) Close() error { return nil }

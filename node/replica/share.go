@@ -1,0 +1,269 @@
+package replica
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"path/filepath"
+	"time"
+
+	"github.com/ipfs/go-cid"
+	"github.com/libp2p/go-libp2p/core/crypto"
+	"github.com/libp2p/go-libp2p/core/peer"
+
+	"github.com/shoal-p2p/shoal/blockstore"
+	"github.com/shoal-p2p/shoal/blockstore/dag"
+	"github.com/shoal-p2p/shoal/blockstore/worktree"
+	"github.com/shoal-p2p/shoal/protocols/record"
+)
+
+// IgnoreFile is the name of the files that say what a share leaves out, in gitignore syntax.
+const IgnoreFile = ".shoalignore"
+
+// ShareOptions says how to share a folder.
+type ShareOptions struct {
+	Dir      string // absolute
+	Only     string // base name, to share this one file of Dir
+	Name     string // of a new set
+	Set      string // re-link this set to Dir, a folder that was moved
+	Private  bool
+	Progress func(files int, bytes int64)
+}
+
+// Shared is what a share did.
+type Shared struct {
+	Replica  *Replica
+	Head     record.Head
+	Snapshot worktree.Snapshot
+	Changed  bool // a new revision was made
+}
+
+// Share scans a folder and makes the next revision of its set, a new set if it has none. An unchanged
+// folder is read only by its stamps, and keeps its revision.
+func (r *Registry) Share(ctx context.Context, o ShareOptions) (Shared, error) {
+	rep, err := r.forFolder(o)
+	if err != nil {
+		return Shared{}, err
+	}
+	if err := rep.acquire(); err != nil {
+		return Shared{}, err
+	}
+	defer rep.release()
+	snap, err := r.scan(ctx, rep, o)
+	if err != nil {
+		return Shared{}, err
+	}
+	out := Shared{Replica: rep, Snapshot: snap}
+	st, v := rep.State(), rep.Verified()
+	if len(v.Heads) > 0 && head(v).Root == snap.Root && st.Dir == o.Dir {
+		out.Head = head(v)
+		r.announce(rep.id)
+		return out, nil
+	}
+	lay, err := dag.ReadLayout(ctx, snap.Root, r.getNode, dag.DefaultLimits())
+	if err != nil {
+		return Shared{}, fmt.Errorf("share %s: %w", o.Dir, err)
+	}
+	if err := r.dropGone(ctx, o.Dir, lay); err != nil {
+		return Shared{}, err
+	}
+	if err := r.publish(rep, st, v, o, lay); err != nil {
+		return Shared{}, err
+	}
+	r.mu.Lock()
+	r.sets[rep.id] = rep
+	r.mu.Unlock()
+	rep.feed.reset(true)
+	out.Head, out.Changed = head(rep.Verified()), true
+	r.announce(rep.id)
+	return out, nil
+}
+
+func (r *Registry) announce(id cid.Cid) {
+	if n := r.network(); n != nil {
+		n.Announce.Add(id)
+	}
+}
+
+// forFolder finds the replica a folder is, or makes a new set for it, not yet registered or saved.
+func (r *Registry) forFolder(o ShareOptions) (*Replica, error) {
+	if o.Set != "" {
+		rep, err := r.Resolve(o.Set)
+		if err != nil {
+			return nil, err
+		}
+		return rep, nil
+	}
+	for _, rep := range r.all() {
+		st := rep.State()
+		if st.Dir != o.Dir || st.Only != o.Only {
+			continue
+		}
+		if !st.Shared {
+			return nil, fmt.Errorf("share %s: %w: it was fetched as %q", o.Dir, ErrInUse, st.Name)
+		}
+		return rep, nil
+	}
+	return r.newSet(o)
+}
+
+// newSet makes genesis and first config of a set owned by this home's owner key.
+func (r *Registry) newSet(o ShareOptions) (*Replica, error) {
+	owner, err := r.cfg.OwnerKey()
+	if err != nil {
+		return nil, fmt.Errorf("new set: %w", err)
+	}
+	nonce, instance := make([]byte, 16), make([]byte, 8) // 128 bits: no two sets alike; 64: no two stores of one writer alike
+	if _, err := rand.Read(nonce); err != nil {
+		return nil, fmt.Errorf("new set: %w", err)
+	}
+	if _, err := rand.Read(instance); err != nil {
+		return nil, fmt.Errorf("new set: %w", err)
+	}
+	g := record.Genesis{Owners: []crypto.PubKey{owner.GetPublic()}, Nonce: nonce, Profile: dag.DefaultProfile()}
+	sealed, err := record.SealGenesis(g, owner)
+	if err != nil {
+		return nil, fmt.Errorf("new set: %w", err)
+	}
+	g, set, err := record.OpenGenesis(sealed)
+	if err != nil {
+		return nil, fmt.Errorf("new set: %w", err)
+	}
+	self := []peer.ID{r.self}
+	c := record.Config{Set: set, Version: 1, Name: o.Name, Voters: self, Writers: self, Public: !o.Private,
+		Mode: "ap", Interval: 250 * time.Millisecond} // the default heartbeat of a LAN
+	sealedConfig, err := record.SealConfig(c, owner)
+	if err != nil {
+		return nil, fmt.Errorf("new set: %w", err)
+	}
+	c, hash, err := record.OpenConfig(sealedConfig, g)
+	if err != nil {
+		return nil, fmt.Errorf("new set: %w", err)
+	}
+	st := State{Set: set.String(), Name: o.Name, Dir: o.Dir, Only: o.Only, Shared: true, Instance: instance,
+		Bundle: record.Bundle{Genesis: sealed, Configs: [][]byte{sealedConfig}}}
+	return &Replica{id: set, state: st,
+		verified: record.Verified{Set: set, Genesis: g, Config: c, ConfigHash: hash}}, nil
+}
+
+func (r *Registry) scan(ctx context.Context, rep *Replica, o ShareOptions) (worktree.Snapshot, error) {
+	return worktree.Scan(ctx, o.Dir, r.cfg.Store, worktree.ScanOptions{
+		Set: rep.id, Profile: rep.Verified().Genesis.Profile, IgnoreFile: IgnoreFile, Only: o.Only,
+		Known: r.known(ctx, o.Dir), Get: r.cfg.Store, Now: r.cfg.Now, Progress: o.Progress,
+	})
+}
+
+// known looks files of a tree up in the store; a failing store only means that the file is read again.
+func (r *Registry) known(ctx context.Context, tree string) worktree.Known {
+	return func(path string) (blockstore.File, bool) {
+		f, ok, err := r.cfg.Store.LookupFile(ctx, tree, path)
+		return f, ok && err == nil
+	}
+}
+
+func (r *Registry) getNode(ctx context.Context, c cid.Cid) ([]byte, error) {
+	return r.cfg.Store.Get(ctx, c, nil)
+}
+
+// dropGone forgets the recorded files of a tree that the new revision no longer has.
+func (r *Registry) dropGone(ctx context.Context, dir string, lay *dag.Layout) error {
+	live := make(map[string]bool, len(lay.Entries))
+	for _, e := range lay.Entries {
+		if e.Kind == dag.KindFile {
+			live[e.Path] = true
+		}
+	}
+	var gone []string
+	err := r.cfg.Store.Files(ctx, dir, func(f blockstore.File) error {
+		if !live[f.Path] {
+			gone = append(gone, f.Path)
+		}
+		return nil
+	})
+	if err != nil || len(gone) == 0 {
+		return err
+	}
+	return r.cfg.Store.DropFiles(ctx, dir, gone...)
+}
+
+// publish signs a proposal and the head that orders it, and commits both. The head goes last: everything
+// it names is in the store by now.
+func (r *Registry) publish(rep *Replica, st State, v record.Verified, o ShareOptions, lay *dag.Layout) error {
+	st.Seq++
+	h := record.Head{Set: rep.id, ConfigVersion: v.Config.Version, ConfigHash: v.ConfigHash, Root: lay.Root, Revision: 1,
+		Epoch:  record.Epoch{ConfigVersion: v.Config.Version, N: 1, Owner: r.self, Instance: st.Instance},
+		Vector: record.Vector{hex.EncodeToString(st.Instance): st.Seq}, Time: r.cfg.Now()}
+	if len(v.Heads) > 0 {
+		h.Revision, h.Parents = v.Heads[0].Revision+1, []cid.Cid{v.HeadCids[0]}
+		h.Vector = v.Heads[0].Vector.Merge(h.Vector)
+	}
+	p := record.Proposal{Set: rep.id, Root: lay.Root, Base: h.Parents, Writer: r.self, Instance: st.Instance, Seq: st.Seq,
+		Files: uint64(lay.Files), Entries: uint64(len(lay.Entries)), Bytes: uint64(lay.Bytes)}
+	sealed, err := record.SealProposal(p, r.cfg.Key)
+	if err != nil {
+		return fmt.Errorf("publish: %w", err)
+	}
+	h.Proposals = [][]byte{sealed}
+	sealedHead, err := record.SealHead(h, r.cfg.Key)
+	if err != nil {
+		return fmt.Errorf("publish: %w", err)
+	}
+	st.Bundle.Heads = [][]byte{sealedHead}
+	st.Dir, st.Only, st.Shared, st.Complete, st.Leaves = o.Dir, o.Only, true, true, len(lay.Leaves)
+	nv, err := record.VerifyBundle(rep.id, st.Bundle)
+	if err != nil {
+		return fmt.Errorf("publish: %w", err)
+	}
+	return r.commit(rep, st, nv)
+}
+
+// Ticket is the text that lets another machine find and verify the set.
+func (r *Registry) Ticket(rep *Replica) record.Ticket {
+	st := rep.State()
+	t := record.Ticket{Set: rep.id, Name: st.Name, Cap: st.Cap}
+	if n := r.network(); n != nil {
+		t.Addrs = []peer.AddrInfo{n.Self()}
+	}
+	return t
+}
+
+// Remove forgets a set: its records, its index and, if files is set, the files this node wrote and nobody
+// changed since. The author's own folder is never touched.
+func (r *Registry) Remove(ctx context.Context, rep *Replica, files bool) (removed int, err error) {
+	if err := rep.acquire(); err != nil {
+		return 0, err
+	}
+	defer rep.release()
+	st := rep.State()
+	if files && st.Shared {
+		return 0, fmt.Errorf("remove files of %s: %w: they are the author's own", st.Dir, ErrInUse)
+	}
+	if n := r.network(); n != nil {
+		n.Announce.Remove(rep.id)
+	}
+	r.mu.Lock()
+	delete(r.sets, rep.id)
+	r.mu.Unlock()
+	if files {
+		removed, err = worktree.Remove(st.Dir, r.recorded(ctx, st.Dir))
+	}
+	return removed, errors.Join(err,
+		r.states.remove(st.Set),
+		r.cfg.Store.DropFiles(ctx, filepath.Clean(st.Dir)),
+		r.cfg.Store.DeleteSet(ctx, rep.id))
+}
+
+// recorded lists what the store remembers of a tree's files.
+func (r *Registry) recorded(ctx context.Context, tree string) []blockstore.File {
+	var all []blockstore.File
+	err := r.cfg.Store.Files(ctx, tree, func(f blockstore.File) error {
+		all = append(all, f)
+		return nil
+	})
+	if err != nil {
+		r.cfg.Log.Warn("list files", "tree", tree, "err", err)
+	}
+	return all
+}

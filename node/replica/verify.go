@@ -1,0 +1,169 @@
+package replica
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sort"
+	"sync"
+
+	"github.com/ipfs/go-cid"
+	"golang.org/x/sync/errgroup"
+
+	"github.com/shoal-p2p/shoal/blockstore"
+	"github.com/shoal-p2p/shoal/blockstore/dag"
+	"github.com/shoal-p2p/shoal/protocols/chunks"
+	"github.com/shoal-p2p/shoal/protocols/record"
+)
+
+// Checked is what reading every block of a revision found.
+type Checked struct {
+	Blocks  int // distinct, nodes and leaves
+	Bytes   int64
+	Damaged int      // blocks that are missing or wrong here
+	Files   []string // paths that have a damaged block, sorted
+}
+
+// checkers is how many goroutines re-read a set: hashing is what takes the time.
+const checkers = 4
+
+// Verify reads and hashes every block of the set's newest revision.
+func (r *Registry) Verify(ctx context.Context, rep *Replica, progress func(done, total int64)) (Checked, error) {
+	v := rep.Verified()
+	var out Checked
+	_, total := Totals(head(v), v.Config)
+	err := chunks.WalkNodes(ctx, head(v).Root, r.cfg.Store.Get, func(b blockstore.Block) error {
+		out.Blocks++
+		out.Bytes += int64(len(b.Data()))
+		return nil
+	})
+	if errors.Is(err, blockstore.ErrNotFound) || errors.Is(err, blockstore.ErrCorrupt) {
+		out.Damaged++
+		return out, nil // without its nodes nothing below can be named
+	}
+	if err != nil {
+		return out, fmt.Errorf("verify: %w", err)
+	}
+	lay, err := dag.ReadLayout(ctx, head(v).Root, r.getNode, dag.DefaultLimits())
+	if err != nil {
+		return out, fmt.Errorf("verify: %w", err)
+	}
+	bad, err := r.checkLeaves(ctx, lay, func(done int64) { progress(done, int64(total)) })
+	if err != nil {
+		return out, fmt.Errorf("verify: %w", err)
+	}
+	for _, l := range lay.Leaves {
+		out.Blocks++
+		out.Bytes += int64(l.Size)
+	}
+	out.Damaged += len(bad)
+	out.Files = filesWith(lay, bad)
+	return out, nil
+}
+
+// checkLeaves reads every leaf and returns the ones that are missing or wrong.
+func (r *Registry) checkLeaves(ctx context.Context, lay *dag.Layout, progress func(int64)) (map[uint32]bool, error) {
+	var mu sync.Mutex // guards bad, done and next
+	bad, done, next := map[uint32]bool{}, int64(0), 0
+	group, ctx := errgroup.WithContext(ctx)
+	for range checkers {
+		group.Go(func() error {
+			buf := make([]byte, 0, 1<<20) // the largest leaf
+			for ctx.Err() == nil {
+				mu.Lock()
+				i := next
+				next++
+				mu.Unlock()
+				if i >= len(lay.Leaves) {
+					return nil
+				}
+				_, err := r.cfg.Store.Get(ctx, lay.Leaves[i].Cid, buf)
+				wrong := errors.Is(err, blockstore.ErrNotFound) || errors.Is(err, blockstore.ErrCorrupt)
+				if err != nil && !wrong {
+					return err
+				}
+				mu.Lock()
+				if wrong {
+					bad[uint32(i)] = true
+				}
+				done += int64(lay.Leaves[i].Size)
+				now := done
+				mu.Unlock()
+				progress(now)
+			}
+			return ctx.Err()
+		})
+	}
+	return bad, group.Wait()
+}
+
+// filesWith names the files that contain any of the leaves.
+func filesWith(lay *dag.Layout, leaves map[uint32]bool) []string {
+	var names []string
+	for _, e := range lay.Entries {
+		for _, l := range e.Leaves {
+			if leaves[l] {
+				names = append(names, e.Path)
+				break
+			}
+		}
+	}
+	sort.Strings(names)
+	return names
+}
+
+// Live returns, for every set, the blocks its newest revision consists of: what a collection keeps.
+func (r *Registry) Live(ctx context.Context) (func(set, c cid.Cid) bool, error) {
+	live := map[cid.Cid]map[cid.Cid]bool{}
+	for _, rep := range r.all() {
+		v := rep.Verified()
+		if len(v.Heads) == 0 {
+			continue
+		}
+		mine := map[cid.Cid]bool{}
+		live[rep.id] = mine
+		root := head(v).Root
+		err := chunks.WalkNodes(ctx, root, r.cfg.Store.Get, func(b blockstore.Block) error {
+			mine[b.Cid()] = true
+			return nil
+		})
+		if errors.Is(err, blockstore.ErrNotFound) || errors.Is(err, blockstore.ErrCorrupt) {
+			live[rep.id] = nil // incomplete: keep all of it
+			continue
+		}
+		if err != nil {
+			return nil, fmt.Errorf("mark %s: %w", rep.State().Name, err)
+		}
+		lay, err := dag.ReadLayout(ctx, root, r.getNode, dag.DefaultLimits())
+		if err != nil {
+			return nil, fmt.Errorf("mark %s: %w", rep.State().Name, err)
+		}
+		for _, l := range lay.Leaves {
+			mine[l.Cid] = true
+		}
+	}
+	return func(set, c cid.Cid) bool {
+		mine, ok := live[set]
+		return ok && (mine == nil || mine[c])
+	}, nil
+}
+
+// Layout flattens the newest revision of a replica whose nodes are all here.
+func (r *Registry) Layout(ctx context.Context, rep *Replica) (*dag.Layout, error) {
+	return dag.ReadLayout(ctx, head(rep.Verified()).Root, r.getNode, dag.DefaultLimits())
+}
+
+// Replicas lists what this node holds, by name.
+func (r *Registry) Replicas() []*Replica { return r.all() }
+
+// Head is the newest head of the set.
+func (p *Replica) Head() (record.Head, bool) {
+	v := p.Verified()
+	if len(v.Heads) == 0 {
+		return record.Head{}, false
+	}
+	return head(v), true
+}
+
+// Watchers is how many peers watch the set here right now.
+func (p *Replica) Watchers() int { return p.feed.holders() }

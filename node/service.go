@@ -1,0 +1,287 @@
+package node
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/shoal-p2p/shoal/blockstore/dag"
+	"github.com/shoal-p2p/shoal/blockstore/worktree"
+	"github.com/shoal-p2p/shoal/node/api"
+	"github.com/shoal-p2p/shoal/node/replica"
+	"github.com/shoal-p2p/shoal/protocols/record"
+)
+
+// Share implements api.Mover.
+func (n *Node) Share(ctx context.Context, q api.ShareRequest, progress func(api.Progress)) (api.ShareResult, error) {
+	start := n.now()
+	o, err := shareOptions(q)
+	if err != nil {
+		return api.ShareResult{}, explain(err)
+	}
+	o.Progress = func(files int, bytes int64) {
+		progress(api.Progress{Phase: "scan", Files: files, BytesDone: bytes})
+	}
+	done, err := n.sets.Share(ctx, o)
+	if err != nil {
+		return api.ShareResult{}, explain(err)
+	}
+	rep, snap := done.Replica, done.Snapshot
+	return api.ShareResult{
+		Set: rep.Set().String(), Ticket: n.sets.Ticket(rep).String(), Name: rep.State().Name,
+		Revision: done.Head.Revision, Root: snap.Root.String(), Files: snap.Files, Bytes: snap.Bytes, BytesNew: snap.BytesRead,
+		Durable: false, Holders: 1 + rep.Watchers(), Seconds: n.now().Sub(start).Seconds(), Skipped: skipped(snap.Skipped),
+	}, nil
+}
+
+// shareOptions checks the path and tells a folder from a single file.
+func shareOptions(q api.ShareRequest) (replica.ShareOptions, error) {
+	if !filepath.IsAbs(q.Path) {
+		return replica.ShareOptions{}, usage("relative_path", "", "share needs an absolute path, got %q", q.Path)
+	}
+	// The folder is known by its real path, so that the same folder reached by another link is the same set.
+	real, err := filepath.EvalSymlinks(q.Path)
+	if err != nil {
+		return replica.ShareOptions{}, err
+	}
+	st, err := os.Stat(real)
+	if err != nil {
+		return replica.ShareOptions{}, err
+	}
+	o := replica.ShareOptions{Dir: real, Name: q.Name, Set: q.Set, Private: q.Private}
+	switch {
+	case st.Mode().IsRegular():
+		o.Dir, o.Only = filepath.Split(real)
+		o.Dir = filepath.Clean(o.Dir)
+	case !st.IsDir():
+		return o, usage("not_a_folder", "share a folder or a regular file", "%s is neither a folder nor a file", q.Path)
+	}
+	if o.Name == "" {
+		o.Name = filepath.Base(real)
+	}
+	if err := dag.CheckName(o.Name); err != nil {
+		return o, usage("bad_name", "give one with --name", "%q cannot be the name of a set", o.Name)
+	}
+	return o, nil
+}
+
+func skipped(all []worktree.Skipped) []api.Skipped {
+	var out []api.Skipped
+	for _, s := range all {
+		out = append(out, api.Skipped{Path: s.Path, Reason: s.Err.Error()})
+	}
+	return out
+}
+
+// Get implements api.Mover.
+func (n *Node) Get(ctx context.Context, q api.GetRequest, progress func(api.Progress)) (api.GetResult, error) {
+	start := n.now()
+	ticket, err := n.ticket(q.Ticket)
+	if err != nil {
+		return api.GetResult{}, explain(err)
+	}
+	var patience time.Duration
+	if q.Timeout != "" {
+		if patience, err = time.ParseDuration(q.Timeout); err != nil {
+			return api.GetResult{}, usage("bad_timeout", "write it like 30s or 5m", "%q is not a duration", q.Timeout)
+		}
+	}
+	got, err := n.sets.Get(ctx, ticket, replica.GetOptions{
+		Dest: func(name string) string { return n.dest(q, ticket, name) }, Force: q.Force,
+		MaxBytes: q.MaxBytes, Patience: patience,
+		Progress: func(p replica.Progress) {
+			progress(api.Progress{Phase: p.Phase, BytesDone: p.Done, BytesTotal: p.Total, Sources: p.Sources})
+		},
+	})
+	if err != nil {
+		return api.GetResult{}, explain(err)
+	}
+	return api.GetResult{
+		Set: got.Replica.Set().String(), Name: got.Replica.State().Name, Revision: got.Head.Revision, Root: got.Head.Root.String(),
+		Dest: got.Dest, Files: got.Files, BytesTotal: got.Total, BytesReused: got.Total - got.Fetched, BytesFetched: got.Fetched,
+		WireIn: got.WireIn, WireOut: got.WireOut, Sources: got.Sources,
+		Seconds: n.now().Sub(start).Seconds(), Skipped: skipped(got.Skipped),
+	}, nil
+}
+
+// ticket reads a ticket or set id, or finds a set this node knows by that text.
+func (n *Node) ticket(text string) (record.Ticket, error) {
+	t, err := record.ParseTicket(text)
+	if err == nil {
+		return t, nil
+	}
+	rep, rerr := n.sets.Resolve(text)
+	if errors.Is(rerr, replica.ErrUnknownSet) {
+		return t, err
+	}
+	if rerr != nil {
+		return t, rerr
+	}
+	return record.Ticket{Set: rep.Set(), Name: rep.State().Name}, nil
+}
+
+// dest is the folder a get goes to: what was asked, else where the set lies already, else ./NAME.
+func (n *Node) dest(q api.GetRequest, t record.Ticket, name string) string {
+	if q.Dest != "" {
+		return q.Dest
+	}
+	if rep, err := n.sets.Resolve(t.Set.String()); err == nil && rep.State().Dir != "" {
+		return rep.State().Dir
+	}
+	return filepath.Join(q.Cwd, name)
+}
+
+// Ls implements api.Looker.
+func (n *Node) Ls(ctx context.Context, q api.LsRequest) (api.LsResult, error) {
+	if q.Set == "" {
+		var out api.LsResult
+		for _, rep := range n.sets.Replicas() {
+			out.Sets = append(out.Sets, n.info(rep))
+		}
+		return out, nil
+	}
+	rep, err := n.sets.Resolve(q.Set)
+	if err != nil {
+		return api.LsResult{}, explain(err)
+	}
+	lay, err := n.sets.Layout(ctx, rep)
+	if err != nil {
+		return api.LsResult{}, explain(err)
+	}
+	out := api.LsResult{Entries: entries(lay, strings.Trim(path.Clean("/"+q.Path), "/"))}
+	if len(out.Entries) == 0 && q.Path != "" {
+		return out, &api.Error{Code: "no_such_entry", ExitCode: api.ExitNotFound, Title: fmt.Sprintf("%q is not in this set", q.Path),
+			Hint: "`ls SET` lists it from the top"}
+	}
+	return out, nil
+}
+
+// entries are the direct children of a folder, or the one file that was named.
+func entries(lay *dag.Layout, dir string) []api.Entry {
+	var out []api.Entry
+	for _, e := range lay.Entries {
+		parent := path.Dir(e.Path)
+		if parent == "." {
+			parent = ""
+		}
+		if e.Path == "" || (parent != dir && (e.Path != dir || e.Kind == dag.KindDir)) {
+			continue
+		}
+		a := api.Entry{Path: e.Path, Kind: kindName(e.Kind), Size: e.Size, Cid: e.Cid.String(), Target: e.Target}
+		if e.Kind != dag.KindSymlink {
+			a.Mode = fmt.Sprintf("%04o", e.Attr.Mode)
+		}
+		if !e.Attr.Mtime.IsZero() {
+			a.Mtime = e.Attr.Mtime.UTC().Format(time.RFC3339Nano)
+		}
+		out = append(out, a)
+	}
+	return out
+}
+
+func kindName(k dag.Kind) string {
+	switch k {
+	case dag.KindDir:
+		return "dir"
+	case dag.KindSymlink:
+		return "symlink"
+	default:
+		return "file"
+	}
+}
+
+// Show implements api.Looker.
+func (n *Node) Show(_ context.Context, set string) (api.SetInfo, error) {
+	rep, err := n.sets.Resolve(set)
+	if err != nil {
+		return api.SetInfo{}, explain(err)
+	}
+	info := n.info(rep)
+	info.Ticket = n.sets.Ticket(rep).String()
+	return info, nil
+}
+
+func (n *Node) info(rep *replica.Replica) api.SetInfo {
+	st, v := rep.State(), rep.Verified()
+	p := v.Genesis.Profile
+	i := api.SetInfo{Set: st.Set, Name: st.Name, Dir: filepath.Join(st.Dir, st.Only), Public: v.Config.Public, Role: "reader", State: "incomplete",
+		Peers: rep.Watchers(), Owner: n.owns(v.Genesis),
+		Profile: fmt.Sprintf("%s %d/%d/%d %s hamt>%d %s", p.Chunker, p.Min, p.Avg, p.Max, p.Tree, p.HAMTThreshold, p.Meta)}
+	if h, ok := rep.Head(); ok {
+		i.Revision, i.Root = h.Revision, h.Root.String()
+		i.Head = v.HeadCids[0].String()
+		i.Files, i.Bytes = replica.Totals(h, v.Config)
+		if h.Epoch.Owner == n.self {
+			i.Role = "primary"
+		}
+	}
+	switch {
+	case st.Shared:
+		i.State = "shared"
+	case st.Complete:
+		i.State = "complete"
+	}
+	return i
+}
+
+// Verify implements api.Keeper. With Heal, what is damaged is fetched again from peers.
+func (n *Node) Verify(ctx context.Context, q api.VerifyRequest, progress func(api.Progress)) (api.VerifyResult, error) {
+	rep, err := n.sets.Resolve(q.Set)
+	if err != nil {
+		return api.VerifyResult{}, explain(err)
+	}
+	report := func(done, total int64) { progress(api.Progress{Phase: "check", BytesDone: done, BytesTotal: total}) }
+	c, err := n.sets.Verify(ctx, rep, report)
+	if err != nil {
+		return api.VerifyResult{}, explain(err)
+	}
+	res := api.VerifyResult{Set: rep.Set().String(), Blocks: c.Blocks, Bytes: c.Bytes, Damaged: c.Damaged, Files: c.Files}
+	if !q.Heal || c.Damaged == 0 {
+		return res, nil
+	}
+	st := rep.State()
+	if st.Shared {
+		return res, &api.Error{Code: "own_folder", ExitCode: api.ExitConflict, Title: "the author's own folder is never rewritten",
+			Hint: "restore the file, or `share` again to publish it as it is now"}
+	}
+	_, err = n.sets.Get(ctx, record.Ticket{Set: rep.Set()}, replica.GetOptions{Dest: func(string) string { return st.Dir }, Force: true})
+	if err != nil {
+		return res, explain(err)
+	}
+	again, err := n.sets.Verify(ctx, rep, report)
+	if err != nil {
+		return res, explain(err)
+	}
+	res.Healed, res.Damaged, res.Files = c.Damaged-again.Damaged, again.Damaged, again.Files
+	return res, nil
+}
+
+// Rm implements api.Keeper.
+func (n *Node) Rm(ctx context.Context, q api.RmRequest) (api.RmResult, error) {
+	rep, err := n.sets.Resolve(q.Set)
+	if err != nil {
+		return api.RmResult{}, explain(err)
+	}
+	st := rep.State()
+	removed, err := n.sets.Remove(ctx, rep, q.Files)
+	return api.RmResult{Set: st.Set, Name: st.Name, FilesRemoved: removed}, explain(err)
+}
+
+// GC implements api.Keeper.
+func (n *Node) GC(ctx context.Context) (api.GCResult, error) {
+	keep, err := n.sets.Live(ctx)
+	if err != nil {
+		return api.GCResult{}, explain(err)
+	}
+	freed, err := n.store.GC(ctx, keep)
+	if err != nil {
+		return api.GCResult{}, explain(err)
+	}
+	st, err := n.store.Stats(ctx)
+	return api.GCResult{Blocks: freed.Blocks, Bytes: freed.Bytes, DiskBytes: st.DiskBytes}, explain(err)
+}

@@ -1,0 +1,241 @@
+package chunks
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"sync/atomic"
+	"time"
+
+	"github.com/ipfs/go-cid"
+	"github.com/libp2p/go-libp2p/core/network"
+
+	"github.com/shoal-p2p/shoal/blockstore"
+	"github.com/shoal-p2p/shoal/protocols/wire"
+)
+
+// wantQueue is the reading half of a session.
+type wantQueue struct {
+	s     network.Stream
+	in    *bufio.Reader
+	wants chan want    // read, not replied to; closed at the end
+	open  atomic.Int64 // wants in the channel or being replied to
+	err   error        // why reading ended, nil if the client ended it; set before wants is closed
+}
+
+// fill reads wants until the client has no more, which is nil, or reading fails.
+func (q *wantQueue) fill() error {
+	for {
+		w, err := q.read()
+		if errors.Is(err, io.EOF) {
+			return nil
+		}
+		if err != nil {
+			return fmt.Errorf("read want: %w", err)
+		}
+		q.open.Add(1)
+		q.wants <- w // blocks while MaxOutstanding wait; session takes them in any case
+	}
+}
+
+// read reads one want: io.EOF if the client ended the stream between two.
+func (q *wantQueue) read() (want, error) {
+	var h [wantHeader]byte
+	for {
+		q.s.SetReadDeadline(time.Now().Add(idleTimeout))
+		var err error
+		if h[0], err = q.in.ReadByte(); err == nil {
+			break
+		}
+		// A client whose window is full sends nothing for as long as our replies take.
+		if !isTimeout(err) || q.open.Load() == 0 {
+			return want{}, err
+		}
+	}
+	q.s.SetReadDeadline(time.Now().Add(helloTimeout))
+	return readWant(q.in, h)
+}
+
+// isTimeout tells whether err is a deadline's. Not every muxer's error is os.ErrDeadlineExceeded, but all
+// say so by this method.
+func isTimeout(err error) bool {
+	var t interface{ Timeout() bool }
+	return errors.As(err, &t) && t.Timeout()
+}
+
+// readWant reads a want whose first byte is in h already.
+func readWant(in io.Reader, h [wantHeader]byte) (want, error) {
+	if _, err := io.ReadFull(in, h[1:]); err != nil {
+		return want{}, noEOF(err)
+	}
+	n, err := wantCount(h)
+	if err != nil {
+		return want{}, err
+	}
+	var room [MaxWant * cidSize]byte
+	if _, err := io.ReadFull(in, room[:n*cidSize]); err != nil {
+		return want{}, noEOF(err)
+	}
+	cids, err := decodeCids(room[:n*cidSize])
+	return want{op: h[0], cids: cids}, err
+}
+
+// noEOF makes an end inside a frame distinguishable from an end between two.
+func noEOF(err error) error {
+	if errors.Is(err, io.EOF) {
+		return io.ErrUnexpectedEOF
+	}
+	return err
+}
+
+// deadlineWriter gives every write of a stream a time that grows with its length.
+type deadlineWriter struct{ s network.Stream }
+
+func (w deadlineWriter) Write(b []byte) (int, error) {
+	w.s.SetWriteDeadline(time.Now().Add(frameTimeout + time.Duration(len(b))*time.Second/slowest))
+	return w.s.Write(b)
+}
+
+// replier is the writing half of a session.
+type replier struct {
+	srv     *server
+	s       network.Stream
+	r       Reader
+	out     *bufio.Writer // joins small replies; large ones pass it by
+	flushed time.Time     // when out was last known to be empty
+}
+
+// run replies to wants in their order until there are no more.
+func (w *replier) run(ctx context.Context, q *wantQueue) error {
+	for x := range q.wants {
+		err := w.reply(ctx, x)
+		q.open.Add(-1)
+		if err == nil && len(q.wants) == 0 {
+			err = w.flush()
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return w.flush()
+}
+
+// reply replies to one want. The buffer is borrowed only while there is something to say.
+func (w *replier) reply(ctx context.Context, x want) error {
+	b := w.srv.buffers.Get().(*[]byte)
+	defer w.srv.buffers.Put(b)
+	if x.op == opWalk {
+		return w.walk(ctx, *b, x.cids[0])
+	}
+	for _, c := range x.cids {
+		data, err := w.r.Get(ctx, c, (*b)[replyHeader:replyHeader])
+		if err == nil && len(data) > blockstore.MaxBlockSize {
+			err = fmt.Errorf("block of %d bytes: %w", len(data), blockstore.ErrInvalid)
+		}
+		if err != nil {
+			data = nil
+			w.note(ctx, c, err)
+		}
+		if err := w.send(ctx, *b, headerOf(c, codeOf(err), len(data)), data); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// walk sends the nodes below root, and how that went.
+func (w *replier) walk(ctx context.Context, b []byte, root cid.Cid) error {
+	var sendErr error // of the stream, not of the source
+	err := w.r.Walk(ctx, root, func(n blockstore.Block) error {
+		sendErr = w.send(ctx, b, headerOf(n.Cid(), wire.OK, len(n.Data())), n.Data())
+		return sendErr
+	})
+	if sendErr != nil {
+		return sendErr
+	}
+	if err != nil {
+		w.note(ctx, root, err)
+	}
+	return w.send(ctx, b, headerOf(cid.Undef, codeOf(err), 0), nil)
+}
+
+// note logs what the node's owner should know: damage and failures, not what peers ask for in vain.
+func (w *replier) note(ctx context.Context, c cid.Cid, err error) {
+	if codeOf(err) != wire.NotFound && ctx.Err() == nil {
+		w.srv.o.Log.Warn("reading a block failed", "peer", w.s.Conn().RemotePeer(), "cid", c, "err", err)
+	}
+}
+
+// send sends one reply. b is the borrowed buffer, whose first bytes are the header's place; data usually
+// lies right behind it, and then both go out in one write.
+func (w *replier) send(ctx context.Context, b []byte, h header, data []byte) error {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	h.put(b)
+	inPlace := len(data) > 0 && len(data) <= len(b)-replyHeader && &data[0] == &b[replyHeader]
+	if w.srv.o.Limiter == nil && inPlace {
+		if err := w.write(b[:replyHeader+len(data)]); err != nil {
+			return err
+		}
+	} else {
+		if err := w.write(b[:replyHeader]); err != nil {
+			return err
+		}
+		if err := w.sendData(ctx, data); err != nil {
+			return err
+		}
+	}
+	if len(data) > 0 {
+		w.srv.o.Sent(w.s.Conn().RemotePeer(), len(data))
+	}
+	return nil
+}
+
+// sendData sends payload that is not behind its header, or that the limiter must let pass.
+func (w *replier) sendData(ctx context.Context, data []byte) error {
+	if w.srv.o.Limiter == nil {
+		return w.write(data)
+	}
+	for len(data) > 0 {
+		n := min(len(data), w.srv.piece)
+		// The limiter may wait long: the client must see progress, or it gives us up.
+		if time.Since(w.flushed) > time.Second {
+			if err := w.flush(); err != nil {
+				return err
+			}
+		}
+		if err := w.srv.o.Limiter.WaitN(ctx, n); err != nil {
+			return fmt.Errorf("wait for rate limit: %w", err)
+		}
+		if err := w.write(data[:n]); err != nil {
+			return err
+		}
+		data = data[n:]
+	}
+	return nil
+}
+
+// write joins what is small. What does not fit goes out as it is, without a copy: an empty bufio.Writer
+// hands a large slice through.
+func (w *replier) write(b []byte) error {
+	if len(b) > w.out.Available() {
+		if err := w.flush(); err != nil {
+			return err
+		}
+	}
+	if _, err := w.out.Write(b); err != nil {
+		return fmt.Errorf("write reply: %w", err)
+	}
+	return nil
+}
+
+func (w *replier) flush() error {
+	if err := w.out.Flush(); err != nil {
+		return fmt.Errorf("write reply: %w", err)
+	}
+	w.flushed = time.Now()
+	return nil
+}

@@ -1,0 +1,153 @@
+package chunks
+
+import (
+	"bufio"
+	"context"
+	"crypto/sha256"
+	"fmt"
+	"log/slog"
+	"sync"
+	"time"
+
+	"github.com/ipfs/go-cid"
+	"github.com/libp2p/go-libp2p/core/host"
+	"github.com/libp2p/go-libp2p/core/network"
+	"github.com/libp2p/go-libp2p/core/peer"
+
+	"github.com/shoal-p2p/shoal/blockstore"
+	chunkspb "github.com/shoal-p2p/shoal/protocols/chunks/pb"
+	"github.com/shoal-p2p/shoal/protocols/wire"
+)
+
+// ServerOptions are what a server may be given; the zero value serves without limit.
+type ServerOptions struct {
+	Limiter Limiter                // on payload bytes, over all sessions; nil = none
+	Log     *slog.Logger           // nil = none
+	Sent    func(p peer.ID, n int) // told of payload bytes as they go out; nil = nobody
+}
+
+// server answers sessions out of a source.
+type server struct {
+	source  Source
+	o       ServerOptions
+	piece   int             // payload bytes asked of the limiter at once
+	ctx     context.Context // ends when the server is closed
+	buffers sync.Pool       // of *[]byte with bufferSize bytes
+	streams streams
+}
+
+// Register answers chunk sessions of h out of src until the function it returns is called; that one
+// ends every session and waits for the handlers.
+func Register(h host.Host, src Source, o ServerOptions) (close func()) {
+	if o.Log == nil {
+		o.Log = slog.New(slog.DiscardHandler)
+	}
+	if o.Sent == nil {
+		o.Sent = func(peer.ID, int) {}
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	srv := &server{source: src, o: o, piece: Piece, ctx: ctx}
+	if l, ok := o.Limiter.(interface{ Burst() int }); ok {
+		srv.piece = max(1, min(Piece, l.Burst()))
+	}
+	srv.buffers.New = func() any { b := make([]byte, bufferSize); return &b }
+	h.SetStreamHandler(ID, srv.handle)
+	return func() {
+		h.RemoveStreamHandler(ID)
+		cancel()
+		srv.streams.close()
+	}
+}
+
+// handle owns s. A clean end is Close; everything else is Reset, which tells the peer and frees both
+// sides at once.
+func (srv *server) handle(s network.Stream) {
+	p := s.Conn().RemotePeer()
+	n, ok := srv.streams.enter(p)
+	if !ok {
+		s.Reset()
+		return
+	}
+	defer srv.streams.leave(p)
+	ctx, cancel := context.WithCancel(srv.ctx)
+	defer cancel()
+	stop := context.AfterFunc(ctx, func() { s.Reset() })
+	err := srv.serve(ctx, s, n > MaxStreams)
+	if stop() && err == nil {
+		s.Close()
+		return
+	}
+	s.Reset()
+	srv.o.Log.Debug("chunk session ended", "peer", p, "err", err)
+}
+
+func (srv *server) serve(ctx context.Context, s network.Stream, busy bool) error {
+	if err := s.Scope().SetService(ServiceName); err != nil {
+		return fmt.Errorf("attach to service: %w", err)
+	}
+	if err := s.Scope().ReserveMemory(wire.MaxControl, network.ReservationPriorityAlways); err != nil {
+		return fmt.Errorf("reserve memory: %w", err)
+	}
+	defer s.Scope().ReleaseMemory(wire.MaxControl)
+	s.SetReadDeadline(time.Now().Add(helloTimeout))
+	in := bufio.NewReaderSize(s, maxWantSize)
+	var hello chunkspb.Hello
+	if err := wire.ReadMsg(in, &hello, wire.MaxControl); err != nil {
+		return err
+	}
+	if len(hello.GetSet()) != sha256.Size {
+		return fmt.Errorf("%w: set id of %d bytes", ErrMalformed, len(hello.GetSet()))
+	}
+	if busy || s.Scope().ReserveMemory(StreamMemory, network.ReservationPriorityAlways) != nil {
+		return welcome(s, wire.Busy)
+	}
+	defer s.Scope().ReleaseMemory(StreamMemory)
+	set := blockstore.FromDigest(cid.Raw, [sha256.Size]byte(hello.GetSet()))
+	r, err := srv.source.Open(ctx, s.Conn().RemotePeer(), set, hello.GetCapability())
+	if err != nil {
+		code := codeOf(err)
+		if code != wire.NotFound {
+			srv.o.Log.Warn("opening a set failed", "peer", s.Conn().RemotePeer(), "set", set, "err", err)
+		}
+		return welcome(s, code)
+	}
+	defer r.Close()
+	if err := welcome(s, wire.OK); err != nil {
+		return err
+	}
+	return srv.session(ctx, s, in, r)
+}
+
+// welcome answers the greeting.
+func welcome(s network.Stream, code wire.Code) error {
+	s.SetWriteDeadline(time.Now().Add(helloTimeout))
+	return wire.WriteMsg(s, &chunkspb.Welcome{Code: uint32(code)})
+}
+
+// session runs the two halves of a session: one goroutine reads wants ahead, this one replies. When
+// either fails, both end.
+func (srv *server) session(ctx context.Context, s network.Stream, in *bufio.Reader, r Reader) error {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	q := &wantQueue{s: s, in: in, wants: make(chan want, MaxOutstanding)}
+	var wg sync.WaitGroup
+	wg.Go(func() {
+		if q.err = q.fill(); q.err != nil {
+			s.Reset() // ends a write
+			cancel()  // ends a read of the source
+		}
+		close(q.wants)
+	})
+	w := &replier{srv: srv, s: s, r: r, out: bufio.NewWriterSize(deadlineWriter{s}, flushSize), flushed: time.Now()}
+	err := w.run(ctx, q)
+	if err != nil {
+		s.Reset() // ends a read of the next want
+	}
+	for range q.wants { // nobody replies any more: make room until the reader has noticed
+	}
+	wg.Wait()
+	if q.err != nil {
+		return q.err // the cause; err is only what followed from it
+	}
+	return err
+}

@@ -1,0 +1,190 @@
+package list
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"time"
+
+	"github.com/ipfs/go-cid"
+	"github.com/libp2p/go-libp2p/core/host"
+	"github.com/libp2p/go-libp2p/core/network"
+	"github.com/libp2p/go-libp2p/core/peer"
+	"google.golang.org/protobuf/proto"
+
+	listpb "github.com/shoal-p2p/shoal/protocols/list/pb"
+	"github.com/shoal-p2p/shoal/protocols/wire"
+)
+
+// Frames a watched peer may send: twice its four a second, and a burst for the beginning. More is abuse.
+const (
+	frameBurst = 16
+	frameRate  = 8 // a second
+)
+
+// Sets asks p which sets it offers us. Errors: ErrBusy, ErrRemote, ErrMalformed, those of the stream.
+func Sets(ctx context.Context, h host.Host, p peer.ID) ([]SetEntry, error) {
+	var reply listpb.SetsReply
+	if err := ask(ctx, h, p, &listpb.Request{Kind: listpb.Kind_SETS}, &reply); err != nil {
+		return nil, fmt.Errorf("ask for sets: %w", err)
+	}
+	if err := errorOf(reply.GetCode()); err != nil {
+		return nil, fmt.Errorf("ask for sets: %w", err)
+	}
+	sets, err := decodeSets(&reply)
+	if err != nil {
+		return nil, fmt.Errorf("ask for sets: %w", err)
+	}
+	return sets, nil
+}
+
+// GetInfo asks p about one set. The bundle in the answer is not verified. Errors: ErrNotFound, ErrBusy,
+// ErrRemote, ErrMalformed, those of the stream.
+func GetInfo(ctx context.Context, h host.Host, p peer.ID, set cid.Cid, capability []byte) (Info, error) {
+	info, err := getInfo(ctx, h, p, set, capability)
+	if err != nil {
+		return Info{}, fmt.Errorf("ask for info: %w", err)
+	}
+	return info, nil
+}
+
+func getInfo(ctx context.Context, h host.Host, p peer.ID, set cid.Cid, capability []byte) (Info, error) {
+	digest, err := setDigest(set)
+	if err != nil {
+		return Info{}, err
+	}
+	var reply listpb.InfoReply
+	req := &listpb.Request{Kind: listpb.Kind_INFO, Set: digest, Capability: capability}
+	if err := ask(ctx, h, p, req, &reply); err != nil {
+		return Info{}, err
+	}
+	if err := errorOf(reply.GetCode()); err != nil {
+		return Info{}, err
+	}
+	return decodeInfo(reply.GetInfo())
+}
+
+// Watch asks p about one set and calls fn, one call at a time, with its Info and then with whatever
+// changes. It blocks until ctx ends (its error is returned), fn returns an error (which is returned),
+// the peer ends the stream because the set is gone (nil), or something fails. Errors: as GetInfo.
+func Watch(ctx context.Context, h host.Host, p peer.ID, set cid.Cid, capability []byte, fn func(Update) error) error {
+	if err := watch(ctx, h, p, set, capability, fn); err != nil {
+		return fmt.Errorf("watch: %w", err)
+	}
+	return nil
+}
+
+func watch(ctx context.Context, h host.Host, p peer.ID, set cid.Cid, capability []byte, fn func(Update) error) error {
+	digest, err := setDigest(set)
+	if err != nil {
+		return err
+	}
+	c, err := start(ctx, h, p, &listpb.Request{Kind: listpb.Kind_WATCH, Set: digest, Capability: capability})
+	if err != nil {
+		return err
+	}
+	defer c.close()
+	begin := time.Now()
+	var f follower
+	for n := 1.0; ; n++ {
+		var m listpb.Update
+		err := c.read(ctx, &m)
+		if errors.Is(err, io.EOF) && f.begun {
+			return nil
+		}
+		if err == nil {
+			err = errorOf(m.GetCode())
+		}
+		if err != nil {
+			return err
+		}
+		if n > frameBurst+frameRate*time.Since(begin).Seconds() {
+			return fmt.Errorf("%w: too many updates", ErrMalformed)
+		}
+		u, ok, err := f.take(&m)
+		if err != nil {
+			return err
+		}
+		if !ok {
+			continue
+		}
+		if err := fn(u); err != nil {
+			return err
+		}
+	}
+}
+
+// ask sends one request and reads one answer.
+func ask(ctx context.Context, h host.Host, p peer.ID, req *listpb.Request, reply proto.Message) error {
+	c, err := start(ctx, h, p, req)
+	if err != nil {
+		return err
+	}
+	defer c.close()
+	return c.read(ctx, reply)
+}
+
+// conversation is the client's side of one stream.
+type conversation struct {
+	s    network.Stream
+	r    *bufio.Reader
+	stop func() bool // takes ctx's hold off the stream
+}
+
+// start opens a stream to p and sends the request. The stream is reset when ctx ends.
+func start(ctx context.Context, h host.Host, p peer.ID, req *listpb.Request) (*conversation, error) {
+	s, err := h.NewStream(ctx, p, ID)
+	if err != nil {
+		return nil, fmt.Errorf("open stream: %w", err)
+	}
+	c := &conversation{s: s, r: bufio.NewReader(s)}
+	c.stop = context.AfterFunc(ctx, func() { s.Reset() })
+	if err := c.request(req); err != nil {
+		c.close()
+		if ctx.Err() != nil {
+			err = ctx.Err()
+		}
+		return nil, err
+	}
+	return c, nil
+}
+
+func (c *conversation) request(req *listpb.Request) error {
+	if err := c.s.Scope().SetService(ServiceName); err != nil {
+		return fmt.Errorf("attach to service: %w", err)
+	}
+	c.s.SetWriteDeadline(time.Now().Add(requestTimeout))
+	return wire.WriteMsg(c.s, req)
+}
+
+// close frees the stream. Nothing more is wanted of it, so it is reset: that ends a watch at once.
+func (c *conversation) close() {
+	c.stop()
+	c.s.Reset()
+}
+
+// read reads one frame within its time.
+func (c *conversation) read(ctx context.Context, m proto.Message) error {
+	err := c.readFrame(m)
+	if err != nil && ctx.Err() != nil {
+		return ctx.Err() // the stream was reset for it
+	}
+	return err
+}
+
+func (c *conversation) readFrame(m proto.Message) error {
+	c.s.SetReadDeadline(time.Now().Add(frameTimeout))
+	n, err := wire.ReadLen(c.r, MaxFrame)
+	if err != nil {
+		return err
+	}
+	// The frame, and once more for the fields decoded from it.
+	if err := c.s.Scope().ReserveMemory(2*n, network.ReservationPriorityAlways); err != nil {
+		return fmt.Errorf("read frame: reserve memory: %w", err)
+	}
+	defer c.s.Scope().ReleaseMemory(2 * n)
+	c.s.SetReadDeadline(time.Now().Add(frameTime(n)))
+	return wire.ReadBody(c.r, m, n)
+}

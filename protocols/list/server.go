@@ -1,0 +1,287 @@
+package list
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"sync"
+	"time"
+
+	"github.com/libp2p/go-libp2p/core/host"
+	"github.com/libp2p/go-libp2p/core/network"
+	"github.com/libp2p/go-libp2p/core/peer"
+	"google.golang.org/protobuf/proto"
+
+	listpb "github.com/shoal-p2p/shoal/protocols/list/pb"
+	"github.com/shoal-p2p/shoal/protocols/wire"
+)
+
+// server answers requests out of a catalog.
+type server struct {
+	catalog Catalog
+	log     *slog.Logger
+	ctx     context.Context // ends when the server is closed
+	streams streams
+}
+
+// Register answers list streams of h out of c until the function it returns is called; that one ends
+// every stream and waits for the handlers.
+func Register(h host.Host, c Catalog, log *slog.Logger) (close func()) {
+	ctx, cancel := context.WithCancel(context.Background())
+	srv := &server{catalog: c, log: log, ctx: ctx}
+	h.SetStreamHandler(ID, srv.handle)
+	return func() {
+		h.RemoveStreamHandler(ID)
+		cancel()
+		srv.streams.close()
+	}
+}
+
+// handle owns s. A clean answer ends with Close; everything else with Reset, which tells the peer and
+// frees both sides at once.
+func (srv *server) handle(s network.Stream) {
+	p := s.Conn().RemotePeer()
+	n, ok := srv.streams.enter(p)
+	if !ok {
+		s.Reset()
+		return
+	}
+	defer srv.streams.leave(p)
+	ctx, cancel := context.WithCancel(srv.ctx)
+	defer cancel()
+	stop := context.AfterFunc(ctx, func() { s.Reset() })
+	err := srv.serve(ctx, s, n > MaxStreams)
+	if stop() && err == nil {
+		s.Close()
+		return
+	}
+	s.Reset()
+	srv.log.Debug("list stream ended", "peer", p, "err", err)
+}
+
+func (srv *server) serve(ctx context.Context, s network.Stream, busy bool) error {
+	if err := s.Scope().SetService(ServiceName); err != nil {
+		return fmt.Errorf("attach to service: %w", err)
+	}
+	// The request, and once more for the fields decoded from it.
+	if err := s.Scope().ReserveMemory(2*wire.MaxControl, network.ReservationPriorityAlways); err != nil {
+		return fmt.Errorf("reserve memory: %w", err)
+	}
+	defer s.Scope().ReleaseMemory(2 * wire.MaxControl)
+	s.SetReadDeadline(time.Now().Add(requestTimeout))
+	var req listpb.Request
+	if err := wire.ReadMsg(bufio.NewReader(s), &req, wire.MaxControl); err != nil {
+		return err
+	}
+	s.SetReadDeadline(time.Time{})
+	// Field 1 of every answer is its code, so this is an answer to any request.
+	if busy {
+		return send(s, &listpb.InfoReply{Code: uint32(wire.Busy)})
+	}
+	switch req.GetKind() {
+	case listpb.Kind_SETS:
+		return srv.sets(ctx, s)
+	case listpb.Kind_INFO:
+		return srv.info(ctx, s, &req)
+	case listpb.Kind_WATCH:
+		return srv.watch(ctx, s, &req)
+	}
+	return send(s, &listpb.InfoReply{Code: uint32(wire.BadRequest)})
+}
+
+func (srv *server) sets(ctx context.Context, s network.Stream) error {
+	sets, err := srv.catalog.Sets(ctx, s.Conn().RemotePeer())
+	m := &listpb.SetsReply{}
+	if err == nil {
+		m, err = encodeSets(sets)
+	}
+	if err != nil {
+		return srv.refuse(s, err)
+	}
+	return send(s, m)
+}
+
+func (srv *server) info(ctx context.Context, s network.Stream, req *listpb.Request) error {
+	set, err := setID(req.GetSet())
+	if err != nil {
+		return err
+	}
+	info, err := srv.catalog.Info(ctx, s.Conn().RemotePeer(), set, req.GetCapability())
+	if err != nil {
+		return srv.refuse(s, err)
+	}
+	return send(s, &listpb.InfoReply{Info: encodeInfo(info)})
+}
+
+// refuse answers with the code of a catalog's error and nothing more.
+func (srv *server) refuse(s network.Stream, err error) error {
+	code := codeOf(err)
+	if code == wire.Internal {
+		srv.log.Warn("list request failed", "peer", s.Conn().RemotePeer(), "err", err)
+	}
+	return send(s, &listpb.InfoReply{Code: uint32(code)})
+}
+
+// watch sends updates until the catalog, the peer or the server ends it.
+func (srv *server) watch(ctx context.Context, s network.Stream, req *listpb.Request) error {
+	set, err := setID(req.GetSet())
+	if err != nil {
+		return err
+	}
+	ctx, cancel := context.WithCancel(ctx)
+	var wg sync.WaitGroup
+	defer wg.Wait()
+	defer s.CloseRead() // ends the reading goroutine
+	defer cancel()      // ends the filling one
+	updates, err := srv.catalog.Watch(ctx, s.Conn().RemotePeer(), set, req.GetCapability())
+	if err != nil {
+		return srv.refuse(s, err)
+	}
+	// The client says nothing more; a read fails when it resets the stream, and then the watch is over.
+	wg.Go(func() {
+		if _, err := s.Read(make([]byte, 1)); err != nil && !errors.Is(err, io.EOF) {
+			cancel()
+		}
+	})
+	box := &mailbox{ready: make(chan struct{}, 1)}
+	wg.Go(func() { box.fill(ctx, updates) })
+	return box.drain(ctx, s)
+}
+
+// mailbox joins the updates of a catalog while the stream is busy or the interval is not over.
+type mailbox struct {
+	mu     sync.Mutex // guards what follows
+	p      pending
+	closed bool
+
+	ready chan struct{} // holds one token while there may be something to take
+}
+
+// fill takes every update at once, so that a slow watcher never holds up the catalog.
+func (b *mailbox) fill(ctx context.Context, updates <-chan Update) {
+	for {
+		var u Update
+		var open bool
+		select {
+		case <-ctx.Done():
+			return
+		case u, open = <-updates:
+		}
+		b.mu.Lock()
+		if open {
+			b.p.add(u)
+		} else {
+			b.closed = true
+		}
+		b.mu.Unlock()
+		select {
+		case b.ready <- struct{}{}:
+		default:
+		}
+		if !open {
+			return
+		}
+	}
+}
+
+func (b *mailbox) take() (m *listpb.Update, closed bool) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.p.take(), b.closed
+}
+
+// drain sends what is there, then waits out the interval, so that what comes meanwhile goes together.
+func (b *mailbox) drain(ctx context.Context, s network.Stream) error {
+	alive := time.NewTimer(keepAlive)
+	defer alive.Stop()
+	for {
+		idle := false
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-b.ready:
+		case <-alive.C:
+			idle = true
+		}
+		m, closed := b.take()
+		if m == nil && idle {
+			m = &listpb.Update{}
+		}
+		if m != nil {
+			if err := send(s, m); err != nil {
+				return err
+			}
+		}
+		if closed {
+			return nil
+		}
+		alive.Reset(keepAlive)
+		if m == nil {
+			continue
+		}
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-time.After(updateInterval):
+		}
+	}
+}
+
+// send writes one frame within its time.
+func send(s network.Stream, m proto.Message) error {
+	n := proto.Size(m)
+	if n > MaxFrame {
+		return fmt.Errorf("send answer: %w: %d bytes", wire.ErrTooLarge, n)
+	}
+	if err := s.Scope().ReserveMemory(n, network.ReservationPriorityAlways); err != nil {
+		return fmt.Errorf("send answer: reserve memory: %w", err)
+	}
+	defer s.Scope().ReleaseMemory(n)
+	s.SetWriteDeadline(time.Now().Add(frameTime(n)))
+	return wire.WriteMsg(s, m)
+}
+
+// streams counts the streams of each peer, and lets the server wait for all handlers. The zero value
+// is ready.
+type streams struct {
+	wg sync.WaitGroup // one for each stream
+
+	mu     sync.Mutex // guards what follows
+	closed bool
+	open   map[peer.ID]int
+}
+
+// enter counts a stream in and tells how many p has; false if the server is closed.
+func (t *streams) enter(p peer.ID) (int, bool) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.closed {
+		return 0, false
+	}
+	if t.open == nil {
+		t.open = make(map[peer.ID]int)
+	}
+	t.wg.Add(1)
+	t.open[p]++
+	return t.open[p], true
+}
+
+func (t *streams) leave(p peer.ID) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.open[p]--; t.open[p] == 0 {
+		delete(t.open, p)
+	}
+	t.wg.Done()
+}
+
+// close refuses new streams and waits for the open ones, which the caller has told to end.
+func (t *streams) close() {
+	t.mu.Lock()
+	t.closed = true
+	t.mu.Unlock()
+	t.wg.Wait()
+}

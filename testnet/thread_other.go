@@ -1,0 +1,9 @@
+//go:build !linux
+
+package testnet
+
+import "syscall"
+
+func lockThread() {}
+
+func dieWithParent() *syscall.SysProcAttr { return nil }
