@@ -109,11 +109,10 @@ func (w *world) start(i int, bootstrap ...peer.AddrInfo) *node {
 	n := &node{addr: &net.UDPAddr{IP: simnet.IntToPublicIPv4(i), Port: 8000}}
 	n.Host = w.host(i, n.addr)
 	random := rand.New(rand.NewPCG(1, uint64(i)))
-	d, err := dht.New(n.Host, dht.Options{
+	d, err := dht.New(w.t.Context(), n.Host, dht.Options{
 		Bootstrap: func() []peer.AddrInfo { return bootstrap }, Server: true,
 		Joined:       func() { n.ann.Nudge() },
 		ClearBackoff: clearer{n.Host}.ClearBackoff,
-		Shuffle:      rand.Shuffle, Log: slog.New(slog.DiscardHandler),
 	})
 	if err != nil {
 		w.t.Fatal(err)
@@ -155,6 +154,7 @@ func (w *world) host(i int, addr *net.UDPAddr) host.Host {
 		libp2p.Transport(libp2pquic.NewTransport),
 		libp2p.QUICReuse(newConnManager, quicOptions...),
 		libp2p.ResourceManager(&network.NullResourceManager{}),
+		libp2p.UDPBlackHoleSuccessCounter(nil), // as the real node has it; else UDP is given up after 100 failures
 		libp2p.DisableIdentifyAddressDiscovery(), libp2p.DisableRelay(), libp2p.DisableMetrics(), libp2p.ForceReachabilityPublic(),
 	)
 	if err != nil {

@@ -147,7 +147,7 @@ func (n *Node) serve(ctx context.Context) error {
 		return usage("bad_bootstrap", "an address looks like /ip4/192.0.2.1/tcp/4581/p2p/12D3...", "%v", err)
 	}
 	bytes := &wireCounter{}
-	host, err := swarm.New(swarm.Config{Key: n.key, Listen: n.cfg.Listen, Bandwidth: bytes, UserAgent: "shoal/" + n.cfg.Version,
+	host, err := swarm.New(ctx, swarm.Config{Key: n.key, Listen: n.cfg.Listen, Bandwidth: bytes, UserAgent: "shoal/" + n.cfg.Version,
 		Protocols: []protocol.ID{list.ID, chunks.ID}, Log: n.cfg.Log})
 	if err != nil {
 		return err
@@ -162,7 +162,7 @@ func (n *Node) serve(ctx context.Context) error {
 		redial.Keep(p)
 	}
 	var announce *discovery.Announcements
-	table, err := dht.New(host, dht.Options{
+	table, err := dht.New(ctx, host, dht.Options{
 		Bootstrap: func() []peer.AddrInfo { return append(w.good(n.now()), bootstrap...) },
 		Server:    n.cfg.DHT != "client", Joined: func() { announce.Nudge() }, ClearBackoff: host.ClearBackoff,
 		Shuffle: rand.Shuffle, Log: n.cfg.Log})

@@ -16,7 +16,7 @@ func TestFullDisk(t *testing.T) {
 		t.Skip("only root may mount a small file system")
 	}
 	dir := t.TempDir()
-	if err := unix.Mount("tmpfs", dir, "tmpfs", 0, "size=64m"); err != nil {
+	if err := unix.Mount("tmpfs", dir, "tmpfs", 0, "size=128m"); err != nil {
 		t.Skipf("cannot mount a small file system here: %v", err)
 	}
 	t.Cleanup(func() {

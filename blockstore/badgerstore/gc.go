@@ -261,14 +261,28 @@ func (s *Store) sweepRefs(ctx context.Context) (dropped int, err error) {
 }
 
 // compact writes the memtable out and merges all tables into one level, which is when Badger gives up
-// what was deleted. Dropping a prefix that no record has is Badger's way to flush.
+// what was deleted. Dropping a prefix is Badger's way to flush; it wants a record to drop. Without room for a
+// second copy of the store nothing is done: Badger's own compactions, a few tables each, get there later.
 func (s *Store) compact() error {
 	s.write.Lock() // Badger refuses writes meanwhile
 	defer s.write.Unlock()
-	if err := s.room(0, s.opts.Reserve/2); err != nil {
-		return nil // the space comes back with later compactions
+	size, err := folderBytes(s.dir)
+	if err != nil {
+		return fmt.Errorf("measure store: %w", err)
+	}
+	if err := s.room(size+closeReserve, 0); errors.Is(err, blockstore.ErrNoSpace) {
+		s.opts.Log.Info("not enough free space to compact the store now", "err", err)
+		return nil
 	}
 	return s.with(func(db *badger.DB) error {
+		err := db.Update(func(txn *badger.Txn) error { return txn.Set([]byte{kindUnused}, []byte{0}) })
+		if err != nil {
+			return err
+		}
+		// Badger keeps what the last reader may still see; this one sees that all is deleted.
+		if err := db.View(func(*badger.Txn) error { return nil }); err != nil {
+			return err
+		}
 		if err := db.DropPrefix([]byte{kindUnused}); err != nil {
 			return err
 		}

@@ -21,7 +21,7 @@ const (
 	kindSet     = 's'
 	kindTree    = 't'
 	kindCounter = 'n'
-	// kindUnused is never written; see compact.
+	// kindUnused is a record that is dropped at once; see compact.
 	kindUnused = 'x'
 )
 

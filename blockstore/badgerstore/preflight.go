@@ -33,7 +33,7 @@ func preflight(dir string) (err error) {
 	if err != nil {
 		return damage(fmt.Errorf("read manifest: %w", err))
 	}
-	if err := checkManifestEnd(dir, f, end); err != nil {
+	if err := checkClosed(dir, f, end, len(manifest.Tables)); err != nil {
 		return err
 	}
 	var buf []byte
@@ -54,18 +54,22 @@ func lostManifest(dir string) error {
 	return err
 }
 
-// checkManifestEnd refuses a manifest whose last record is cut short, where no crash explains it: a
-// store that was not closed has a log (.mem). Badger would delete the tables it no longer names.
-func checkManifestEnd(dir string, f *os.File, end int64) error {
+// checkClosed refuses a manifest that lost its end where no crash explains it: a store that was not
+// closed has a log (.mem). Badger would delete the tables that are no longer named.
+func checkClosed(dir string, f *os.File, end int64, named int) error {
 	info, err := f.Stat()
 	if err != nil {
 		return fmt.Errorf("read manifest: %w", err)
 	}
 	logs, err := filepath.Glob(filepath.Join(dir, "*.mem"))
-	if err != nil {
-		return fmt.Errorf("look for logs: %w", err)
+	if err != nil || len(logs) > 0 {
+		return err
 	}
-	if info.Size() != end && len(logs) == 0 {
+	tables, err := filepath.Glob(filepath.Join(dir, "*.sst"))
+	if err != nil {
+		return err
+	}
+	if info.Size() != end || len(tables) != named {
 		return fmt.Errorf("%w (manifest cut short)", ErrDamaged)
 	}
 	return nil

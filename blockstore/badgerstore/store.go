@@ -19,7 +19,8 @@
 // checksums cover the tree, and compaction gives space back. Every table is verified before Badger
 // opens it, because Badger ends the process, or silently leaves the table out, where one is damaged.
 // Writes are synchronous, and refused before the disk is full, because a full disk kills a process
-// that writes to mapped files. What is lost all the same (a damaged log loses its tail without an
+// that writes to mapped files: only where others fill the disk, reserve and all, while Badger is
+// rewriting tables, that can still happen, and loses nothing. What is lost all the same (a damaged log loses its tail without an
 // error) shows as ErrNotFound: whoever needs to know that a revision is all there must walk it, the
 // index alone is no proof.
 package badgerstore

@@ -51,7 +51,7 @@ func (l *look) run(ctx context.Context) error {
 	}
 	root, err := os.OpenRoot(c.dest)
 	if err != nil {
-		return ioError("open destination", err)
+		return fmt.Errorf("checkout: %w: %w", ErrNotWritable, err)
 	}
 	c.root, l.root = root, root
 	l.names = make([]map[string]bool, len(c.plan.Entries))

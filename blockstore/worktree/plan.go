@@ -60,7 +60,7 @@ func (p *plan) checkTree() error {
 		for len(stack) > 0 && es[stack[len(stack)-1].entry].Path != dir {
 			stack = stack[:len(stack)-1]
 		}
-		if len(stack) == 0 || name <= stack[len(stack)-1].last || dag.CheckName(name) != nil {
+		if len(stack) == 0 || name <= stack[len(stack)-1].last || dag.CheckName(name) != nil || join(dir, name) != es[i].Path {
 			return fmt.Errorf("checkout: %w: entry %q", dag.ErrMalformed, es[i].Path)
 		}
 		stack[len(stack)-1].last = name

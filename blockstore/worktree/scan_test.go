@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"syscall"
 	"testing"
@@ -290,48 +291,46 @@ func TestSettle(t *testing.T) {
 	}
 }
 
-// Under a writer that rewrites a file all the time with one repeated letter, whatever is published is of
-// one letter: never torn.
+// A file of one repeated letter is rewritten with the next one while it is being read: what is published
+// is of one letter, never torn.
 func TestNeverTorn(t *testing.T) {
+	const size = 4 << 20
 	dir := t.TempDir()
-	f, err := os.Create(dir + "/f")
-	must(t, err)
-	defer f.Close()
-	must(t, f.Truncate(1<<20))
-	stop := make(chan struct{})
-	stopped := make(chan struct{})
-	go func() {
-		defer close(stopped)
-		for n := 0; ; n++ {
-			select {
-			case <-stop:
-				return
-			default:
-			}
-			b := []byte(strings.Repeat(string(rune('a'+n%26)), 1<<20))
-			f.WriteAt(b[:1<<19], 0)
-			f.WriteAt(b[1<<19:], 1<<19)
-			f.Sync()
-		}
-	}()
-	torn := 0
-	for range 20 {
-		st := &recorder{}
-		_, err := Scan(t.Context(), dir, st, options(t))
+	write(t, dir+"/f", strings.Repeat("a", size))
+	published := 0
+	for round := 1; round <= 20; round++ {
+		f, err := os.OpenFile(dir+"/f", os.O_WRONLY, 0)
 		must(t, err)
-		for _, file := range st.files {
-			first := file.Leaves[0].Cid
+		letters := []byte(strings.Repeat(string(rune('a'+round)), size/64))
+		var once sync.Once
+		var wg sync.WaitGroup
+		o := options(t)
+		o.Now = func() time.Time { // called when reading is about to begin
+			once.Do(func() {
+				wg.Go(func() {
+					for i := range 64 {
+						f.WriteAt(letters, int64(i)*int64(len(letters)))
+					}
+				})
+			})
+			return time.Now()
+		}
+		var r recorder
+		_, err = Scan(t.Context(), dir, &r, o)
+		must(t, err)
+		wg.Wait()
+		f.Close()
+		for _, file := range r.files {
+			published++
 			for _, l := range file.Leaves[:len(file.Leaves)-1] {
-				if l.Cid != first {
-					torn++
+				if l.Cid != file.Leaves[0].Cid {
+					t.Fatalf("round %d: torn", round)
 				}
 			}
 		}
 	}
-	close(stop)
-	<-stopped
-	if torn > 0 {
-		t.Errorf("%d leaves differ within a file", torn)
+	if published == 0 {
+		t.Error("nothing was ever published")
 	}
 }
 

@@ -77,8 +77,9 @@ func addSettingFlags(f *pflag.FlagSet) {
 	f.String("down", "0", "receive at most this, as 5MB/s (0 = no limit)")
 }
 
-// loadConfig layers flags over SHOAL_SECTION__KEY over the file over the defaults.
-func (a *app) loadConfig(flags *pflag.FlagSet) (hostConfig, error) {
+// loadConfig layers flags over SHOAL_SECTION__KEY over the file over the defaults. auto is the level of
+// the log where nothing else is said.
+func (a *app) loadConfig(flags *pflag.FlagSet, auto slog.Level) (hostConfig, error) {
 	k := koanf.New(".")
 	if err := k.Load(structs.Provider(defaultSettings(), "koanf"), nil); err != nil {
 		return hostConfig{}, fmt.Errorf("load defaults: %w", err)
@@ -106,7 +107,7 @@ func (a *app) loadConfig(flags *pflag.FlagSet) (hostConfig, error) {
 	if err := k.UnmarshalWithConf("", &s, koanf.UnmarshalConf{Tag: "koanf"}); err != nil {
 		return hostConfig{}, configError(strings.Join(strings.Fields(err.Error()), " "))
 	}
-	return a.hostConfig(s)
+	return a.hostConfig(s, auto)
 }
 
 // configFile is the file to read; optional when the user did not name it.
@@ -179,7 +180,7 @@ func configError(why string) *api.Error {
 }
 
 // hostConfig checks the values.
-func (a *app) hostConfig(s settings) (hostConfig, error) {
+func (a *app) hostConfig(s settings, auto slog.Level) (hostConfig, error) {
 	c := hostConfig{Home: a.homeDir(), Listen: s.P2P.Listen, Bootstrap: s.P2P.Bootstrap, MDNS: s.P2P.MDNS,
 		DHT: s.Discovery.DHT, Version: a.version}
 	if s.Version != 1 {
@@ -198,7 +199,7 @@ func (a *app) hostConfig(s settings) (hostConfig, error) {
 		}
 		*v.into = n
 	}
-	level, err := a.logLevel(s.Log.Level)
+	level, err := a.logLevel(s.Log.Level, auto)
 	if err != nil {
 		return c, err
 	}
@@ -206,14 +207,14 @@ func (a *app) hostConfig(s settings) (hostConfig, error) {
 	return c, nil
 }
 
-func (a *app) logLevel(text string) (slog.Level, error) {
+func (a *app) logLevel(text string, auto slog.Level) (slog.Level, error) {
 	switch {
 	case a.opts.verbose:
 		return slog.LevelDebug, nil
 	case a.opts.quiet:
 		return slog.LevelError, nil
 	case text == "auto":
-		return slog.LevelWarn, nil
+		return auto, nil
 	}
 	var l slog.Level
 	if err := l.UnmarshalText([]byte(text)); err != nil {

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -36,8 +37,23 @@ func newGetCommand(a *app) *cobra.Command {
 		if err := a.getRequest(&r, args, dest, maxBytes); err != nil {
 			return err
 		}
+		printed := false // a host that goes away later does not make a second result
 		return a.withNode(cmd.Context(), attach{flags: f}, func(ctx context.Context, s session) error {
-			return a.get(ctx, s, r, seed)
+			update, end := a.progress("get")
+			res, err := s.Get(ctx, r, update)
+			end()
+			if err != nil {
+				return err
+			}
+			if !printed {
+				err = a.result(res, func(w io.Writer) { a.printGet(w, r, res) })
+				printed = true
+			}
+			partial := a.skipped(res.Skipped)
+			if err == nil && seed && !r.Plan && !s.outlives() {
+				err = a.seed(ctx, s, res.Set, false)
+			}
+			return errors.Join(err, partial)
 		})
 	}
 	return cmd
@@ -79,27 +95,6 @@ func (a *app) getRequest(r *api.GetRequest, args []string, dest, maxBytes string
 		r.Timeout = a.opts.timeout.String()
 	}
 	return nil
-}
-
-func (a *app) get(ctx context.Context, s session, r api.GetRequest, seed bool) error {
-	update, end := a.progress("get")
-	res, err := s.Get(ctx, r, update)
-	end()
-	if err != nil {
-		return err
-	}
-	if err := a.result(res, func(w io.Writer) { a.printGet(w, r, res) }); err != nil {
-		return err
-	}
-	partial := a.skipped(res.Skipped)
-	if seed && s.hosted != nil && !r.Plan {
-		a.say("sharing; Ctrl-C stops")
-		<-ctx.Done()
-		if err := seedEnd(ctx); err != nil {
-			return err
-		}
-	}
-	return partial
 }
 
 func (a *app) printGet(w io.Writer, r api.GetRequest, res api.GetResult) {

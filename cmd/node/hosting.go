@@ -84,14 +84,20 @@ func storeError(err error) error {
 	return &api.Error{Code: "home_unusable", ExitCode: api.ExitStore, Title: "the home cannot be opened", Detail: err.Error(), Hint: "another --home"}
 }
 
-// host takes the home's lock and runs the node here, until close. extra is one more socket to serve, ""
-// for none. *lockedError if somebody else has the home.
-func (a *app) host(ctx context.Context, cfg hostConfig, extra string) (*hosted, error) {
+// hosting says for what a node is hosted.
+type hosting struct {
+	extra   string // one more socket to serve; "" = none
+	service bool   // until somebody stops it; else it ends with a command
+}
+
+// host takes the home's lock and runs the node here, until close. *lockedError if somebody else has the
+// home.
+func (a *app) host(ctx context.Context, cfg hostConfig, how hosting) (*hosted, error) {
 	lock, err := lockHome(cfg.Home)
 	if err != nil {
 		return nil, err
 	}
-	listeners, err := openSockets(ctx, cfg.Home, extra)
+	listeners, err := openSockets(ctx, cfg.Home, how.extra)
 	if err != nil {
 		_ = lock.Close()
 		return nil, err
@@ -105,7 +111,7 @@ func (a *app) host(ctx context.Context, cfg hostConfig, extra string) (*hosted, 
 		return nil, err
 	}
 	h := &hosted{home: cfg.Home, lock: lock, nodeEnded: make(chan struct{}), stopAsked: make(chan struct{})}
-	h.start(context.WithoutCancel(ctx), n, listeners, cfg)
+	h.start(context.WithoutCancel(ctx), n, listeners, cfg, api.ServerOptions{Transient: !how.service})
 	if err := h.await(ctx, n, listeners[0].Addr().String()); err != nil {
 		_ = h.close() // the reason is err
 		return nil, err
@@ -137,13 +143,13 @@ func openSockets(ctx context.Context, home, extra string) ([]net.Listener, error
 
 // start runs the node and its API servers. The contexts are detached from the command's: on Ctrl-C the
 // operation ends first, then the servers, then the node.
-func (h *hosted) start(ctx context.Context, n host, listeners []net.Listener, cfg hostConfig) {
+func (h *hosted) start(ctx context.Context, n host, listeners []net.Listener, cfg hostConfig, o api.ServerOptions) {
 	nodeCtx, stopNode := context.WithCancel(ctx)
 	serveCtx, stopServing := context.WithCancel(ctx)
 	h.stopNode, h.stopServing = stopNode, stopServing
 	var once sync.Once
-	o := api.ServerOptions{Version: cfg.Version, Log: cfg.Log, Ready: n.Ready(), Offline: cfg.Offline,
-		Stop: func() { once.Do(func() { close(h.stopAsked) }) }}
+	o.Version, o.Log, o.Ready, o.Offline = cfg.Version, cfg.Log, n.Ready(), cfg.Offline
+	o.Stop = func() { once.Do(func() { close(h.stopAsked) }) }
 	for _, l := range listeners {
 		h.serving.Go(func() {
 			if err := api.Serve(serveCtx, l, n, o); err != nil {

@@ -217,6 +217,7 @@ func TestManyCommandsAtOnce(t *testing.T) {
 }
 
 func TestHomeLockedBySomebodySilent(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	lock, err := lockHome(w.home)
 	if err != nil {

@@ -28,18 +28,15 @@ func newRunCommand(a *app) *cobra.Command {
 
 func (a *app) run(cmd *cobra.Command) error {
 	ctx := cmd.Context()
-	cfg, err := a.loadConfig(cmd.Flags())
+	cfg, err := a.loadConfig(cmd.Flags(), slog.LevelInfo) // a service tells what it does
 	if err != nil {
 		return err
-	}
-	if !cfg.Log.Enabled(ctx, slog.LevelInfo) && !a.opts.quiet {
-		cfg.Log = a.logger(slog.LevelInfo) // a service tells what it does
 	}
 	extra := ""
 	if a.opts.api != "" {
 		extra = absolute(a.opts.api)
 	}
-	h, err := a.host(ctx, cfg, extra)
+	h, err := a.host(ctx, cfg, hosting{extra: extra, service: true})
 	var locked *lockedError
 	if errors.As(err, &locked) {
 		return a.alreadyRunning(ctx, locked)

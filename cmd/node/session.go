@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"path/filepath"
 	"time"
 
@@ -38,16 +39,19 @@ type session struct {
 
 // withNode runs op with a node, and again with another one when the first goes away in the middle.
 func (a *app) withNode(ctx context.Context, how attach, op func(context.Context, session) error) error {
-	cfg, err := a.loadConfig(how.flags)
+	cfg, err := a.loadConfig(how.flags, slog.LevelWarn)
 	if err != nil {
 		return err
 	}
+	patience, cancel := a.bounded(ctx)
+	defer cancel()
 	waiting := false
 	for try := 1; ; try++ {
 		s, err := a.connect(ctx, how, cfg)
 		if err != nil {
 			return err
 		}
+		a.tellUnused(how.flags, s)
 		err = a.with(ctx, s, op)
 		switch {
 		case err == nil || ctx.Err() != nil:
@@ -55,12 +59,12 @@ func (a *app) withNode(ctx context.Context, how attach, op func(context.Context,
 		case s.hosted == nil && errors.Is(err, api.ErrHostGone) && try < maxTakeovers:
 			a.say("the node went away; starting over")
 		case isOfflineHost(err) && s.hosted == nil:
-			try-- // such a host ends by itself: only ctx bounds the wait
+			try-- // such a host ends by itself: only --timeout bounds the wait
 			if !waiting {
 				a.say("waiting for another command that uses this home without network")
 				waiting = true
 			}
-			if err := pause(ctx, redialEvery); err != nil {
+			if err := pause(patience, redialEvery); err != nil {
 				return err
 			}
 		default:
@@ -68,6 +72,22 @@ func (a *app) withNode(ctx context.Context, how attach, op func(context.Context,
 		}
 	}
 }
+
+// tellUnused says that settings of this command line mean nothing to a node that runs already.
+func (a *app) tellUnused(flags *pflag.FlagSet, s session) {
+	if flags == nil || s.hosted != nil {
+		return
+	}
+	keys := settingFlags()
+	flags.Visit(func(f *pflag.Flag) {
+		if keys[f.Name] != "" {
+			a.say("a node is running already: --%s has no effect", f.Name)
+		}
+	})
+}
+
+// outlives tells that the node goes on after this command.
+func (s session) outlives() bool { return s.hosted == nil && !s.Version().Transient }
 
 // with runs op and ends the session; the end of a hosted node ends op.
 func (a *app) with(ctx context.Context, s session, op func(context.Context, session) error) error {
@@ -105,7 +125,7 @@ func (a *app) connect(ctx context.Context, how attach, cfg hostConfig) (session,
 	cfg.Offline = how.offline
 	giveUp := time.Now().Add(lockPatience)
 	for {
-		h, err := a.host(ctx, cfg, "")
+		h, err := a.host(ctx, cfg, hosting{})
 		if err == nil {
 			return session{Client: h.client, hosted: h}, nil
 		}

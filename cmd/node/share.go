@@ -38,22 +38,21 @@ func newShareCommand(a *app) *cobra.Command {
 		if err := readable(r.Path); err != nil {
 			return err
 		}
+		printed := false // a host that goes away later does not make a second result
 		return a.withNode(cmd.Context(), attach{flags: f}, func(ctx context.Context, s session) error {
 			res, err := a.shareOnce(ctx, s, r)
 			if err != nil {
 				return err
 			}
-			if err := a.printShare(res, qr); err != nil {
-				return err
+			if !printed {
+				err = a.printShare(res, qr)
+				printed = true
 			}
 			partial := a.skipped(res.Skipped)
-			if s.hosted == nil {
-				return partial
+			if err == nil && !s.outlives() {
+				err = a.seed(ctx, s, res.Set, r.Once)
 			}
-			if err := a.seed(ctx, s, res, r.Once); err != nil {
-				return err
-			}
-			return partial
+			return errors.Join(err, partial)
 		})
 	}
 	return cmd
@@ -90,11 +89,12 @@ func (a *app) printShare(r api.ShareResult, qr bool) error {
 	return a.result(r, func(w io.Writer) { fmt.Fprintln(w, r.Ticket) })
 }
 
-// seed stays while the node hosted here serves the set: until a signal, which is a clean end, or with
-// once until somebody else holds it all.
-func (a *app) seed(ctx context.Context, s session, r api.ShareResult, once bool) error {
+// seed stays while a node that would else end serves the set: until a signal, which is a clean end, or
+// with once until somebody else holds it all. If the node is another command's and ends, this one starts
+// over, and hosts.
+func (a *app) seed(ctx context.Context, s session, set string, once bool) error {
 	a.say("sharing; Ctrl-C stops")
-	if !once {
+	if !once && s.hosted != nil {
 		<-ctx.Done()
 		return seedEnd(ctx)
 	}
@@ -103,10 +103,13 @@ func (a *app) seed(ctx context.Context, s session, r api.ShareResult, once bool)
 		if pause(ctx, every) != nil {
 			return seedEnd(ctx)
 		}
-		info, err := s.Show(ctx, r.Set)
+		info, err := s.Show(ctx, set)
 		var e *api.Error
 		switch {
-		case errors.As(err, &e) && e.ExitCode == api.ExitNotFound, err == nil && info.Holders > 1:
+		case errors.As(err, &e) && e.ExitCode == api.ExitNotFound:
+			a.say("not shared any more")
+			return nil
+		case err == nil && once && info.Holders > 1:
 			a.say("a peer has it all; done")
 			return nil
 		case err != nil && ctx.Err() == nil:

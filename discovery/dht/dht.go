@@ -12,6 +12,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"math/rand/v2"
 	"slices"
 	"sync"
 	"time"
@@ -64,10 +65,10 @@ type Options struct {
 	Joined func()
 	// ClearBackoff, if not nil, lets the next dial to a peer really happen.
 	ClearBackoff func(peer.ID)
-	// Shuffle orders n answers at random by swapping them, as rand.Shuffle does; needed, and
-	// called from many goroutines.
+	// Shuffle orders n answers at random by swapping them, from many goroutines at once; nil is
+	// rand.Shuffle.
 	Shuffle func(n int, swap func(i, j int))
-	Log     *slog.Logger // needed
+	Log     *slog.Logger // nil is none
 }
 
 // DHT is a finder, an announcer and, by FindPeer, a source of addresses.
@@ -78,10 +79,19 @@ type DHT struct {
 }
 
 // New joins h to the table; it begins to work when h is connected to a peer, which Run takes care of.
-// Close ends it.
-func New(h host.Host, o Options) (*DHT, error) {
+// Close ends it. New waits for nobody, so ctx is only looked at before it begins.
+func New(ctx context.Context, h host.Host, o Options) (*DHT, error) {
+	if err := ctx.Err(); err != nil {
+		return nil, fmt.Errorf("new dht: %w", err)
+	}
 	if o.Bootstrap == nil {
 		o.Bootstrap = func() []peer.AddrInfo { return nil }
+	}
+	if o.Shuffle == nil {
+		o.Shuffle = rand.Shuffle
+	}
+	if o.Log == nil {
+		o.Log = slog.New(slog.DiscardHandler)
 	}
 	mode := kaddht.ModeClient
 	if o.Server {

@@ -4,8 +4,6 @@ import (
 	"context"
 	"crypto/rand"
 	"fmt"
-	"log/slog"
-	mrand "math/rand/v2"
 	"slices"
 	"testing"
 	"time"
@@ -93,8 +91,8 @@ func newHost(t *testing.T) host.Host {
 
 func newDHT(t *testing.T, h host.Host, o Options) *DHT {
 	t.Helper()
-	o.Server, o.Log, o.Shuffle = true, slog.New(slog.DiscardHandler), mrand.Shuffle
-	d, err := New(h, o)
+	o.Server = true
+	d, err := New(t.Context(), h, o)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -29,6 +29,8 @@ type ServerOptions struct {
 	Stop    func()          // ends the process after POST /api/v1/stop; nil = refused
 	Ready   <-chan struct{} // operations wait until it is closed; nil = ready
 	Offline bool            // this host has no network: share and get are refused with CodeOfflineHost
+	// Transient: this host is a command that ends by itself; who needs a node for longer has to stay.
+	Transient bool
 }
 
 // Serve answers requests on l until ctx ends, then cancels the operations that are open, waits for them
@@ -83,7 +85,7 @@ func (h *handler) routes() http.Handler {
 	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "ok\n") })
 	mux.HandleFunc("GET /readyz", h.readyz)
 	mux.HandleFunc("GET /version", func(w http.ResponseWriter, _ *http.Request) {
-		writeJSON(w, http.StatusOK, VersionInfo{Version: h.opts.Version, API: Major})
+		writeJSON(w, http.StatusOK, VersionInfo{Version: h.opts.Version, API: Major, Transient: h.opts.Transient})
 	})
 	mux.HandleFunc("GET /api/v1/status", plain(h, func(ctx context.Context, _ *http.Request, _ none) (Status, error) {
 		return h.service.Status(ctx)
@@ -116,8 +118,9 @@ type none struct{}
 
 // VersionInfo is the answer of GET /version.
 type VersionInfo struct {
-	Version string `json:"version"`
-	API     int    `json:"api"` // major version of the API
+	Version   string `json:"version"`
+	API       int    `json:"api"`                 // major version of the API
+	Transient bool   `json:"transient,omitempty"` // the host ends with the command that it is
 }
 
 func (h *handler) readyz(w http.ResponseWriter, _ *http.Request) {

@@ -53,6 +53,10 @@ func (s *Swarm) options(cfg Config, announce []multiaddr.Multiaddr) ([]libp2p.Op
 		libp2p.Muxer(yamux.ID, (*yamux.Transport)(&mux)),
 		libp2p.DialRanker(rankDials),
 		libp2p.WithDialTimeout(dialTimeout),
+		// No guessing that UDP or IPv6 is dead after 100 failed dials: ours are to the same few peers, of
+		// which some are away for days, and the guess would keep us from the others too.
+		libp2p.UDPBlackHoleSuccessCounter(nil),
+		libp2p.IPv6BlackHoleSuccessCounter(nil),
 		libp2p.ResourceManager(limits),
 		libp2p.ConnectionManager(conns),
 		libp2p.ConnectionGater(s.gate),

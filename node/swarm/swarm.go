@@ -7,6 +7,7 @@
 package swarm
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -78,9 +79,12 @@ type Swarm struct {
 	moved []Moved
 }
 
-// New builds a host and listens. Close ends it. Errors: an address that is malformed, or cannot be
-// listened on.
-func New(cfg Config) (*Swarm, error) {
+// New builds a host and listens; Close ends it. It takes milliseconds and waits for nobody, so ctx is only
+// looked at before it begins. Errors: an address that is malformed, or cannot be listened on.
+func New(ctx context.Context, cfg Config) (*Swarm, error) {
+	if err := ctx.Err(); err != nil {
+		return nil, fmt.Errorf("new swarm: %w", err)
+	}
 	if cfg.Key == nil {
 		return nil, errors.New("new swarm: no key")
 	}

@@ -43,7 +43,7 @@ func newSwarm(t testing.TB, cfg Config) *Swarm {
 	if cfg.Listen == nil {
 		cfg.Listen = loopback()
 	}
-	s, err := New(cfg)
+	s, err := New(t.Context(), cfg)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -196,10 +196,10 @@ func TestTakenPortMoves(t *testing.T) {
 	connect(t, first, second)
 
 	key, _, _ := crypto.GenerateEd25519Key(rand.Reader)
-	if _, err := New(Config{Key: key, Listen: taken}); err == nil || !strings.Contains(err.Error(), taken[0]) {
+	if _, err := New(t.Context(), Config{Key: key, Listen: taken}); err == nil || !strings.Contains(err.Error(), taken[0]) {
 		t.Errorf("a taken port without AnyPort: %v", err)
 	}
-	if _, err := New(Config{Key: key, Listen: []string{"nonsense"}}); err == nil {
+	if _, err := New(t.Context(), Config{Key: key, Listen: []string{"nonsense"}}); err == nil {
 		t.Error("a malformed address was accepted")
 	}
 }
@@ -214,7 +214,7 @@ func TestSimulatedNetwork(t *testing.T) {
 		var hosts [2]*Swarm
 		for i := range hosts {
 			key, _, _ := crypto.GenerateEd25519Key(rand.Reader)
-			s, err := New(Config{
+			s, err := New(t.Context(), Config{
 				Key: key, Listen: []string{fmt.Sprintf("/ip4/1.0.0.%d/udp/8000/quic-v1", i+1)},
 				Options: []libp2p.Option{simlibp2p.QUICSimnet(sim, simnet.NodeBiDiLinkSettings{Downlink: link, Uplink: link})},
 			})
