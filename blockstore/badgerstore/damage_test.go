@@ -129,7 +129,7 @@ func TestFlips(t *testing.T) {
 func flipFile(t *testing.T, im image, name string, data []byte, want map[cid.Cid][]byte) {
 	rnd := rand.New(rand.NewPCG(3, 4))
 	used := len(bytes.TrimRight(data, "\x00")) // the rest is preallocated
-	flips, refused, missing := 40, 0, 0
+	flips, refused, missing := 24, 0, 0
 	if testing.Short() {
 		flips = 8
 	}

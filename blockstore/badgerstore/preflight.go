@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -34,6 +35,9 @@ func preflight(dir string) (err error) {
 		return damage(fmt.Errorf("read manifest: %w", err))
 	}
 	if err := checkClosed(dir, f, end, len(manifest.Tables)); err != nil {
+		return err
+	}
+	if err := errors.Join(checkKeys(dir), checkLogs(dir)); err != nil {
 		return err
 	}
 	var buf []byte
@@ -71,6 +75,52 @@ func checkClosed(dir string, f *os.File, end int64, named int) error {
 	}
 	if info.Size() != end || len(tables) != named {
 		return fmt.Errorf("%w (manifest cut short)", ErrDamaged)
+	}
+	return nil
+}
+
+// checkKeys reads the key registry, which holds no key and yet must be right. Badger checks it as well,
+// but leaves goroutines running when it gives up in the middle of opening.
+func checkKeys(dir string) error {
+	kr, err := badger.OpenKeyRegistry(badger.KeyRegistryOptions{Dir: dir, ReadOnly: true})
+	if err != nil {
+		return damage(fmt.Errorf("read key registry: %w", err))
+	}
+	return kr.Close()
+}
+
+// checkLogs wants the first 8 bytes of every log, which name an encryption key, to name none.
+func checkLogs(dir string) error {
+	for _, pattern := range []string{"*.mem", "*.vlog"} {
+		names, err := filepath.Glob(filepath.Join(dir, pattern))
+		if err != nil {
+			return err
+		}
+		for _, name := range names {
+			if err := checkLog(name); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+func checkLog(name string) error {
+	f, err := os.Open(name)
+	if err != nil {
+		return fmt.Errorf("read log: %w", err)
+	}
+	defer f.Close()
+	var key [8]byte
+	_, err = io.ReadFull(f, key[:])
+	if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
+		return nil // a crash came first; Badger starts it anew
+	}
+	if err != nil {
+		return fmt.Errorf("read log %s: %w", name, err)
+	}
+	if key != [8]byte{} {
+		return fmt.Errorf("%w (header of log %s)", ErrDamaged, name)
 	}
 	return nil
 }

@@ -1,7 +1,6 @@
 package dag
 
 import (
-	"cmp"
 	"context"
 	"fmt"
 	"math/rand/v2"
@@ -184,5 +183,3 @@ func compareEntries(t interface{ Fatalf(string, ...any) }, got, want []Entry) {
 		}
 	}
 }
-
-func byName(a, b Link) int { return cmp.Compare(a.Name, b.Name) }

@@ -93,9 +93,10 @@ type Checkout struct {
 // stamps can be trusted unread, others after hashing them; so are the temporaries of a checkout that was
 // killed. dest is created if only its last component is missing.
 //
-// Errors, in all of which dest is as it was: *ConflictError if the folder was never ours and holds
+// Errors: *ConflictError if the folder was never ours and holds
 // files that are not in the revision, or if a file differs from the revision and this node did not write
-// it; ErrNotWritable; blockstore.ErrNoSpace; dag.ErrMalformed.
+// it; ErrNotWritable; blockstore.ErrNoSpace; dag.ErrMalformed. On a conflict, and when the space cannot
+// suffice, dest is as it was.
 //
 // A file whose stamp equals its record may be replaced. That is no proof of "unchanged" within one tick
 // after it was written: an edit that soon, by something that watches the folder, is not seen.

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"os"
 	"slices"
 	"strings"
 
@@ -128,12 +129,17 @@ func (c *Checkout) fixAttr(i int32, e dag.Entry) error {
 		c.skip(i, &ConflictError{Paths: []string{e.Path}})
 		return nil
 	}
-	err = dir.v.root.Chmod(name, fs.FileMode(e.Attr.Mode&0o777))
+	f, _, err := openRegular(dir.v.root, name, os.O_RDONLY, info)
+	if err != nil {
+		return ioError("set attributes", err)
+	}
+	defer f.Close()
+	err = f.Chmod(fs.FileMode(e.Attr.Mode & 0o777))
 	if t := e.Attr.Mtime; err == nil && !t.IsZero() {
-		err = dir.v.root.Chtimes(name, t, t)
+		err = setMtime(dir.v, name, t)
 	}
 	if err == nil {
-		info, err = dir.v.root.Lstat(name)
+		info, err = f.Stat()
 	}
 	if err != nil {
 		return ioError("set attributes", err)

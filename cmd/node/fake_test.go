@@ -138,7 +138,6 @@ func (f *fakeHost) Share(ctx context.Context, r api.ShareRequest, progress func(
 	if f.getenv("FAKE_SKIP") != "" {
 		res.Skipped = []api.Skipped{{Path: "evil\u202ename", Reason: "not permitted"}}
 	}
-	tell(f.getenv("FAKE_SHARED"))
 	return res, ctx.Err()
 }
 

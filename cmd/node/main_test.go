@@ -194,6 +194,24 @@ func TestDemoGetsItsOptions(t *testing.T) {
 	}
 }
 
+// A share that is served by another command's node stays, and hosts when that command ends.
+func TestShareOutlivesItsHost(t *testing.T) {
+	w := newWorld(t, "FAKE_BLOCK="+os.DevNull)
+	get := w.start("get", "shoal1data")
+	get.err.await(t, "get: fetch")
+	share := w.start("share", w.data())
+	share.err.await(t, "sharing; Ctrl-C stops")
+	get.signals <- os.Interrupt
+	get.finish(t, api.ExitInterrupted)
+	share.err.await(t, "starting over")
+	share.err.await(t, "sharing; Ctrl-C stops")
+	share.signals <- os.Interrupt
+	share.finish(t, 0)
+	if got := share.out.String(); got != "shoal1data\n" {
+		t.Errorf("stdout %q, want the ticket once", got)
+	}
+}
+
 // Ten commands at once on an idle home: one hosts, the others become its clients or hosts after it, all succeed.
 func TestManyCommandsAtOnce(t *testing.T) {
 	w := newWorld(t)

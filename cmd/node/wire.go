@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"os"
@@ -49,6 +50,10 @@ func demo(ctx context.Context, o demoOptions) error {
 	if err != nil {
 		return fmt.Errorf("demo: %w", err)
 	}
-	return testnet.Demo(ctx, testnet.DemoOptions{Exe: exe, Data: o.Data, Exit: o.Exit, Keep: o.Keep, JSON: o.JSON,
+	err = testnet.Demo(ctx, testnet.DemoOptions{Exe: exe, Data: o.Data, Exit: o.Exit, Keep: o.Keep, JSON: o.JSON,
 		Report: "testnet-report.json", Out: o.Stdout})
+	if errors.Is(err, testnet.ErrChecksFailed) {
+		return reported{code: api.ExitFailed} // the checks were printed, and in JSON a result is the last line
+	}
+	return err
 }

@@ -2,6 +2,7 @@ package fetch
 
 import (
 	"fmt"
+	"math/rand/v2"
 	"testing"
 	"time"
 )
@@ -12,43 +13,57 @@ func FuzzStep(f *testing.F) {
 	f.Add(uint64(1), []byte{0, 1, 0, 3, 0, 1, 4, 0, 2, 7, 0, 0})
 	f.Add(uint64(2), []byte{0, 1, 0xff, 0, 2, 0, 5, 1, 3, 5, 1, 4, 5, 1, 5, 6, 2, 9, 7, 200, 0, 2, 1, 0})
 	f.Add(uint64(3), []byte("\x00\x01\x00\x00\x02\x0f\x07\xff\x00\x07\xff\x00\x03\x02\x00\x08\x01\x00\x01\x02\x44"))
-	f.Fuzz(func(t *testing.T, seed uint64, data []byte) {
-		leaves := make([]uint32, 1+seed%300)
-		for i := range leaves {
-			leaves[i] = uint32(seed>>(i%32)) % (300 << 10)
+	f.Fuzz(randomEvents)
+}
+
+// TestRandomEvents is the fuzz target over random data, so that every plain run has it.
+func TestRandomEvents(t *testing.T) {
+	r := rand.New(rand.NewPCG(1, 1))
+	for range 200 {
+		data := make([]byte, 600)
+		for i := range data {
+			data[i] = byte(r.Uint32())
 		}
-		s := New(Config{Leaves: leaves, Need: all(len(leaves) + 3), Self: "p0", Rand: seed, MaxWindow: 1 << 20})
-		m := newModel(t, s)
-		now := epoch
-		for ; len(data) >= 3; data = data[3:] {
-			peer, leaf := Peer(fmt.Sprint("p", data[1]%8)), uint32(data[2])
-			var ev Event
-			switch data[0] % 10 {
-			case 0:
-				ev = PeerUp{Peer: peer, Complete: leaf%2 == 0, Have: []byte{data[2], 0xff, data[2]}}
-			case 1:
-				ev = PeerHave{Peer: peer, Leaves: []uint32{leaf, leaf + 1, leaf * 7, leaf}, Complete: leaf == 99}
-			case 2:
-				ev = PeerDown{peer}
-			case 3:
-				ev = Bad{peer, leaf}
-			case 4:
-				ev = Missing{peer, leaf}
-			case 5:
-				ev = Failed{peer, []uint32{leaf, leaf + 1}}
-			case 6:
-				now = now.Add(time.Duration(data[2]) * 50 * time.Millisecond)
-				ev = Tick{}
-			default:
-				ev = oldest(s, peer, leaf)
-			}
-			m.before(ev)
-			for _, a := range s.Step(now, ev) {
-				m.check(a)
-			}
-			audit(t, s, m)
+		randomEvents(t, r.Uint64(), data)
+	}
+}
+
+func randomEvents(t *testing.T, seed uint64, data []byte) {
+	leaves := make([]uint32, 1+seed%300)
+	for i := range leaves {
+		leaves[i] = uint32(seed>>(i%32)) % (300 << 10)
+	}
+	s := New(Config{Leaves: leaves, Need: all(len(leaves) + 3), Self: "p0", Rand: seed, MaxWindow: 1 << 20})
+	m := newModel(t, s)
+	now := epoch
+	for ; len(data) >= 3; data = data[3:] {
+		peer, leaf := Peer(fmt.Sprint("p", data[1]%8)), uint32(data[2])
+		var ev Event
+		switch data[0] % 10 {
+		case 0:
+			ev = PeerUp{Peer: peer, Complete: leaf%2 == 0, Have: []byte{data[2], 0xff, data[2]}}
+		case 1:
+			ev = PeerHave{Peer: peer, Leaves: []uint32{leaf, leaf + 1, leaf * 7, leaf}, Complete: leaf == 99}
+		case 2:
+			ev = PeerDown{peer}
+		case 3:
+			ev = Bad{peer, leaf}
+		case 4:
+			ev = Missing{peer, leaf}
+		case 5:
+			ev = Failed{peer, []uint32{leaf, leaf + 1}}
+		case 6:
+			now = now.Add(time.Duration(data[2]) * 50 * time.Millisecond)
+			ev = Tick{}
+		default:
+			ev = oldest(s, peer, leaf)
 		}
-	})
+		m.before(ev)
+		for _, a := range s.Step(now, ev) {
+			m.check(a)
+		}
+		audit(t, s, m)
+	}
 }
 
 // oldest answers what the peer was asked first, or leaf if it was asked nothing.

@@ -87,25 +87,10 @@ func (s *Scheduler) room(p *peer, limit int64) int64 {
 	}
 	// The last quarter of the total is for peers that have next to nothing in flight.
 	total -= int64(s.cfg.MaxWindow) / 4
-	if min(p.pace.window-p.inflight, total) < batch || s.tooLate(p, batch) {
+	if min(p.pace.window-p.inflight, total) < batch {
 		return 0
 	}
 	return batch
-}
-
-// tooLate tells whether the sources together will be done before p could deliver n bytes more. It evens
-// out the queues towards the end, where the longest one decides.
-func (s *Scheduler) tooLate(p *peer, n int64) bool {
-	if !p.full || p.pace.rate == 0 || s.crowded() {
-		return false
-	}
-	rate := 0.0
-	for _, q := range s.peers {
-		if q.full && !q.stalled && s.now >= q.paused {
-			rate += q.pace.rate
-		}
-	}
-	return float64(p.inflight+n)/p.pace.rate > float64(s.pieces.bytes)/rate+p.pace.base.Seconds()
 }
 
 // pick chooses the leaves of the next request to p.

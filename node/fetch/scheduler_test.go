@@ -183,6 +183,9 @@ func TestSilenceLendsThenDrops(t *testing.T) {
 	if !slices.Contains(acts, Action(Drop{"a"})) {
 		t.Fatalf("%v", acts)
 	}
+	if peers := s.Stats().Peers; len(peers) != 1 || peers[0].Peer != "b" {
+		t.Fatalf("after the drop: %+v", peers)
+	}
 }
 
 func TestEqualSeedsGiveEqualActions(t *testing.T) {

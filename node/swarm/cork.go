@@ -4,6 +4,7 @@ import (
 	"context"
 	"net"
 	"sync"
+	"sync/atomic"
 
 	"github.com/libp2p/go-libp2p/core/crypto"
 	"github.com/libp2p/go-libp2p/core/peer"
@@ -68,9 +69,21 @@ type corkingConn struct {
 	// writing serialises Writes, as encryption does anyway: the bytes of a Write that returned must
 	// not wait in a buffer for another's flush.
 	writing sync.Mutex
+	active  atomic.Int32 // Writes that have begun and not returned
+}
+
+// Close closes. As with plain TLS, there is no farewell while a Write is blocked: it would have to wait
+// behind it.
+func (c *corkingConn) Close() error {
+	if c.active.Load() > 0 {
+		c.raw.Conn.Close()
+	}
+	return c.SecureConn.Close()
 }
 
 func (c *corkingConn) Write(p []byte) (int, error) {
+	c.active.Add(1)
+	defer c.active.Add(-1)
 	c.writing.Lock()
 	defer c.writing.Unlock()
 	if len(p) <= record {

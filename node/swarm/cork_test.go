@@ -171,7 +171,11 @@ func TestCloseEndsABlockedWrite(t *testing.T) {
 	ctx, cancel := context.WithTimeout(t.Context(), 200*time.Millisecond)
 	defer cancel()
 	<-ctx.Done() // by now it blocks; if not, the test proves less but cannot fail wrongly
+	start := time.Now()
 	client.Close()
+	if took := time.Since(start); took > 3*time.Second { // TLS would wait 5 s to say farewell
+		t.Errorf("Close took %v", took)
+	}
 	if err := <-ended; err == nil {
 		t.Error("wrote to a closed connection")
 	}

@@ -1,0 +1,143 @@
+package api
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"net/http"
+	"net/http/httptest"
+	"reflect"
+	"strings"
+	"testing"
+)
+
+// post sends a body to a handler without a network.
+func post(h http.Handler, path string, body []byte) *httptest.ResponseRecorder {
+	w := httptest.NewRecorder()
+	h.ServeHTTP(w, httptest.NewRequest(http.MethodPost, path, bytes.NewReader(body)))
+	return w
+}
+
+func testHandler() http.Handler {
+	return newHandler(new(stub), ServerOptions{}, context.Background()).routes()
+}
+
+func TestBadRequests(t *testing.T) {
+	h := testHandler()
+	for _, tt := range []struct {
+		name, path, body string
+		status           int
+		code             string
+	}{
+		{"unknown member", "/api/v1/ls", `{"sett":"x"}`, 400, CodeBadRequest},
+		{"unknown member, stream", "/api/v1/get", `{"tickets":"x"}`, 400, CodeBadRequest},
+		{"no JSON", "/api/v1/ls", `hello`, 400, CodeBadRequest},
+		{"empty", "/api/v1/get", ``, 400, CodeBadRequest},
+		{"wrong type", "/api/v1/get", `{"force":"yes"}`, 400, CodeBadRequest},
+		{"two values", "/api/v1/ls", `{} {}`, 400, CodeBadRequest},
+		{"rubbish after it", "/api/v1/ls", `{} x`, 400, CodeBadRequest},
+		{"members where none are known", "/api/v1/gc", `{"now":true}`, 400, CodeBadRequest},
+		{"too large", "/api/v1/get", `{"ticket":"` + strings.Repeat("x", maxBody) + `"}`, 400, CodeTooLarge},
+		{"too large behind it", "/api/v1/get", `{}` + strings.Repeat(" ", maxBody), 400, CodeTooLarge},
+		{"no such path", "/api/v1/lss", `{}`, 404, CodeNoEndpoint},
+		{"wrong method", "/api/v1/status", `{}`, 404, CodeNoEndpoint},
+		{"no stop", "/api/v1/stop", `{}`, 403, CodeNoEndpoint},
+	} {
+		w := post(h, tt.path, []byte(tt.body))
+		var p struct {
+			Type   string
+			Status int
+			Error
+		}
+		if err := json.Unmarshal(w.Body.Bytes(), &p); err != nil || w.Code != tt.status || p.Status != tt.status || p.Code != tt.code ||
+			p.Type != "urn:shoal:problem:"+tt.code || w.Header().Get("Content-Type") != problemMediaType {
+			t.Errorf("%s: %d %s", tt.name, w.Code, w.Body)
+		}
+	}
+	if w := post(h, "/api/v1/gc", nil); w.Code != 200 {
+		t.Errorf("gc without a body: %d %s", w.Code, w.Body)
+	}
+}
+
+// Any body gets either the operation's answer, if it is strictly its request, or a problem.
+func FuzzRequestBody(f *testing.F) {
+	paths := []string{"/api/v1/share", "/api/v1/get", "/api/v1/verify", "/api/v1/ls", "/api/v1/rm", "/api/v1/gc"}
+	for i := range paths {
+		f.Add(byte(i), []byte(`{}`))
+		f.Add(byte(i), []byte(`{"set":"s","ticket":"t","dest":"/d","max_bytes":9e99}`))
+		f.Add(byte(i), []byte(`[[[[{"`))
+	}
+	h := testHandler()
+	f.Fuzz(func(t *testing.T, which byte, body []byte) {
+		path := paths[int(which)%len(paths)]
+		w := post(h, path, body)
+		answer := w.Body.Bytes()
+		switch w.Code {
+		case 200:
+			if !json.Valid(body) && len(bytes.TrimSpace(body)) != 0 {
+				t.Fatalf("%s took %q", path, body)
+			}
+			for _, l := range bytes.Split(bytes.TrimSpace(answer), []byte("\n")) {
+				if !json.Valid(l) {
+					t.Fatalf("%s: answer %q", path, l)
+				}
+			}
+		case 400:
+			if e := new(Error); json.Unmarshal(answer, e) != nil || e.ExitCode != ExitUsage || e.Title == "" {
+				t.Fatalf("%s: problem %s", path, answer)
+			}
+		default:
+			t.Fatalf("%s: status %d for %q", path, w.Code, body)
+		}
+	})
+}
+
+// A client takes any answer without a panic and never mistakes a broken one for a result.
+func FuzzAnswer(f *testing.F) {
+	f.Add([]byte(`{"type":"result","v":1,"set":"s"}`))
+	f.Add([]byte(`{"type":"error","v":1,"code":"x","exit_code":4}`))
+	f.Add([]byte(`{"type":"progress","v":1,"bytes_done":1}`))
+	f.Add([]byte(`{"type":"later"}`))
+	f.Fuzz(func(t *testing.T, b []byte) {
+		var res GetResult
+		done, err := line(b, &res, func(Progress) {})
+		if err != nil && !done {
+			t.Fatal("an error must be the end")
+		}
+		if done && err == nil && !bytes.Contains(b, []byte("result")) {
+			t.Fatalf("took %q for a result", b)
+		}
+	})
+}
+
+func TestLine(t *testing.T) {
+	for _, tt := range []struct {
+		v    any
+		want string
+	}{
+		{struct{}{}, `{"type":"k","v":1}`},
+		{GCResult{Blocks: 1}, `{"type":"k","v":1,"blocks":1,"bytes":0,"disk_bytes":0}`},
+		{&Error{Code: "c", Title: "t"}, `{"type":"k","v":1,"code":"c","exit_code":0,"title":"t","retryable":false}`},
+	} {
+		if got, err := Line("k", tt.v); err != nil || string(got) != tt.want+"\n" {
+			t.Errorf("%s %v, want %s", got, err, tt.want)
+		}
+	}
+	for _, v := range []any{nil, 1, []int{1}, "s"} {
+		if got, err := Line("k", v); err == nil {
+			t.Errorf("%v: %s, want an error", v, got)
+		}
+	}
+}
+
+// The vocabulary has no member called type or v: Line would write it twice.
+func TestVocabularyLeavesTypeAndVFree(t *testing.T) {
+	for _, v := range []any{ShareResult{}, GetResult{}, LsResult{}, SetInfo{}, Status{}, VerifyResult{}, RmResult{}, GCResult{}, Progress{}, Error{}} {
+		for i := range reflect.TypeOf(v).NumField() {
+			name, _, _ := strings.Cut(reflect.TypeOf(v).Field(i).Tag.Get("json"), ",")
+			if name == "" || name == "type" || name == "v" {
+				t.Errorf("%T: member %q", v, name)
+			}
+		}
+	}
+}

@@ -1,0 +1,121 @@
+package fetch
+
+import (
+	"slices"
+	"testing"
+	"time"
+)
+
+// Each test here pins one rule that whole downloads hide, because another rule repairs its loss.
+
+// asks collects the leaves that acts ask of p.
+func asks(acts []Action, p Peer) (leaves []uint32) {
+	for _, a := range acts {
+		if r, ok := a.(Request); ok && r.Peer == p {
+			leaves = append(leaves, r.Leaves...)
+		}
+	}
+	return leaves
+}
+
+func TestLentLeavesComeBeforeFreshOnes(t *testing.T) {
+	s := New(Config{Leaves: equal(1000, 64<<10), Need: all(1000)})
+	s.Step(epoch, PeerUp{Peer: "a", Complete: true})
+	s.Step(epoch.Add(2100*ms), Tick{})
+	if got := asks(s.Step(epoch.Add(2200*ms), PeerUp{Peer: "b", Complete: true}), "b"); !slices.Contains(got, 0) {
+		t.Fatalf("asked %v", got)
+	}
+}
+
+func TestStalledPeerDoesNotChokeOthers(t *testing.T) {
+	s := New(Config{Leaves: equal(1000, 64<<10), Need: all(1000), MaxWindow: 1 << 20, InitialWindow: 1 << 20})
+	s.Step(epoch, PeerUp{Peer: "a", Complete: true})
+	s.Step(epoch.Add(2100*ms), Tick{})
+	got := asks(s.Step(epoch.Add(2200*ms), PeerUp{Peer: "b", Complete: true}), "b")
+	if len(got)*64<<10 < 3<<18 {
+		t.Fatalf("asked %d leaves", len(got))
+	}
+}
+
+func TestIdleGetterOwnsNothing(t *testing.T) {
+	s := New(Config{Leaves: equal(1000, 64<<10), Need: all(1000), Self: "me"})
+	s.Step(epoch, PeerUp{Peer: "other"})
+	owned := func() (n int) {
+		for _, w := range s.owners.who {
+			if w != nil {
+				n++
+			}
+		}
+		return n
+	}
+	if owned() == 0 {
+		t.Fatal("a new getter owns nothing")
+	}
+	s.Step(epoch.Add(3100*ms), Tick{})
+	if owned() != 0 {
+		t.Fatal("an idle getter owns spans")
+	}
+	s.Step(epoch.Add(3200*ms), PeerHave{Peer: "other", Leaves: []uint32{5}})
+	if owned() == 0 {
+		t.Fatal("a getter that goes on owns nothing")
+	}
+}
+
+// An owner that makes no progress is helped long before it counts as idle.
+func TestForeignSpansOfASlowOwner(t *testing.T) {
+	s := New(Config{Leaves: equal(200, 64<<10), Need: all(200), Self: "me"})
+	drain(s, epoch, ms, PeerUp{Peer: "other"}, PeerUp{Peer: "source", Complete: true})
+	for now := epoch.Add(300 * ms); now.Before(epoch.Add(2 * time.Second)); now = now.Add(300 * ms) {
+		drain(s, now, ms, Tick{})
+	}
+	if left := s.Stats().Left; left != 0 {
+		t.Fatalf("%d leaves left", left)
+	}
+}
+
+func TestRarestSpanFirst(t *testing.T) {
+	// Two spans of 64 leaves; p has both, the others only the first.
+	for seed := range uint64(20) {
+		s := New(Config{Leaves: equal(128, 1000), Need: all(128), Rand: seed, InitialWindow: 1, MaxBatchLeaves: 64})
+		first := slices.Repeat([]byte{0xff}, 8)
+		s.Step(epoch, PeerUp{Peer: "q"})
+		s.Step(epoch, PeerUp{Peer: "r"})
+		for _, p := range s.peers { // they hold it, but are too busy to be asked
+			p.paused = time.Hour
+		}
+		s.Step(epoch, PeerHave{Peer: "q", Leaves: all(64)})
+		s.Step(epoch, PeerHave{Peer: "r", Leaves: all(64)})
+		got := asks(s.Step(epoch, PeerUp{Peer: "p", Have: slices.Concat(first, first)}), "p")
+		if len(got) == 0 || got[0] < 64 {
+			t.Fatalf("seed %d: asked %v", seed, got)
+		}
+	}
+}
+
+func TestWindowFollowsTheQueue(t *testing.T) {
+	w := pace{window: 1 << 20}
+	w.received(10*ms, 10*ms, 64<<10, true, 8<<20)
+	if w.window != 1<<20+64<<10 {
+		t.Fatalf("fast answer: window %d", w.window)
+	}
+	w.received(20*ms, 10*ms, 64<<10, false, 8<<20)
+	if w.window != 1<<20+64<<10 {
+		t.Fatalf("window not in use: %d", w.window)
+	}
+	for range 100 {
+		w.received(time.Second, time.Second, 64<<10, true, 8<<20)
+	}
+	if w.window != minWindow {
+		t.Fatalf("slow answers: window %d", w.window)
+	}
+}
+
+func TestWithheldCancelledLeafCostsNothing(t *testing.T) {
+	s := New(Config{Leaves: equal(400, 64<<10), Need: all(400)})
+	leaf := asks(s.Step(epoch, PeerUp{Peer: "a", Complete: true}), "a")[0]
+	s.Step(epoch.Add(ms), Received{"b", leaf, 64 << 10}) // from elsewhere
+	s.Step(epoch.Add(2*ms), Failed{"a", []uint32{leaf}})
+	if p := s.index["a"]; p.fails != 0 || p.paused != 0 {
+		t.Fatalf("%d fails, paused until %v", p.fails, p.paused)
+	}
+}
