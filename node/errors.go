@@ -52,7 +52,7 @@ func verdicts() []verdict {
 		{dag.ErrMalformed, "malformed", api.ExitIntegrity, "the revision is not a valid folder", "do not trust this publisher", false},
 		{blockstore.ErrCorrupt, "corrupt", api.ExitIntegrity, "bytes do not match their content address", "`verify` names the files", true},
 		{blockstore.ErrNotFound, "incomplete", api.ExitNotFound, "a part of the set is not here", "run `get` again: it fetches what is missing", true},
-		{fs.ErrNotExist, "no_such_file", api.ExitUsage, "no such file or folder", "check the path", false},
+		{fs.ErrNotExist, "no_such_path", api.ExitNotFound, "no such file or folder", "check the path", false},
 		{fs.ErrPermission, "permission", api.ExitFailed, "not permitted", "check owner and mode of the path; the node runs as its own user", false},
 	}
 }

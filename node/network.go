@@ -77,6 +77,11 @@ func (w *network) Chunks(ctx context.Context, p peer.ID, set cid.Cid, capability
 	return chunks.Open(ctx, w.host, p, set, capability)
 }
 
+// Confirm tells a holder that this node has it all now.
+func (w *network) Confirm(ctx context.Context, p peer.ID, set, root cid.Cid, capability []byte) error {
+	return list.Confirm(ctx, w.host, p, set, root, capability)
+}
+
 // wire is the bytes on the streams of all our protocols so far.
 func (w *network) wire() (in, out int64) { return w.bytes.in.Load(), w.bytes.out.Load() }
 

@@ -35,7 +35,7 @@ func (n *Node) Share(ctx context.Context, q api.ShareRequest, progress func(api.
 	return api.ShareResult{
 		Set: rep.Set().String(), Ticket: n.sets.Ticket(rep).String(), Name: rep.State().Name,
 		Revision: done.Head.Revision, Root: snap.Root.String(), Files: snap.Files, Bytes: snap.Bytes, BytesNew: snap.BytesRead,
-		Durable: false, Holders: 1 + rep.Watchers(), Seconds: n.now().Sub(start).Seconds(), Skipped: skipped(snap.Skipped),
+		Durable: false, Holders: rep.Holders(), Seconds: n.now().Sub(start).Seconds(), Skipped: skipped(snap.Skipped),
 	}, nil
 }
 
@@ -53,7 +53,7 @@ func shareOptions(q api.ShareRequest) (replica.ShareOptions, error) {
 	if err != nil {
 		return replica.ShareOptions{}, err
 	}
-	o := replica.ShareOptions{Dir: real, Name: q.Name, Set: q.Set, Private: q.Private}
+	o := replica.ShareOptions{Dir: real, Name: q.Name, Set: q.Set}
 	switch {
 	case st.Mode().IsRegular():
 		o.Dir, o.Only = filepath.Split(real)
@@ -210,7 +210,7 @@ func (n *Node) info(rep *replica.Replica) api.SetInfo {
 	st, v := rep.State(), rep.Verified()
 	p := v.Genesis.Profile
 	i := api.SetInfo{Set: st.Set, Name: st.Name, Dir: filepath.Join(st.Dir, st.Only), Public: v.Config.Public, Role: "reader", State: "incomplete",
-		Peers: rep.Watchers(), Owner: n.owns(v.Genesis),
+		Peers: rep.Watchers(), Holders: rep.Holders(), Owner: n.owns(v.Genesis),
 		Profile: fmt.Sprintf("%s %d/%d/%d %s hamt>%d %s", p.Chunker, p.Min, p.Avg, p.Max, p.Tree, p.HAMTThreshold, p.Meta)}
 	if h, ok := rep.Head(); ok {
 		i.Revision, i.Root = h.Revision, h.Root.String()

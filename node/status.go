@@ -6,6 +6,7 @@ import (
 	"slices"
 
 	"github.com/libp2p/go-libp2p/core/crypto"
+	"github.com/libp2p/go-libp2p/core/peer"
 
 	"github.com/shoal-p2p/shoal/node/api"
 	"github.com/shoal-p2p/shoal/protocols/list"
@@ -21,6 +22,11 @@ func (n *Node) Status(ctx context.Context) (api.Status, error) {
 	}
 	if stats, err := n.store.Stats(ctx); err == nil {
 		st.DiskBytes = stats.DiskBytes
+	}
+	if k := n.loadedOwner(); k != nil {
+		if id, err := peer.IDFromPublicKey(k.GetPublic()); err == nil {
+			st.Owner = id.String()
+		}
 	}
 	w := n.network()
 	if w == nil {
@@ -64,7 +70,13 @@ func (w *network) peers() []api.PeerInfo {
 
 // owns tells whether this home holds an owner key of the set.
 func (n *Node) owns(g record.Genesis) bool {
+	owner := n.loadedOwner()
+	return owner != nil && slices.ContainsFunc(g.Owners, func(k crypto.PubKey) bool { return k.Equals(owner.GetPublic()) })
+}
+
+// loadedOwner is the owner key, or nil while this home has none.
+func (n *Node) loadedOwner() crypto.PrivKey {
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	return n.owner != nil && slices.ContainsFunc(g.Owners, func(k crypto.PubKey) bool { return k.Equals(n.owner.GetPublic()) })
+	return n.owner
 }

@@ -127,7 +127,7 @@ func (f *fakeHost) Share(ctx context.Context, r api.ShareRequest, progress func(
 	}
 	progress(api.Progress{Phase: "scan", BytesDone: bytes, BytesTotal: bytes, Files: files})
 	s := api.SetInfo{Set: "set-" + name, Name: name, Revision: 1, Root: "root-" + name, Dir: r.Path, State: "shared",
-		Role: "primary", Files: uint64(files), Bytes: uint64(bytes), Public: !r.Private, Owner: true, Ticket: "shoal1" + name, Holders: 2}
+		Role: "primary", Files: uint64(files), Bytes: uint64(bytes), Public: true, Owner: true, Ticket: "shoal1" + name, Holders: 2}
 	if err := f.put(s); err != nil {
 		return api.ShareResult{}, err
 	}
@@ -168,10 +168,6 @@ func (f *fakeHost) Get(ctx context.Context, r api.GetRequest, progress func(api.
 		dest = filepath.Join(r.Cwd, name)
 	}
 	res := api.GetResult{Set: "set-" + name, Name: name, Revision: 1, Root: "root-" + name, Dest: dest, Files: 1, BytesTotal: 100, Sources: 2, Seconds: 1.25}
-	if r.Plan {
-		res.BytesToFetch = 100
-		return res, nil
-	}
 	if _, err := os.Stat(filepath.Join(dest, "mine")); err == nil && !r.Force {
 		return api.GetResult{}, &api.Error{Code: "conflict", ExitCode: api.ExitConflict, Title: "would overwrite files", Detail: "mine", Hint: "--force"}
 	}

@@ -29,7 +29,6 @@ func newGetCommand(a *app) *cobra.Command {
 	f := cmd.Flags()
 	f.StringVar(&dest, "dest", "", "same as DEST")
 	f.BoolVar(&r.Force, "force", false, "overwrite files that differ")
-	f.BoolVar(&r.Plan, "plan", false, "only say what would be fetched")
 	f.StringVar(&maxBytes, "max-bytes", "", "refuse a set larger than this, as 10GB")
 	f.BoolVar(&seed, "seed", false, "go on serving the set until Ctrl-C")
 	addSettingFlags(f)
@@ -46,11 +45,11 @@ func newGetCommand(a *app) *cobra.Command {
 				return err
 			}
 			if !printed {
-				err = a.result(res, func(w io.Writer) { a.printGet(w, r, res) })
+				err = a.result(res, func(w io.Writer) { a.printGet(w, res) })
 				printed = true
 			}
 			partial := a.skipped(res.Skipped)
-			if err == nil && seed && !r.Plan && !s.outlives() {
+			if err == nil && seed && !s.outlives() {
 				err = a.seed(ctx, s, res.Set, false)
 			}
 			return errors.Join(err, partial)
@@ -97,12 +96,7 @@ func (a *app) getRequest(r *api.GetRequest, args []string, dest, maxBytes string
 	return nil
 }
 
-func (a *app) printGet(w io.Writer, r api.GetRequest, res api.GetResult) {
-	if r.Plan {
-		fmt.Fprintf(w, "%s: %s, %s; %s are here, %s to fetch\n", printable(res.Dest), count(res.Files, "file"),
-			size(res.BytesTotal), size(res.BytesReused), size(res.BytesToFetch))
-		return
-	}
+func (a *app) printGet(w io.Writer, res api.GetResult) {
 	took := time.Duration(res.Seconds * float64(time.Second)).Round(10 * time.Millisecond)
 	a.say("got %s revision %d: %s, %s; %s were here, %s fetched from %s in %v", printable(res.Name), res.Revision,
 		count(res.Files, "file"), size(res.BytesTotal), size(res.BytesReused), size(res.BytesFetched), count(res.Sources, "peer"), took)

@@ -16,7 +16,7 @@ import (
 
 func newShareCommand(a *app) *cobra.Command {
 	var r api.ShareRequest
-	var qr bool
+	var qr, once bool
 	cmd := &cobra.Command{
 		Use:   "share PATH",
 		Short: "Make a file set of a folder or a file and print its ticket",
@@ -28,9 +28,7 @@ func newShareCommand(a *app) *cobra.Command {
 	f := cmd.Flags()
 	f.StringVar(&r.Name, "name", "", "name of the set (default: that of the folder)")
 	f.StringVar(&r.Set, "set", "", "re-link a moved folder to this set")
-	f.BoolVar(&r.Private, "private", false, "only listed readers and holders of an invite may read")
-	f.BoolVar(&r.Copy, "copy", false, "keep copies of the content instead of references to the files")
-	f.BoolVar(&r.Once, "once", false, "stop after the first peer has it all")
+	f.BoolVar(&once, "once", false, "stop after the first peer has it all")
 	f.BoolVar(&qr, "qr", false, "show the ticket as a QR code too")
 	addSettingFlags(f)
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
@@ -50,7 +48,7 @@ func newShareCommand(a *app) *cobra.Command {
 			}
 			partial := a.skipped(res.Skipped)
 			if err == nil && !s.outlives() {
-				err = a.seed(ctx, s, res.Set, r.Once)
+				err = a.seed(ctx, s, res.Set, once)
 			}
 			return errors.Join(err, partial)
 		})

@@ -7,12 +7,9 @@ import "context"
 
 // ShareRequest asks to make a file set of a folder or a single file, or to update the one it already is.
 type ShareRequest struct {
-	Path    string `json:"path"`              // absolute
-	Name    string `json:"name,omitempty"`    // default: the folder's base name
-	Set     string `json:"set,omitempty"`     // re-link a moved folder to this set
-	Private bool   `json:"private,omitempty"` // only listed readers and holders of an invite may read
-	Copy    bool   `json:"copy,omitempty"`    // keep inline copies instead of references
-	Once    bool   `json:"once,omitempty"`    // stop seeding after the first peer confirmed completion
+	Path string `json:"path"`           // absolute
+	Name string `json:"name,omitempty"` // default: the folder's base name
+	Set  string `json:"set,omitempty"`  // re-link a moved folder to this set
 }
 
 // ShareResult is the revision a share made or found unchanged.
@@ -43,7 +40,6 @@ type GetRequest struct {
 	Dest     string `json:"dest"`                // absolute; "" = NAME below Cwd
 	Cwd      string `json:"cwd,omitempty"`       // absolute
 	Force    bool   `json:"force,omitempty"`     // overwrite what this node did not write
-	Plan     bool   `json:"plan,omitempty"`      // say what would be fetched, write nothing
 	MaxBytes int64  `json:"max_bytes,omitempty"` // refuse a set that is larger; 0 = no bound
 	Timeout  string `json:"timeout,omitempty"`   // give up when nobody has answered for this long (Go duration)
 }
@@ -57,10 +53,9 @@ type GetResult struct {
 	Dest         string    `json:"dest"`
 	Files        int       `json:"files"`
 	BytesTotal   int64     `json:"bytes_total"`
-	BytesReused  int64     `json:"bytes_reused"`             // leaf bytes that were on this disk
-	BytesFetched int64     `json:"bytes_fetched"`            // verified leaf bytes received
-	BytesToFetch int64     `json:"bytes_to_fetch,omitempty"` // with Plan, instead of BytesFetched
-	WireIn       int64     `json:"wire_in"`                  // all bytes received on the protocols' streams
+	BytesReused  int64     `json:"bytes_reused"`  // leaf bytes that were on this disk
+	BytesFetched int64     `json:"bytes_fetched"` // verified leaf bytes received
+	WireIn       int64     `json:"wire_in"`       // all bytes received on the protocols' streams
 	WireOut      int64     `json:"wire_out"`
 	Sources      int       `json:"sources"` // peers that delivered at least one block
 	Seconds      float64   `json:"seconds"`
@@ -115,8 +110,8 @@ type SetInfo struct {
 	Owner    bool   `json:"owner"` // this home holds the owner key
 	Ticket   string `json:"ticket,omitempty"`
 	Head     string `json:"head,omitempty"`
+	Holders  int    `json:"holders"` // nodes known to hold the whole revision, this one included
 	Peers    int    `json:"peers"`
-	Holders  int    `json:"holders,omitempty"` // peers known to hold the revision, this one included
 	Durable  bool   `json:"durable"`
 	Profile  string `json:"profile,omitempty"`
 }

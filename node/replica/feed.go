@@ -9,13 +9,14 @@ import (
 // feed tells the peers that watch a set what has become available here: leaves in order of arrival,
 // completion, and the other watchers (who are holders too, or are about to be).
 type feed struct {
-	mu       sync.Mutex // guards what follows
-	have     []uint32   // leaf indexes of the session's layout, in order of arrival
-	complete bool
-	round    int // grows when have starts over, for a new revision or session
-	watchers map[peer.ID]peer.AddrInfo
-	joined   int           // grows when watchers changes
-	changed  chan struct{} // closed at the next change; nil while nobody waits
+	mu        sync.Mutex // guards what follows
+	have      []uint32   // leaf indexes of the session's layout, in order of arrival
+	complete  bool
+	round     int // grows when have starts over, for a new revision or session
+	watchers  map[peer.ID]peer.AddrInfo
+	joined    int              // grows when watchers changes
+	confirmed map[peer.ID]bool // peers that said they hold all of this round's revision
+	changed   chan struct{}    // closed at the next change; nil while nobody waits
 }
 
 // mark is how far a watcher has read.
@@ -33,7 +34,7 @@ type news struct {
 func (f *feed) reset(complete bool) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	f.have, f.complete = nil, complete
+	f.have, f.complete, f.confirmed = nil, complete, nil
 	f.round++
 	f.wake()
 }
@@ -120,8 +121,31 @@ func (f *feed) peers() []peer.AddrInfo {
 	return f.list()
 }
 
-func (f *feed) holders() int {
+// watching is how many peers watch the set right now.
+func (f *feed) watching() int {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	return len(f.watchers)
+}
+
+// maxConfirmed bounds the holders that are counted; saying it is free for anybody.
+const maxConfirmed = 4096
+
+// confirm notes that p holds the whole revision.
+func (f *feed) confirm(p peer.ID) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.confirmed == nil {
+		f.confirmed = map[peer.ID]bool{}
+	}
+	if len(f.confirmed) < maxConfirmed {
+		f.confirmed[p] = true
+	}
+}
+
+// holders is how many peers said they hold the whole revision.
+func (f *feed) holders() int {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return len(f.confirmed)
 }

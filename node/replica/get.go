@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"path/filepath"
+	"sync"
 	"time"
 
 	"github.com/ipfs/go-cid"
@@ -178,7 +179,29 @@ func (g *get) complete(t record.Ticket, s *session, whole bool) error {
 	g.rep.session = nil
 	g.rep.mu.Unlock()
 	g.rep.feed.reset(whole)
+	if whole {
+		g.confirm(t, s.lay.Root)
+	}
 	return nil
+}
+
+// confirmTimeout is how long a finished get waits to tell its holders so: they answer in a round trip, and
+// one that does not is not worth more.
+const confirmTimeout = time.Second
+
+// confirm tells the holders that this node is one now; that some cannot be told does no harm.
+func (g *get) confirm(t record.Ticket, root cid.Cid) {
+	ctx, cancel := context.WithTimeout(context.Background(), confirmTimeout) // also when the get's own is about to end
+	defer cancel()
+	var group sync.WaitGroup
+	for p := range g.holders {
+		group.Go(func() {
+			if err := g.net.Streams.Confirm(ctx, p, t.Set, root, t.Cap); err != nil {
+				g.r.cfg.Log.Debug("confirm", "peer", p, "err", err)
+			}
+		})
+	}
+	group.Wait()
 }
 
 // choose waits for holders and settles on the newest head they show that is not older than what this
@@ -223,7 +246,7 @@ func (g *get) answered(t record.Ticket) bool {
 // nobody says why no holder was found.
 func (g *get) nobody() error {
 	for _, err := range g.failed {
-		if errors.Is(err, record.ErrForged) || errors.Is(err, record.ErrMalformed) {
+		if errors.Is(err, record.ErrForged) || errors.Is(err, record.ErrMalformed) || errors.Is(err, ErrForged) {
 			return fmt.Errorf("find: %w: %w", ErrForged, err)
 		}
 	}

@@ -196,11 +196,11 @@ func (s *source) take(leaf uint32, rep chunks.Reply) error {
 	case rep.Code != wire.OK:
 		return fmt.Errorf("take: %v", rep.Code)
 	}
-	if err := blockstore.Verify(want.Cid, rep.Data); err != nil {
+	switch err := s.d.s.out.Write(leaf, rep.Data); { // which verifies before anything else
+	case errors.Is(err, blockstore.ErrCorrupt):
 		s.send(fetch.Bad{Peer: name, Leaf: leaf})
 		return nil
-	}
-	if err := s.d.s.out.Write(leaf, rep.Data); err != nil {
+	case err != nil:
 		select {
 		case s.d.fatal <- fmt.Errorf("write: %w", err):
 		default: // another lane was first

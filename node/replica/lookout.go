@@ -23,6 +23,10 @@ const (
 	dialTimeout = 5 * time.Second
 )
 
+// errMerge: the head joins two revisions, and nothing here can recompute the merge yet, so its content is
+// not known to be its writers'.
+var errMerge = fmt.Errorf("%w: a merge that cannot be checked", ErrForged)
+
 // sighting is what the lookout reports of one peer.
 type sighting struct {
 	peer     peer.ID
@@ -107,6 +111,9 @@ func (l *lookout) stream(ctx context.Context, p peer.AddrInfo, answered func()) 
 			v, err := record.VerifyBundle(l.set, u.Info.Bundle)
 			if err == nil && len(v.Heads) == 0 {
 				err = ErrNobody
+			}
+			if err == nil && head(v).Merged() {
+				err = errMerge
 			}
 			if err != nil {
 				return fmt.Errorf("records: %w", err)

@@ -68,6 +68,7 @@ type Swarm interface {
 type Streams interface {
 	Watch(ctx context.Context, p peer.ID, set cid.Cid, capability []byte, fn func(list.Update) error) error
 	Chunks(ctx context.Context, p peer.ID, set cid.Cid, capability []byte) (*chunks.Session, error)
+	Confirm(ctx context.Context, p peer.ID, set, root cid.Cid, capability []byte) error
 }
 
 // Finder looks for holders of a set; the channel stays open until ctx ends or there is nothing more to ask.

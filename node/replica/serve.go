@@ -149,6 +149,18 @@ func (p *Replica) tell(ctx context.Context, who peer.AddrInfo, ch chan<- list.Up
 	}
 }
 
+// Confirm counts p as a holder if root is the revision it was told of here.
+func (c Catalog) Confirm(_ context.Context, p peer.ID, set, root cid.Cid, _ []byte) error {
+	rep, ok := c.r.readable(set, p)
+	if !ok {
+		return fmt.Errorf("confirm: %w", list.ErrNotFound)
+	}
+	if h, ok := rep.Head(); ok && h.Root == root {
+		rep.feed.confirm(p)
+	}
+	return nil
+}
+
 // Source serves the chunks protocol from the registry.
 type Source struct{ r *Registry }
 

@@ -28,7 +28,6 @@ type ShareOptions struct {
 	Only     string // base name, to share this one file of Dir
 	Name     string // of a new set
 	Set      string // re-link this set to Dir, a folder that was moved
-	Private  bool
 	Progress func(files int, bytes int64)
 }
 
@@ -132,7 +131,7 @@ func (r *Registry) newSet(o ShareOptions) (*Replica, error) {
 		return nil, fmt.Errorf("new set: %w", err)
 	}
 	self := []peer.ID{r.self}
-	c := record.Config{Set: set, Version: 1, Name: o.Name, Voters: self, Writers: self, Public: !o.Private,
+	c := record.Config{Set: set, Version: 1, Name: o.Name, Voters: self, Writers: self, Public: true,
 		Mode: "ap", Interval: 250 * time.Millisecond} // the default heartbeat of a LAN
 	sealedConfig, err := record.SealConfig(c, owner)
 	if err != nil {

@@ -166,4 +166,13 @@ func (p *Replica) Head() (record.Head, bool) {
 }
 
 // Watchers is how many peers watch the set here right now.
-func (p *Replica) Watchers() int { return p.feed.holders() }
+func (p *Replica) Watchers() int { return p.feed.watching() }
+
+// Holders is how many nodes are known to hold the whole newest revision, this one included if it does.
+func (p *Replica) Holders() int {
+	n := p.feed.holders()
+	if p.State().Complete {
+		n++
+	}
+	return n
+}

@@ -14,6 +14,7 @@ import (
 	"github.com/libp2p/go-libp2p/core/peer"
 	"google.golang.org/protobuf/proto"
 
+	"github.com/shoal-p2p/shoal/blockstore"
 	listpb "github.com/shoal-p2p/shoal/protocols/list/pb"
 	"github.com/shoal-p2p/shoal/protocols/wire"
 )
@@ -38,6 +39,19 @@ func Sets(ctx context.Context, h host.Host, p peer.ID) ([]SetEntry, error) {
 		return nil, fmt.Errorf("ask for sets: %w", err)
 	}
 	return sets, nil
+}
+
+// Confirm tells p that this host holds the whole revision root of set. Errors: as GetInfo.
+func Confirm(ctx context.Context, h host.Host, p peer.ID, set, root cid.Cid, capability []byte) error {
+	s, r := blockstore.Digest(set), blockstore.Digest(root)
+	var reply listpb.InfoReply
+	if err := ask(ctx, h, p, &listpb.Request{Kind: listpb.Kind_CONFIRM, Set: s[:], Root: r[:], Capability: capability}, &reply); err != nil {
+		return fmt.Errorf("confirm: %w", err)
+	}
+	if err := errorOf(reply.GetCode()); err != nil {
+		return fmt.Errorf("confirm: %w", err)
+	}
+	return nil
 }
 
 // GetInfo asks p about one set. The bundle in the answer is not verified. Errors: ErrNotFound, ErrBusy,

@@ -6,7 +6,7 @@
 // serving node knows; it alone decides who may read what. A capability is a token that lets its bearer
 // read a private set.
 //
-// One stream carries one request. SETS and INFO are answered with one frame. WATCH is answered with
+// One stream carries one request. SETS, INFO and CONFIRM are answered with one frame. WATCH is answered with
 // updates for as long as both sides like: at first the whole Info, then what changed, joined into at
 // most four frames a second, and an empty frame when nothing changed for 15 seconds. A set that is not
 // there and a set that the asker may not read give the same bytes.
@@ -108,6 +108,12 @@ type Catalog interface {
 	// Watch gives the set's Info as the first update and changes after it, until ctx ends. It closes
 	// the channel when the set goes away or p may no longer read it. Errors: as Info.
 	Watch(ctx context.Context, p peer.ID, set cid.Cid, capability []byte) (<-chan Update, error)
+}
+
+// Confirmer is a Catalog that wants to know who has completed a revision.
+type Confirmer interface {
+	// Confirm is told that p says it holds the whole revision root of set. Errors: as Info.
+	Confirm(ctx context.Context, p peer.ID, set, root cid.Cid, capability []byte) error
 }
 
 // codeOf is the answer to a catalog's error.

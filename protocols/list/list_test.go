@@ -184,14 +184,30 @@ func TestWatch(t *testing.T) {
 		go func() {
 			end <- Watch(ctx, w.reader, w.server.ID(), w.catalog.set, nil, func(u Update) error { got <- u; return nil })
 		}()
-		w.catalog.updates <- Update{Info: &w.catalog.info}
-		u := <-got
+		tell := func(u Update) {
+			select {
+			case w.catalog.updates <- u:
+			case err := <-end:
+				t.Fatalf("the watch ended: %v", err)
+			}
+		}
+		hear := func() Update {
+			select {
+			case u := <-got:
+				return u
+			case err := <-end:
+				t.Fatalf("the watch ended: %v", err)
+			}
+			return Update{}
+		}
+		tell(Update{Info: &w.catalog.info})
+		u := hear()
 		if u.Info == nil || u.Info.Have.Count() != 3 || len(u.Have) != 0 {
 			t.Fatalf("first update %+v", u)
 		}
 		// 80 leaves within two seconds come in at most four updates a second.
 		for i := range uint32(80) {
-			w.catalog.updates <- Update{Have: []uint32{i}}
+			tell(Update{Have: []uint32{i}})
 			time.Sleep(25 * time.Millisecond)
 		}
 		time.Sleep(time.Second)
@@ -204,12 +220,12 @@ func TestWatch(t *testing.T) {
 		}
 		// An hour of silence does not end it.
 		time.Sleep(time.Hour)
-		w.catalog.updates <- Update{Complete: true, Peers: []peer.AddrInfo{{ID: w.reader.ID()}}}
-		if u := <-got; !u.Complete || len(u.Peers) != 1 {
+		tell(Update{Complete: true, Peers: []peer.AddrInfo{{ID: w.reader.ID()}}})
+		if u := hear(); !u.Complete || len(u.Peers) != 1 {
 			t.Errorf("after an hour: %+v", u)
 		}
 		// A new head, then the set goes away.
-		w.catalog.updates <- Update{Info: infoWith(7, 3)}
+		tell(Update{Info: infoWith(7, 3)})
 		close(w.catalog.updates)
 		if u := <-got; u.Info == nil || u.Info.Leaves != 7 || u.Complete {
 			t.Errorf("new head: %+v", u)

@@ -3,6 +3,7 @@ package list
 import (
 	"bufio"
 	"context"
+	"crypto/sha256"
 	"errors"
 	"fmt"
 	"io"
@@ -10,11 +11,13 @@ import (
 	"sync"
 	"time"
 
+	"github.com/ipfs/go-cid"
 	"github.com/libp2p/go-libp2p/core/host"
 	"github.com/libp2p/go-libp2p/core/network"
 	"github.com/libp2p/go-libp2p/core/peer"
 	"google.golang.org/protobuf/proto"
 
+	"github.com/shoal-p2p/shoal/blockstore"
 	listpb "github.com/shoal-p2p/shoal/protocols/list/pb"
 	"github.com/shoal-p2p/shoal/protocols/wire"
 )
@@ -88,6 +91,8 @@ func (srv *server) serve(ctx context.Context, s network.Stream, busy bool) error
 		return srv.info(ctx, s, &req)
 	case listpb.Kind_WATCH:
 		return srv.watch(ctx, s, &req)
+	case listpb.Kind_CONFIRM:
+		return srv.confirm(ctx, s, &req)
 	}
 	return send(s, &listpb.InfoReply{Code: uint32(wire.BadRequest)})
 }
@@ -114,6 +119,23 @@ func (srv *server) info(ctx context.Context, s network.Stream, req *listpb.Reque
 		return srv.refuse(s, err)
 	}
 	return send(s, &listpb.InfoReply{Info: encodeInfo(info)})
+}
+
+func (srv *server) confirm(ctx context.Context, s network.Stream, req *listpb.Request) error {
+	set, err := setID(req.GetSet())
+	if err != nil {
+		return err
+	}
+	if len(req.GetRoot()) != sha256.Size {
+		return send(s, &listpb.InfoReply{Code: uint32(wire.BadRequest)})
+	}
+	if c, ok := srv.catalog.(Confirmer); ok {
+		err := c.Confirm(ctx, s.Conn().RemotePeer(), set, blockstore.FromDigest(cid.DagProtobuf, [sha256.Size]byte(req.GetRoot())), req.GetCapability())
+		if err != nil {
+			return srv.refuse(s, err)
+		}
+	}
+	return send(s, &listpb.InfoReply{})
 }
 
 // refuse answers with the code of a catalog's error and nothing more.

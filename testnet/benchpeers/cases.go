@@ -4,8 +4,11 @@ package main
 
 import (
 	"context"
+	"encoding/binary"
 	"errors"
 	"fmt"
+	"net/http"
+	"net/http/httptest"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -131,24 +134,38 @@ func (b *bench) aria2(ctx context.Context, data string) (contender, func(), erro
 		}
 	}
 	torrent := filepath.Join(b.dir, fmt.Sprintf("t-%d.torrent", b.serial))
-	if _, _, err := timed(ctx, "mktorrent", "-l", "18", "-a", "http://127.0.0.1:1/announce", "-o", torrent, data); err != nil {
+	const port = 26881
+	tracker := startTracker(port)
+	if _, _, err := timed(ctx, "mktorrent", "-l", "18", "-a", tracker.URL+"/announce", "-o", torrent, data); err != nil {
+		tracker.Close()
 		return contender{}, nil, err
 	}
-	const port = "26881"
 	seed := exec.CommandContext(ctx, "aria2c", "-q", "--check-integrity=false", "--bt-seed-unverified=true", "--seed-ratio=0", "--enable-dht=false",
-		"--listen-port="+port, "--dir="+filepath.Dir(data), torrent)
+		fmt.Sprintf("--listen-port=%d", port), "--dir="+filepath.Dir(data), torrent)
 	if err := seed.Start(); err != nil {
+		tracker.Close()
 		return contender{}, nil, err
 	}
 	stop := func() {
+		tracker.Close()
 		_ = seed.Process.Kill()
 		_ = seed.Wait()
 	}
 	return contender{"aria2 (BitTorrent)", func(ctx context.Context) (usage, error) {
-		u, _, err := timed(ctx, "aria2c", "-q", "--seed-time=0", "--enable-dht=false", "--bt-enable-lpd=true", "--bt-lpd-interface=lo", "--file-allocation=none",
+		ctx, cancel := context.WithTimeout(ctx, 2*time.Minute) // it waits for ever when it finds no peer
+		defer cancel()
+		u, _, err := timed(ctx, "aria2c", "-q", "--seed-time=0", "--enable-dht=false", "--file-allocation=none",
 			"--listen-port=26882", "--dir="+b.fresh("aria"), torrent)
 		return u, err
 	}}, stop, nil
+}
+
+// startTracker tells every BitTorrent client of one seeder on this machine.
+func startTracker(port uint16) *httptest.Server {
+	return httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		peer := binary.BigEndian.AppendUint16([]byte{127, 0, 0, 1}, port)
+		fmt.Fprintf(w, "d8:intervali60e5:peers%d:%se", len(peer), peer)
+	}))
 }
 
 // resume: the getter is killed at about half; how much is fetched in total.

@@ -27,10 +27,11 @@ const (
 type Kind int32
 
 const (
-	Kind_NONE  Kind = 0
-	Kind_SETS  Kind = 1
-	Kind_INFO  Kind = 2
-	Kind_WATCH Kind = 3
+	Kind_NONE    Kind = 0
+	Kind_SETS    Kind = 1
+	Kind_INFO    Kind = 2
+	Kind_WATCH   Kind = 3
+	Kind_CONFIRM Kind = 4 // the asker holds the whole revision whose root it names
 )
 
 // Enum value maps for Kind.
@@ -40,12 +41,14 @@ var (
 		1: "SETS",
 		2: "INFO",
 		3: "WATCH",
+		4: "CONFIRM",
 	}
 	Kind_value = map[string]int32{
-		"NONE":  0,
-		"SETS":  1,
-		"INFO":  2,
-		"WATCH": 3,
+		"NONE":    0,
+		"SETS":    1,
+		"INFO":    2,
+		"WATCH":   3,
+		"CONFIRM": 4,
 	}
 )
 
@@ -81,6 +84,7 @@ type Request struct {
 	Kind          Kind                   `protobuf:"varint,1,opt,name=kind,proto3,enum=shoal.list.v1.Kind" json:"kind,omitempty"`
 	Set           []byte                 `protobuf:"bytes,2,opt,name=set,proto3" json:"set,omitempty"` // the 32-byte digest of the set id; empty for SETS
 	Capability    []byte                 `protobuf:"bytes,3,opt,name=capability,proto3" json:"capability,omitempty"`
+	Root          []byte                 `protobuf:"bytes,4,opt,name=root,proto3" json:"root,omitempty"` // with CONFIRM: the 32-byte digest of the revision's root node
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -132,6 +136,13 @@ func (x *Request) GetSet() []byte {
 func (x *Request) GetCapability() []byte {
 	if x != nil {
 		return x.Capability
+	}
+	return nil
+}
+
+func (x *Request) GetRoot() []byte {
+	if x != nil {
+		return x.Root
 	}
 	return nil
 }
@@ -526,13 +537,14 @@ var File_protocols_list_pb_list_proto protoreflect.FileDescriptor
 
 const file_protocols_list_pb_list_proto_rawDesc = "" +
 	"\n" +
-	"\x1cprotocols/list/pb/list.proto\x12\rshoal.list.v1\x1a protocols/record/pb/record.proto\"d\n" +
+	"\x1cprotocols/list/pb/list.proto\x12\rshoal.list.v1\x1a protocols/record/pb/record.proto\"x\n" +
 	"\aRequest\x12'\n" +
 	"\x04kind\x18\x01 \x01(\x0e2\x13.shoal.list.v1.KindR\x04kind\x12\x10\n" +
 	"\x03set\x18\x02 \x01(\fR\x03set\x12\x1e\n" +
 	"\n" +
 	"capability\x18\x03 \x01(\fR\n" +
-	"capability\"x\n" +
+	"capability\x12\x12\n" +
+	"\x04root\x18\x04 \x01(\fR\x04root\"x\n" +
 	"\bSetEntry\x12\x10\n" +
 	"\x03set\x18\x01 \x01(\fR\x03set\x12\x12\n" +
 	"\x04name\x18\x02 \x01(\tR\x04name\x12\x1a\n" +
@@ -559,12 +571,13 @@ const file_protocols_list_pb_list_proto_rawDesc = "" +
 	"\x04info\x18\x02 \x01(\v2\x13.shoal.list.v1.InfoR\x04info\x12)\n" +
 	"\x04have\x18\x03 \x01(\v2\x15.shoal.list.v1.LeavesR\x04have\x12\x1a\n" +
 	"\bcomplete\x18\x04 \x01(\bR\bcomplete\x12+\n" +
-	"\x05peers\x18\x05 \x03(\v2\x15.shoal.record.v1.PeerR\x05peers*/\n" +
+	"\x05peers\x18\x05 \x03(\v2\x15.shoal.record.v1.PeerR\x05peers*<\n" +
 	"\x04Kind\x12\b\n" +
 	"\x04NONE\x10\x00\x12\b\n" +
 	"\x04SETS\x10\x01\x12\b\n" +
 	"\x04INFO\x10\x02\x12\t\n" +
-	"\x05WATCH\x10\x03B5Z3github.com/shoal-p2p/shoal/protocols/list/pb;listpbb\x06proto3"
+	"\x05WATCH\x10\x03\x12\v\n" +
+	"\aCONFIRM\x10\x04B5Z3github.com/shoal-p2p/shoal/protocols/list/pb;listpbb\x06proto3"
 
 var (
 	file_protocols_list_pb_list_proto_rawDescOnce sync.Once
