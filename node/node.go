@@ -146,6 +146,9 @@ func (n *Node) serve(ctx context.Context) error {
 	if err != nil {
 		return usage("bad_bootstrap", "an address looks like /ip4/192.0.2.1/tcp/4581/p2p/12D3...", "%v", err)
 	}
+	if len(n.cfg.Listen) == 0 {
+		n.cfg.Listen = nil // the default; an empty list would mean nowhere
+	}
 	bytes := &wireCounter{}
 	host, err := swarm.New(ctx, swarm.Config{Key: n.key, Listen: n.cfg.Listen, Bandwidth: bytes, UserAgent: "shoal/" + n.cfg.Version,
 		Protocols: []protocol.ID{list.ID, chunks.ID}, Log: n.cfg.Log})
@@ -153,9 +156,6 @@ func (n *Node) serve(ctx context.Context) error {
 		return err
 	}
 	defer host.Close()
-	for _, m := range host.Moved() {
-		n.cfg.Log.Warn("port taken", "wanted", m.Wanted, "using", m.Got)
-	}
 	w := &network{host: host, bytes: bytes, log: n.cfg.Log, book: n.remembered()}
 	redial := discovery.NewRedial(host, host, rand.Float64, n.cfg.Log)
 	for _, p := range bootstrap {

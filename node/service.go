@@ -10,6 +10,8 @@ import (
 	"strings"
 	"time"
 
+	"github.com/ipfs/go-cid"
+
 	"github.com/shoal-p2p/shoal/blockstore/dag"
 	"github.com/shoal-p2p/shoal/blockstore/worktree"
 	"github.com/shoal-p2p/shoal/node/api"
@@ -274,14 +276,16 @@ func (n *Node) Rm(ctx context.Context, q api.RmRequest) (api.RmResult, error) {
 
 // GC implements api.Keeper.
 func (n *Node) GC(ctx context.Context) (api.GCResult, error) {
-	keep, err := n.sets.Live(ctx)
-	if err != nil {
-		return api.GCResult{}, explain(err)
-	}
-	freed, err := n.store.GC(ctx, keep)
+	var res api.GCResult
+	err := n.sets.Collect(ctx, func(keep func(set, c cid.Cid) bool) error {
+		freed, err := n.store.GC(ctx, keep)
+		res.Blocks, res.Bytes = freed.Blocks, freed.Bytes
+		return err
+	})
 	if err != nil {
 		return api.GCResult{}, explain(err)
 	}
 	st, err := n.store.Stats(ctx)
-	return api.GCResult{Blocks: freed.Blocks, Bytes: freed.Bytes, DiskBytes: st.DiskBytes}, explain(err)
+	res.DiskBytes = st.DiskBytes
+	return res, explain(err)
 }

@@ -63,7 +63,7 @@ func (s *starter) close() {
 }
 
 // startNode starts `exe run` and waits until it listens and answers.
-func startNode(ctx context.Context, s *starter, exe, dir, name string, bootstrap []string) (*process, error) {
+func startNode(ctx context.Context, s *starter, exe, dir, name string, bootstrap []string, flags ...string) (*process, error) {
 	p := &process{name: name, home: filepath.Join(dir, name), log: filepath.Join(dir, name+".log"), exited: make(chan struct{})}
 	if err := os.MkdirAll(p.home, 0o700); err != nil {
 		return nil, fmt.Errorf("start %s: %w", name, err)
@@ -77,7 +77,7 @@ func startNode(ctx context.Context, s *starter, exe, dir, name string, bootstrap
 	for _, b := range bootstrap {
 		args = append(args, "--bootstrap", b)
 	}
-	p.cmd = exec.Command(exe, args...)
+	p.cmd = exec.Command(exe, append(args, flags...)...)
 	p.cmd.Stderr = log
 	p.cmd.Env = append(withoutShoal(os.Environ()), "SHOAL_P2P__MDNS=false") // a testnet never meets the neighbours
 	p.cmd.SysProcAttr = dieWithParent()
@@ -134,23 +134,6 @@ func (p *process) kill() {
 		_ = p.cmd.Process.Kill()
 	}
 	<-p.exited
-}
-
-// stop asks the process to drain; if it does not within the deadline it is killed.
-func (p *process) stop(ctx context.Context, deadline time.Duration) error {
-	ctx, cancel := context.WithTimeout(ctx, deadline)
-	defer cancel()
-	if err := p.client.Stop(ctx); err != nil {
-		p.kill()
-		return fmt.Errorf("stop %s: %w", p.name, err)
-	}
-	select {
-	case <-p.exited:
-		return nil
-	case <-ctx.Done():
-		p.kill()
-		return fmt.Errorf("stop %s: it did not end within %s", p.name, deadline)
-	}
 }
 
 // alive tells whether the process still runs.

@@ -76,7 +76,6 @@ func (l *lines) await(t *testing.T, text string) {
 }
 
 type command struct {
-	process
 	out     *bytes.Buffer
 	err     *lines
 	signals chan os.Signal

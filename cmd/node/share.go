@@ -61,7 +61,8 @@ func newShareCommand(a *app) *cobra.Command {
 func readable(path string) error {
 	_, err := os.Lstat(path)
 	if errors.Is(err, os.ErrNotExist) {
-		return &api.Error{Code: "no_such_path", ExitCode: api.ExitNotFound, Title: "no such file or folder", Detail: printable(path)}
+		return &api.Error{Code: "no_such_path", ExitCode: api.ExitNotFound, Title: "no such file or folder", Detail: printable(path),
+			Hint: "check the spelling; a relative path starts at the working folder"}
 	}
 	return nil
 }

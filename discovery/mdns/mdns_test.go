@@ -36,13 +36,11 @@ func TestRun(t *testing.T) {
 			})
 		}()
 	}
-	running := len(ids)
 	for seen := map[peer.ID]bool{}; !seen[ids[0]] || !seen[ids[1]]; {
 		select {
 		case id := <-found:
 			seen[id] = true
 		case err := <-ended:
-			running--
 			if errors.Is(err, ErrNoMulticast) {
 				<-ended
 				t.Skip("this machine has no multicast interface: Run said so")
@@ -51,7 +49,7 @@ func TestRun(t *testing.T) {
 		}
 	}
 	cancel()
-	for range running {
+	for range ids {
 		if err := <-ended; !errors.Is(err, context.Canceled) {
 			t.Errorf("ended with %v", err)
 		}

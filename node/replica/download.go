@@ -12,15 +12,11 @@ import (
 	"github.com/libp2p/go-libp2p/core/peer"
 
 	"github.com/shoal-p2p/shoal/node/fetch"
-	"github.com/shoal-p2p/shoal/protocols/record"
 )
 
 const (
 	// tick is the scheduler's clock: patience and late answers are measured in it.
 	tick = 100 * time.Millisecond
-	// damageGrace is how long a leaf that every holder has only corrupt, or that only liars had, is
-	// waited for: another seeder may be about to be found.
-	damageGrace = 5 * time.Second
 	// reviveAfter is when a peer that was dropped for silence is tried again, if it still watches.
 	reviveAfter = 5 * time.Second
 	// eventBuffer lets the lanes run ahead of the loop by a window of small leaves.
@@ -40,14 +36,14 @@ type download struct {
 	dropped map[fetch.Peer]time.Time
 	wg      sync.WaitGroup // of lanes
 
-	fetched  int64
-	starved  fetch.Starved
-	corrupt  map[uint32]bool // leaves some holder found corrupt on its own disk
-	lies     int             // wrong blocks received
-	progress time.Time       // of the last new byte
+	fetched   int64 // bytes of needed leaves received
+	delivered int   // peers they came from
+	starved   fetch.Starved
+	corrupt   map[uint32]bool // leaves that a holder of everything turned out not to have intact
+	progress  time.Time       // of the last new byte
 }
 
-func newDownload(g *get, s *session, t record.Ticket) *download {
+func newDownload(g *get, s *session) *download {
 	sizes := make([]uint32, len(s.lay.Leaves))
 	for i, l := range s.lay.Leaves {
 		sizes[i] = l.Size
@@ -62,6 +58,7 @@ func newDownload(g *get, s *session, t record.Ticket) *download {
 // run fetches every needed leaf. Errors: ErrTimeout, ErrDamaged, and what writing returns.
 func (d *download) run(ctx context.Context) error {
 	ctx, cancel := context.WithCancel(ctx)
+	defer d.report()
 	defer d.wg.Wait()
 	defer cancel()
 	d.progress = d.g.r.cfg.Now()
@@ -140,8 +137,10 @@ func (d *download) drain(ctx context.Context, ev fetch.Event) (done bool) {
 		case fetch.Received:
 			arrived = append(arrived, e.Leaf)
 			d.progress = d.g.r.cfg.Now()
-		case fetch.Bad:
-			d.lies++
+		case fetch.Missing:
+			if d.complete(e.Peer) { // its store has found the damage before, and forgotten the place
+				d.corrupt[e.Leaf] = true
+			}
 		case corruptThere:
 			d.corrupt[e.Leaf] = true
 			ev = e.Missing
@@ -183,10 +182,6 @@ func (d *download) step(ctx context.Context, ev fetch.Event) (done bool) {
 		case fetch.Cancel: // answers under way are cheaper to take than to stop
 		}
 	}
-	st := d.sched.Stats
-	if done {
-		d.fetched = st().Received
-	}
 	return done
 }
 
@@ -210,7 +205,7 @@ func (d *download) close(p fetch.Peer) {
 
 func (d *download) report() {
 	st := d.sched.Stats()
-	d.fetched = st.Received
+	d.fetched, d.delivered = st.Received, st.Sources
 	d.g.o.Progress(Progress{Phase: "fetch", Done: d.s.lay.Bytes - st.LeftBytes, Total: d.s.lay.Bytes, Sources: st.Sources})
 }
 
@@ -225,7 +220,7 @@ func (d *download) patience(ctx context.Context) error {
 	}
 	st := d.sched.Stats()
 	quiet := now.Sub(d.progress)
-	if quiet > damageGrace && st.Left > 0 && d.starved.Total == st.Left && d.hopeless() {
+	if quiet > d.g.o.Grace && st.Left > 0 && d.starved.Total == st.Left && d.hopeless() {
 		return fmt.Errorf("fetch: %w: %s", ErrDamaged, d.names(d.starved.Leaves))
 	}
 	if quiet > d.g.o.Patience {
@@ -235,6 +230,12 @@ func (d *download) patience(ctx context.Context) error {
 		return fmt.Errorf("fetch: %w: %d bytes are missing, of %s", ErrTimeout, st.LeftBytes, d.names(d.starved.Leaves))
 	}
 	return nil
+}
+
+// complete tells whether a peer says it holds the whole revision that is being fetched.
+func (d *download) complete(p fetch.Peer) bool {
+	h := d.g.holders[peer.ID(p)]
+	return h != nil && h.complete && head(h.v).Root == d.s.lay.Root
 }
 
 // hopeless tells whether every leaf that nobody connected has was seen only damaged, or was offered only by

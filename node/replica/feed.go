@@ -12,14 +12,15 @@ type feed struct {
 	mu        sync.Mutex // guards what follows
 	have      []uint32   // leaf indexes of the session's layout, in order of arrival
 	complete  bool
-	round     int // grows when have starts over, for a new revision or session
+	gone      bool // the set is not here any more
+	round     int  // grows when have starts over, for a new revision or session
 	watchers  map[peer.ID]peer.AddrInfo
 	joined    int              // grows when watchers changes
 	confirmed map[peer.ID]bool // peers that said they hold all of this round's revision
 	changed   chan struct{}    // closed at the next change; nil while nobody waits
 }
 
-// mark is how far a watcher has read.
+// mark is how far a watcher has read; the zero mark is before everything.
 type mark struct{ round, have, joined int }
 
 // news is what happened since a mark.
@@ -27,6 +28,7 @@ type news struct {
 	fresh    bool // a new round: the watcher's picture is to be replaced
 	have     []uint32
 	complete bool
+	gone     bool            // nothing follows
 	peers    []peer.AddrInfo // all watchers, when they changed
 }
 
@@ -35,6 +37,15 @@ func (f *feed) reset(complete bool) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.have, f.complete, f.confirmed = nil, complete, nil
+	f.round++
+	f.wake()
+}
+
+// end tells the watchers that the set is gone.
+func (f *feed) end() {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.gone = true
 	f.round++
 	f.wake()
 }
@@ -79,14 +90,14 @@ func (f *feed) wake() {
 func (f *feed) since(m mark) (news, mark, <-chan struct{}) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	now := mark{f.round, len(f.have), f.joined}
+	now := mark{f.round + 1, len(f.have), f.joined} // never the zero mark, so that the first news is fresh
 	if now == m {
 		if f.changed == nil {
 			f.changed = make(chan struct{})
 		}
 		return news{}, m, f.changed
 	}
-	n := news{fresh: m.round != f.round, complete: f.complete}
+	n := news{fresh: m.round != now.round, complete: f.complete, gone: f.gone}
 	from := m.have
 	if n.fresh {
 		from = 0

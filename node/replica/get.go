@@ -12,11 +12,9 @@ import (
 	"github.com/libp2p/go-libp2p/core/peer"
 
 	"github.com/shoal-p2p/shoal/blockstore"
-	"github.com/shoal-p2p/shoal/blockstore/dag"
 	"github.com/shoal-p2p/shoal/blockstore/worktree"
 	"github.com/shoal-p2p/shoal/protocols/list"
 	"github.com/shoal-p2p/shoal/protocols/record"
-	"github.com/shoal-p2p/shoal/protocols/wire"
 )
 
 // GetOptions says how to get a set.
@@ -25,6 +23,7 @@ type GetOptions struct {
 	Force    bool                     // overwrite files this node did not write
 	MaxBytes int64                    // refuse more; 0 = no bound
 	Patience time.Duration            // give up after this long without a new byte; 0 = a minute
+	Grace    time.Duration            // wait this long for an intact copy once all are known to be damaged; 0 = 5 s
 	Progress func(Progress)           // may be nil
 }
 
@@ -55,6 +54,10 @@ type Got struct {
 // to reboot, short enough that a script notices.
 const defaultPatience = time.Minute
 
+// defaultGrace is how long a leaf that every holder has only damaged, or that only liars had, is waited for:
+// another seeder may be about to be found.
+const defaultGrace = 5 * time.Second
+
 // grace is how long the first answer waits for others that may know a newer head, when some are still
 // being dialled.
 const grace = 50 * time.Millisecond
@@ -69,6 +72,7 @@ type get struct {
 	holders map[peer.ID]*holding
 	failed  map[peer.ID]error
 	rep     *Replica
+	fresh   bool            // rep was made by this get, and is not saved yet
 	v       record.Verified // whose newest head is being fetched
 	bundle  record.Bundle   // v as it came
 	dest    string
@@ -94,6 +98,9 @@ func (r *Registry) Get(ctx context.Context, t record.Ticket, o GetOptions) (Got,
 	if o.Patience == 0 {
 		o.Patience = defaultPatience
 	}
+	if o.Grace == 0 {
+		o.Grace = defaultGrace
+	}
 	if o.Progress == nil {
 		o.Progress = func(Progress) {}
 	}
@@ -112,60 +119,82 @@ func (r *Registry) Get(ctx context.Context, t record.Ticket, o GetOptions) (Got,
 	return got, err
 }
 
-func (g *get) run(ctx context.Context, t record.Ticket) (Got, error) {
+func (g *get) run(ctx context.Context, t record.Ticket) (got Got, err error) {
 	g.o.Progress(Progress{Phase: "find"})
 	if err := g.choose(ctx, t); err != nil {
 		return Got{}, err
 	}
 	h := head(g.v)
+	g.dest = filepath.Clean(g.o.Dest(g.v.Config.Name))
+	if err := g.r.claim(g.dest); err != nil {
+		return Got{}, err
+	}
+	defer g.r.unclaim(g.dest)
 	if err := g.open(t, h); err != nil {
 		return Got{}, err
 	}
-	if err := g.rep.acquire(); err != nil {
-		return Got{}, err
-	}
-	defer g.rep.release()
+	defer g.leave()
 	g.r.announce(g.rep.id) // at once: whoever looks for the set may find this node's first chunks
 	g.o.Progress(Progress{Phase: "list"})
-	s, store, err := g.layout(ctx, h)
+	s, nodes, err := g.layout(ctx, h)
 	if err != nil {
 		return Got{}, err
 	}
-	defer store.wait()
 	g.o.Progress(Progress{Phase: "check", Total: s.lay.Bytes})
 	s.out, err = worktree.NewCheckout(ctx, g.dest, g.rep.id, s.lay, worktree.CheckoutOptions{
 		Known: g.r.known(ctx, g.dest), Force: g.o.Force, Now: g.r.cfg.Now})
 	if err != nil {
 		return Got{}, err
 	}
-	defer s.out.Close()
-	got := Got{Replica: g.rep, Head: h, Dest: g.dest, Files: s.lay.Files, Total: s.lay.Bytes, Reused: s.out.Reused()}
-	g.rep.serve(s)
-	defer g.rep.serve(nil)
-	d := newDownload(g, s, t)
-	err = d.run(ctx)
-	got.Fetched, got.Sources = d.fetched, len(d.sources)
-	if err != nil {
+	defer s.close()
+	got = Got{Replica: g.rep, Head: h, Dest: g.dest, Files: s.lay.Files, Total: s.lay.Bytes, Reused: s.out.Reused()}
+	if err := g.accept(t, h); err != nil {
 		return got, err
+	}
+	return got, g.fill(ctx, t, s, nodes, &got)
+}
+
+// fill fetches what the checkout lacks and finishes it, while the session is served to others.
+func (g *get) fill(ctx context.Context, t record.Ticket, s *session, nodes []blockstore.Block, got *Got) error {
+	g.rep.serve(s)
+	defer g.rep.unserve(s)
+	store := g.keep(ctx, nodes)
+	defer store.wait()
+	d := newDownload(g, s)
+	err := d.run(ctx)
+	got.Fetched, got.Sources = d.fetched, d.delivered
+	if err != nil {
+		return err
 	}
 	g.o.Progress(Progress{Phase: "finish", Done: s.lay.Bytes, Total: s.lay.Bytes, Sources: got.Sources})
 	if err := store.wait(); err != nil {
-		return got, err
+		return err
 	}
 	res, err := s.out.Finish(ctx, func(f ...blockstore.File) error { return g.r.cfg.Store.PutFiles(ctx, f...) })
 	if err != nil {
-		return got, err
+		return err
 	}
 	got.Skipped = res.Skipped
-	return got, g.complete(t, s, len(res.Skipped) == 0)
+	return g.complete(t, s, len(res.Skipped) == 0)
 }
 
-// serve makes a session visible to the peers that ask, or ends it.
+// serve makes a session visible to the peers that ask.
 func (p *Replica) serve(s *session) {
 	p.mu.Lock()
 	p.session = s
 	p.mu.Unlock()
 	p.feed.reset(p.State().Complete)
+}
+
+// unserve ends a session that is still visible, and tells the watchers what is here without it.
+func (p *Replica) unserve(s *session) {
+	p.mu.Lock()
+	seen := p.session == s
+	p.session = nil
+	p.mu.Unlock()
+	if seen {
+		p.feed.reset(p.State().Complete)
+	}
 }
 
 // complete records that everything is here.
@@ -175,10 +204,7 @@ func (g *get) complete(t record.Ticket, s *session, whole bool) error {
 	if err := g.r.commit(g.rep, st, g.v); err != nil {
 		return err
 	}
-	g.rep.mu.Lock()
-	g.rep.session = nil
-	g.rep.mu.Unlock()
-	g.rep.feed.reset(whole)
+	g.rep.unserve(s)
 	if whole {
 		g.confirm(t, s.lay.Root)
 	}
@@ -223,7 +249,7 @@ func (g *get) choose(ctx context.Context, t record.Ticket) error {
 			if len(g.holders) == 0 {
 				continue
 			}
-			if g.pick(t); g.answered(t) {
+			if g.pick(t); g.answered() {
 				return nil
 			}
 			if settle == nil {
@@ -233,10 +259,10 @@ func (g *get) choose(ctx context.Context, t record.Ticket) error {
 	}
 }
 
-// answered tells whether every peer named by the ticket has answered or failed.
-func (g *get) answered(t record.Ticket) bool {
-	for _, p := range t.Addrs {
-		if g.holders[p.ID] == nil && g.failed[p.ID] == nil {
+// answered tells whether every peer heard of so far has answered or failed.
+func (g *get) answered() bool {
+	for _, p := range g.look.heard() {
+		if g.holders[p] == nil && g.failed[p] == nil {
 			return false
 		}
 	}
@@ -294,213 +320,54 @@ func (g *get) pick(t record.Ticket) {
 	}
 }
 
-// open finds or makes the replica and settles the destination. It is saved at once, so that an
-// interrupted get is known by name and serves what it has after a restart.
+// open finds or makes the replica, marks it as being worked on and checks that the revision may go to the
+// destination. Nothing is written yet; leave ends it.
 func (g *get) open(t record.Ticket, h record.Head) error {
-	if rep, ok := g.r.lookup(t.Set); ok && rep.State().Shared {
-		return fmt.Errorf("get %s: %w: it is shared from %s", g.v.Config.Name, ErrInUse, rep.State().Dir)
+	g.rep, g.fresh = g.r.ensure(g.v, State{Set: t.Set.String(), Name: g.v.Config.Name, Dir: g.dest, Cap: t.Cap, Bundle: g.bundle})
+	if err := g.rep.acquire(); err != nil {
+		return err
+	}
+	err := g.allowed(h)
+	if err != nil {
+		g.leave()
+	}
+	return err
+}
+
+func (g *get) allowed(h record.Head) error {
+	if st := g.rep.State(); st.Shared {
+		return fmt.Errorf("get %s: %w: it is shared from %s", g.v.Config.Name, ErrInUse, st.Dir)
 	}
 	_, bytes := Totals(h, g.v.Config)
 	if g.o.MaxBytes > 0 && bytes > uint64(g.o.MaxBytes) {
 		return fmt.Errorf("get %s: %w: %d bytes", g.v.Config.Name, ErrTooBig, bytes)
 	}
-	g.dest = filepath.Clean(g.o.Dest(g.v.Config.Name))
 	for _, other := range g.r.all() {
-		if st := other.State(); st.Dir == g.dest && other.id != t.Set {
+		if st := other.State(); st.Dir == g.dest && other != g.rep {
 			return fmt.Errorf("get into %s: %w: %s", g.dest, ErrInUse, st.Name)
 		}
 	}
-	st := State{Set: t.Set.String(), Name: g.v.Config.Name, Dir: g.dest, Cap: t.Cap, Bundle: g.bundle}
-	if rep, ok := g.r.lookup(t.Set); ok {
-		old := rep.State()
-		st.Leaves = old.Leaves
-		st.Complete = old.Complete && old.Dir == g.dest && head(rep.Verified()).Root == h.Root
-	}
-	g.rep = g.r.ensure(g.v, st)
-	return g.r.commit(g.rep, st, g.v)
+	return nil
 }
 
-// nodeWriter stores nodes behind the back of a get; wait returns its outcome, as often as asked.
-type nodeWriter struct {
-	done chan struct{}
-	err  error
+// accept records the revision and where it goes. It is saved before the first byte is fetched, so that an
+// interrupted get is known by name and goes on after a restart; and not before the folder was found fit,
+// so that a get that was refused leaves what was here as it was.
+func (g *get) accept(t record.Ticket, h record.Head) error {
+	old := g.rep.State()
+	st := State{Set: t.Set.String(), Name: g.v.Config.Name, Dir: g.dest, Cap: t.Cap, Bundle: g.bundle, Leaves: old.Leaves}
+	st.Complete = old.Complete && old.Dir == g.dest && head(g.rep.Verified()).Root == h.Root
+	if err := g.r.commit(g.rep, st, g.v); err != nil {
+		return err
+	}
+	g.fresh = false
+	return nil
 }
 
-func (w *nodeWriter) wait() error {
-	<-w.done
-	return w.err
-}
-
-// layout gets every node of the revision, from the store if they are all there, else from a holder, and
-// flattens it. The nodes go to the store meanwhile.
-func (g *get) layout(ctx context.Context, h record.Head) (*session, *nodeWriter, error) {
-	files, bytes := Totals(h, g.v.Config)
-	lim := dag.DefaultLimits()
-	s := &session{nodes: map[cid.Cid][]byte{}}
-	w := &nodeWriter{done: make(chan struct{})}
-	lay, err := dag.ReadLayout(ctx, h.Root, g.r.getNode, lim)
-	if err == nil {
-		close(w.done)
-	} else {
-		nodes, err := g.fetchNodes(ctx, h.Root, lim)
-		if err != nil {
-			return nil, nil, err
-		}
-		for _, b := range nodes {
-			s.nodes[b.Cid()] = b.Data()
-		}
-		lay, err = dag.ReadLayout(ctx, h.Root, func(_ context.Context, c cid.Cid) ([]byte, error) {
-			if b, ok := s.nodes[c]; ok {
-				return b, nil
-			}
-			return nil, blockstore.ErrNotFound
-		}, lim)
-		if err != nil {
-			return nil, nil, fmt.Errorf("read revision: %w", err)
-		}
-		go g.keep(ctx, w, nodes)
+// leave ends open. A replica that was never accepted is forgotten.
+func (g *get) leave() {
+	if g.fresh {
+		g.r.forget(g.rep)
 	}
-	if uint64(lay.Files) != files || uint64(lay.Bytes) != bytes {
-		<-w.done
-		return nil, nil, fmt.Errorf("read revision: %w: it has %d files and %d bytes, its writer signed %d and %d",
-			ErrForged, lay.Files, lay.Bytes, files, bytes)
-	}
-	s.lay, s.index = lay, make(map[cid.Cid]uint32, len(lay.Leaves))
-	for i, leaf := range lay.Leaves {
-		s.index[leaf.Cid] = uint32(i)
-	}
-	return s, w, nil
-}
-
-// putBatch is how many bytes of nodes go to the store at once: some thousand small nodes, far below what
-// one transaction of the store takes.
-const putBatch = 1 << 20
-
-func (g *get) keep(ctx context.Context, w *nodeWriter, nodes []blockstore.Block) {
-	defer close(w.done)
-	for len(nodes) > 0 {
-		n, size := 0, 0
-		for n < len(nodes) && size < putBatch {
-			size += len(nodes[n].Data())
-			n++
-		}
-		if w.err = g.r.cfg.Store.Put(ctx, g.rep.id, nodes[:n]...); w.err != nil {
-			return
-		}
-		nodes = nodes[n:]
-	}
-}
-
-// fetchNodes walks the DAG at one holder after the other until one gives all of it.
-func (g *get) fetchNodes(ctx context.Context, root cid.Cid, lim dag.Limits) ([]blockstore.Block, error) {
-	ctx, cancel := context.WithTimeout(ctx, 10*g.o.Patience) // a bound for a peer that drips; progress is checked per frame by the stream
-	defer cancel()
-	wait := time.NewTimer(g.o.Patience)
-	defer wait.Stop()
-	tried := map[peer.ID]int{}
-	for {
-		p, ok := g.nextHolder(root, tried)
-		if ok {
-			tried[p]++
-			nodes, err := g.walkAt(ctx, p, root, lim)
-			if err == nil {
-				return nodes, nil
-			}
-			g.r.cfg.Log.Debug("walk", "peer", p, "err", err)
-			if errors.Is(err, blockstore.ErrCorrupt) || errors.Is(err, dag.ErrMalformed) {
-				g.net.Swarm.Ban(p, "sent a wrong node")
-				tried[p] = maxWalks
-			}
-			if ctx.Err() != nil {
-				return nil, ctx.Err()
-			}
-			g.absorb()
-			continue
-		}
-		select {
-		case <-g.look.signal:
-			g.absorb()
-		case <-time.After(200 * time.Millisecond): // a getter that lacked nodes a moment ago may have them now
-			for p := range tried {
-				if tried[p] < maxWalks {
-					tried[p] = 0
-				}
-			}
-		case <-wait.C:
-			return nil, fmt.Errorf("list: %w", ErrTimeout)
-		case <-ctx.Done():
-			return nil, ctx.Err()
-		}
-	}
-}
-
-// maxWalks marks a peer that is not asked for nodes again.
-const maxWalks = 1 << 20
-
-// nextHolder prefers complete holders of this root, then whoever was asked least.
-func (g *get) nextHolder(root cid.Cid, tried map[peer.ID]int) (peer.ID, bool) {
-	var best peer.ID
-	for p, h := range g.holders {
-		if head(h.v).Root != root || tried[p] > 0 {
-			continue
-		}
-		if best == "" || (h.complete && !g.holders[best].complete) || (h.complete == g.holders[best].complete && p < best) {
-			best = p
-		}
-	}
-	return best, best != ""
-}
-
-// walkAt gets every node below root from p. Only nodes that were named by one before are accepted.
-func (g *get) walkAt(ctx context.Context, p peer.ID, root cid.Cid, lim dag.Limits) ([]blockstore.Block, error) {
-	if root.Prefix().Codec != cid.DagProtobuf {
-		return nil, nil
-	}
-	sess, err := g.net.Streams.Chunks(ctx, p, g.look.set, g.look.cap)
-	if err != nil {
-		return nil, err
-	}
-	defer sess.Close()
-	defer context.AfterFunc(ctx, func() { sess.Close() })()
-	if err := sess.Walk(root); err != nil {
-		return nil, err
-	}
-	expected := map[cid.Cid]bool{root: true}
-	var nodes []blockstore.Block
-	var buf []byte
-	for left := 1; ; {
-		rep, err := sess.Next(buf)
-		if err != nil {
-			return nil, err
-		}
-		if !rep.Cid.Defined() {
-			if rep.Code != wire.OK || left > 0 {
-				return nil, fmt.Errorf("walk: %w (%v)", blockstore.ErrNotFound, rep.Code)
-			}
-			return nodes, nil
-		}
-		if !expected[rep.Cid] {
-			return nil, fmt.Errorf("walk: %w: node nobody asked for", dag.ErrMalformed)
-		}
-		expected[rep.Cid] = false // each only once
-		b, err := blockstore.Receive(rep.Cid, append([]byte(nil), rep.Data...))
-		if err != nil {
-			return nil, err
-		}
-		buf = rep.Data
-		left--
-		next, err := dag.NextNodes(b)
-		if err != nil {
-			return nil, err
-		}
-		for _, c := range next {
-			if _, seen := expected[c]; !seen {
-				expected[c] = true
-				left++
-			}
-		}
-		if nodes = append(nodes, b); len(nodes)+left > lim.Nodes {
-			return nil, fmt.Errorf("walk: %w", dag.ErrLimit)
-		}
-	}
+	g.rep.release()
 }

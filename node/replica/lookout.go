@@ -4,6 +4,8 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"maps"
+	"slices"
 	"sync"
 	"time"
 
@@ -16,9 +18,11 @@ import (
 )
 
 const (
-	// maxHolders bounds the peers watched for one get: more add nothing to the speed, and provider
-	// records are free for anybody to make.
+	// maxHolders bounds the peers watched for one get: more add nothing to the speed.
 	maxHolders = 16
+	// maxHeard bounds the peers tried for one get. Most may be away: provider records outlive their nodes
+	// by hours, and are free for anybody to make.
+	maxHeard = 256
 	// dialTimeout bounds one attempt to connect; a peer that needs longer is tried again.
 	dialTimeout = 5 * time.Second
 )
@@ -46,8 +50,9 @@ type lookout struct {
 
 	wg sync.WaitGroup
 
-	mu     sync.Mutex // guards what follows
-	known  map[peer.ID]bool
+	mu     sync.Mutex       // guards what follows
+	known  map[peer.ID]bool // every peer that was heard of
+	failed map[peer.ID]bool // of these, the ones that do not count as watched: the last try failed
 	queue  []sighting
 	signal chan struct{} // holds one token when queue is not empty
 }
@@ -55,7 +60,7 @@ type lookout struct {
 // look starts looking; the caller cancels ctx and then calls wg.Wait.
 func look(ctx context.Context, net *Network, t record.Ticket, log *slog.Logger) *lookout {
 	l := &lookout{net: net, set: t.Set, cap: t.Cap, log: log,
-		known: map[peer.ID]bool{net.Self().ID: true}, signal: make(chan struct{}, 1)}
+		known: map[peer.ID]bool{}, failed: map[peer.ID]bool{}, signal: make(chan struct{}, 1)}
 	for _, p := range t.Addrs {
 		l.consider(ctx, p)
 	}
@@ -71,7 +76,8 @@ func look(ctx context.Context, net *Network, t record.Ticket, log *slog.Logger) 
 func (l *lookout) consider(ctx context.Context, p peer.AddrInfo) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if l.known[p.ID] || len(l.known) > maxHolders || ctx.Err() != nil {
+	if l.known[p.ID] || p.ID == l.net.Self().ID || ctx.Err() != nil ||
+		len(l.known) >= maxHeard || len(l.known)-len(l.failed) >= maxHolders {
 		return
 	}
 	l.known[p.ID] = true
@@ -129,9 +135,21 @@ func (l *lookout) stream(ctx context.Context, p peer.AddrInfo, answered func()) 
 	})
 }
 
+// heard lists the peers that were heard of so far.
+func (l *lookout) heard() []peer.ID {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return slices.Collect(maps.Keys(l.known))
+}
+
 func (l *lookout) report(s sighting) {
 	l.mu.Lock()
 	l.queue = append(l.queue, s)
+	if s.err != nil {
+		l.failed[s.peer] = true
+	} else {
+		delete(l.failed, s.peer)
+	}
 	l.mu.Unlock()
 	select {
 	case l.signal <- struct{}{}:

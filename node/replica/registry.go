@@ -112,6 +112,9 @@ type Registry struct {
 	mu   sync.Mutex // guards what follows; never held across I/O
 	net  *Network
 	sets map[cid.Cid]*Replica
+
+	places     map[string]bool // folders and sets that are being worked on
+	collecting bool            // what the sets consist of is being compared with the store
 }
 
 // Replica is this node's part in one set.
@@ -121,6 +124,7 @@ type Replica struct {
 
 	mu       sync.Mutex // guards what follows; never held across I/O
 	busy     bool       // a share or get of this set is running
+	gone     bool       // not a replica of this node any more
 	state    State
 	verified record.Verified
 	session  *session // the get in progress, or nil
@@ -132,7 +136,7 @@ func Open(cfg Config) (*Registry, error) {
 	if err != nil {
 		return nil, fmt.Errorf("open sets: %w", err)
 	}
-	r := &Registry{cfg: cfg, self: self, states: states{cfg.Dir}, sets: map[cid.Cid]*Replica{}}
+	r := &Registry{cfg: cfg, self: self, states: states{cfg.Dir}, sets: map[cid.Cid]*Replica{}, places: map[string]bool{}}
 	all, err := r.states.load()
 	if err != nil {
 		return nil, err
@@ -181,8 +185,8 @@ func (r *Registry) lookup(id cid.Cid) (*Replica, bool) {
 	return rep, ok
 }
 
-// ensure finds a replica or makes one with the records given.
-func (r *Registry) ensure(v record.Verified, st State) *Replica {
+// ensure finds a replica or makes one with the records given; fresh tells that it was made.
+func (r *Registry) ensure(v record.Verified, st State) (rep *Replica, fresh bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	rep, ok := r.sets[v.Set]
@@ -190,7 +194,39 @@ func (r *Registry) ensure(v record.Verified, st State) *Replica {
 		rep = &Replica{id: v.Set, state: st, verified: v}
 		r.sets[v.Set] = rep
 	}
-	return rep
+	return rep, !ok
+}
+
+// forget takes a replica out of the registry: it is not announced any more, and its watchers are told. The
+// caller has acquired it; nobody else ever will.
+func (r *Registry) forget(p *Replica) {
+	if n := r.network(); n != nil {
+		n.Announce.Remove(p.id)
+	}
+	r.mu.Lock()
+	delete(r.sets, p.id)
+	r.mu.Unlock()
+	p.mu.Lock()
+	p.gone = true
+	p.mu.Unlock()
+	p.feed.end()
+}
+
+// claim reserves a folder, or a set by its id, for one command until unclaim. Errors: ErrBusy.
+func (r *Registry) claim(place string) error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.collecting || r.places[place] {
+		return fmt.Errorf("%s: %w", place, ErrBusy)
+	}
+	r.places[place] = true
+	return nil
+}
+
+func (r *Registry) unclaim(place string) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	delete(r.places, place)
 }
 
 // all returns the replicas in order of name, then id.
@@ -264,7 +300,7 @@ func head(v record.Verified) record.Head { return v.Heads[0] }
 func (p *Replica) acquire() error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if p.busy {
+	if p.busy || p.gone {
 		return fmt.Errorf("set %s: %w", p.state.Name, ErrBusy)
 	}
 	p.busy = true

@@ -2,9 +2,9 @@ package replica
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"slices"
+	"sync"
 
 	"github.com/ipfs/go-cid"
 	"github.com/libp2p/go-libp2p/core/peer"
@@ -24,6 +24,14 @@ type session struct {
 	nodes map[cid.Cid][]byte // every node of the revision
 	index map[cid.Cid]uint32 // leaf -> its number in lay.Leaves
 	out   *worktree.Checkout
+
+	readers sync.WaitGroup // of out; grows only while the session is visible
+}
+
+// close ends a session that is not visible any more.
+func (s *session) close() {
+	s.readers.Wait()
+	s.out.Close()
 }
 
 // readable tells whether p may read the set: the same question for every protocol. Capabilities come with
@@ -130,6 +138,9 @@ func (p *Replica) tell(ctx context.Context, who peer.AddrInfo, ch chan<- list.Up
 				return
 			}
 		}
+		if n.gone {
+			return
+		}
 		at = next
 		u := list.Update{Have: n.have, Complete: n.complete}
 		if n.fresh {
@@ -187,11 +198,15 @@ type reader struct {
 func (rd *reader) Get(ctx context.Context, c cid.Cid, buf []byte) ([]byte, error) {
 	rd.rep.mu.Lock()
 	s := rd.rep.session
+	if s != nil {
+		s.readers.Add(1)
+		defer s.readers.Done()
+	}
 	rd.rep.mu.Unlock()
 	if s != nil {
 		if i, ok := s.index[c]; ok {
-			if b, err := s.out.Read(i, buf); err == nil || errors.Is(err, blockstore.ErrCorrupt) {
-				return b, err
+			if b, err := s.out.Read(i, buf); err == nil {
+				return b, nil
 			}
 		} else if b, ok := s.nodes[c]; ok {
 			return append(buf[:0], b...), nil

@@ -42,6 +42,11 @@ type Shared struct {
 // Share scans a folder and makes the next revision of its set, a new set if it has none. An unchanged
 // folder is read only by its stamps, and keeps its revision.
 func (r *Registry) Share(ctx context.Context, o ShareOptions) (Shared, error) {
+	place := filepath.Join(o.Dir, o.Only)
+	if err := r.claim(place); err != nil {
+		return Shared{}, err
+	}
+	defer r.unclaim(place)
 	rep, err := r.forFolder(o)
 	if err != nil {
 		return Shared{}, err
@@ -56,16 +61,16 @@ func (r *Registry) Share(ctx context.Context, o ShareOptions) (Shared, error) {
 	}
 	out := Shared{Replica: rep, Snapshot: snap}
 	st, v := rep.State(), rep.Verified()
-	if len(v.Heads) > 0 && head(v).Root == snap.Root && st.Dir == o.Dir {
+	if len(v.Heads) > 0 && head(v).Root == snap.Root {
 		out.Head = head(v)
 		r.announce(rep.id)
-		return out, nil
+		return out, r.relink(ctx, rep, st, v, o)
 	}
-	lay, err := dag.ReadLayout(ctx, snap.Root, r.getNode, dag.DefaultLimits())
+	lay, err := dag.ReadLayout(ctx, snap.Root, r.nodesOf(rep.id), dag.DefaultLimits())
 	if err != nil {
 		return Shared{}, fmt.Errorf("share %s: %w", o.Dir, err)
 	}
-	if err := r.dropGone(ctx, o.Dir, lay); err != nil {
+	if err := r.dropGone(ctx, rep.id, treeOf(o.Dir, o.Only), lay); err != nil {
 		return Shared{}, err
 	}
 	if err := r.publish(rep, st, v, o, lay); err != nil {
@@ -86,24 +91,44 @@ func (r *Registry) announce(id cid.Cid) {
 	}
 }
 
+// relink notes that an unchanged folder was moved: the set keeps its revision.
+func (r *Registry) relink(ctx context.Context, rep *Replica, st State, v record.Verified, o ShareOptions) error {
+	if st.Dir == o.Dir && st.Only == o.Only {
+		return nil
+	}
+	old := treeOf(st.Dir, st.Only)
+	st.Dir, st.Only = o.Dir, o.Only
+	if err := r.commit(rep, st, v); err != nil {
+		return err
+	}
+	return r.dropGone(ctx, rep.id, old, &dag.Layout{})
+}
+
 // forFolder finds the replica a folder is, or makes a new set for it, not yet registered or saved.
 func (r *Registry) forFolder(o ShareOptions) (*Replica, error) {
+	var named *Replica
 	if o.Set != "" {
 		rep, err := r.Resolve(o.Set)
 		if err != nil {
 			return nil, err
 		}
-		return rep, nil
+		if st := rep.State(); !st.Shared {
+			return nil, fmt.Errorf("share %s as %q: %w: it was fetched to %s", o.Dir, st.Name, ErrInUse, st.Dir)
+		}
+		named = rep
 	}
 	for _, rep := range r.all() {
 		st := rep.State()
 		if st.Dir != o.Dir || st.Only != o.Only {
 			continue
 		}
-		if !st.Shared {
-			return nil, fmt.Errorf("share %s: %w: it was fetched as %q", o.Dir, ErrInUse, st.Name)
+		if !st.Shared || (named != nil && named != rep) {
+			return nil, fmt.Errorf("share %s: %w: it is %q already", o.Dir, ErrInUse, st.Name)
 		}
 		return rep, nil
+	}
+	if named != nil {
+		return named, nil
 	}
 	return r.newSet(o)
 }
@@ -147,10 +172,35 @@ func (r *Registry) newSet(o ShareOptions) (*Replica, error) {
 		verified: record.Verified{Set: set, Genesis: g, Config: c, ConfigHash: hash}}, nil
 }
 
+// treeOf names the tree under which the store records the files of a set. A single file has one of its own,
+// which leads to the same folder: else a set of the folder and a set of a file in it, which both are allowed,
+// would take the record of that file from each other.
+func treeOf(dir, only string) string {
+	if only == "" {
+		return dir
+	}
+	return dir + string(filepath.Separator) + "."
+}
+
+// treeStore is a store that records scanned files under a tree of our choice.
+type treeStore struct {
+	Store
+	tree string
+}
+
+// PutFiles implements blockstore.FilePutter.
+func (s treeStore) PutFiles(ctx context.Context, files ...blockstore.File) error {
+	for i := range files {
+		files[i].Tree = s.tree
+	}
+	return s.Store.PutFiles(ctx, files...)
+}
+
 func (r *Registry) scan(ctx context.Context, rep *Replica, o ShareOptions) (worktree.Snapshot, error) {
-	return worktree.Scan(ctx, o.Dir, r.cfg.Store, worktree.ScanOptions{
+	tree := treeOf(o.Dir, o.Only)
+	return worktree.Scan(ctx, o.Dir, treeStore{r.cfg.Store, tree}, worktree.ScanOptions{
 		Set: rep.id, Profile: rep.Verified().Genesis.Profile, IgnoreFile: IgnoreFile, Only: o.Only,
-		Known: r.known(ctx, o.Dir), Get: r.cfg.Store, Now: r.cfg.Now, Progress: o.Progress,
+		Known: r.known(ctx, tree), Get: r.cfg.Store, Now: r.cfg.Now, Progress: o.Progress,
 	})
 }
 
@@ -162,12 +212,13 @@ func (r *Registry) known(ctx context.Context, tree string) worktree.Known {
 	}
 }
 
-func (r *Registry) getNode(ctx context.Context, c cid.Cid) ([]byte, error) {
-	return r.cfg.Store.Get(ctx, c, nil)
+// nodesOf reads nodes that are recorded under a set.
+func (r *Registry) nodesOf(set cid.Cid) func(context.Context, cid.Cid) ([]byte, error) {
+	return func(ctx context.Context, c cid.Cid) ([]byte, error) { return r.cfg.Store.GetFrom(ctx, set, c, nil) }
 }
 
-// dropGone forgets the recorded files of a tree that the new revision no longer has.
-func (r *Registry) dropGone(ctx context.Context, dir string, lay *dag.Layout) error {
+// dropGone forgets the recorded files of a set in a tree that the new revision no longer has.
+func (r *Registry) dropGone(ctx context.Context, set cid.Cid, tree string, lay *dag.Layout) error {
 	live := make(map[string]bool, len(lay.Entries))
 	for _, e := range lay.Entries {
 		if e.Kind == dag.KindFile {
@@ -175,8 +226,8 @@ func (r *Registry) dropGone(ctx context.Context, dir string, lay *dag.Layout) er
 		}
 	}
 	var gone []string
-	err := r.cfg.Store.Files(ctx, dir, func(f blockstore.File) error {
-		if !live[f.Path] {
+	err := r.cfg.Store.Files(ctx, tree, func(f blockstore.File) error {
+		if f.Set == set && !live[f.Path] {
 			gone = append(gone, f.Path)
 		}
 		return nil
@@ -184,7 +235,7 @@ func (r *Registry) dropGone(ctx context.Context, dir string, lay *dag.Layout) er
 	if err != nil || len(gone) == 0 {
 		return err
 	}
-	return r.cfg.Store.DropFiles(ctx, dir, gone...)
+	return r.cfg.Store.DropFiles(ctx, tree, gone...)
 }
 
 // publish signs a proposal and the head that orders it, and commits both. The head goes last: everything
@@ -231,34 +282,33 @@ func (r *Registry) Ticket(rep *Replica) record.Ticket {
 // Remove forgets a set: its records, its index and, if files is set, the files this node wrote and nobody
 // changed since. The author's own folder is never touched.
 func (r *Registry) Remove(ctx context.Context, rep *Replica, files bool) (removed int, err error) {
+	st := rep.State()
+	if err := r.claim(st.Set); err != nil {
+		return 0, err
+	}
+	defer r.unclaim(st.Set)
 	if err := rep.acquire(); err != nil {
 		return 0, err
 	}
 	defer rep.release()
-	st := rep.State()
+	st = rep.State()
 	if files && st.Shared {
 		return 0, fmt.Errorf("remove files of %s: %w: they are the author's own", st.Dir, ErrInUse)
 	}
-	if n := r.network(); n != nil {
-		n.Announce.Remove(rep.id)
-	}
-	r.mu.Lock()
-	delete(r.sets, rep.id)
-	r.mu.Unlock()
+	r.forget(rep)
 	if files {
-		removed, err = worktree.Remove(st.Dir, r.recorded(ctx, st.Dir))
+		removed, err = worktree.Remove(st.Dir, r.recorded(ctx, rep.id, st.Dir))
 	}
-	return removed, errors.Join(err,
-		r.states.remove(st.Set),
-		r.cfg.Store.DropFiles(ctx, filepath.Clean(st.Dir)),
-		r.cfg.Store.DeleteSet(ctx, rep.id))
+	return removed, errors.Join(err, r.states.remove(st.Set), r.cfg.Store.DeleteSet(ctx, rep.id))
 }
 
-// recorded lists what the store remembers of a tree's files.
-func (r *Registry) recorded(ctx context.Context, tree string) []blockstore.File {
+// recorded lists what the store remembers of a set's files in a tree.
+func (r *Registry) recorded(ctx context.Context, set cid.Cid, tree string) []blockstore.File {
 	var all []blockstore.File
 	err := r.cfg.Store.Files(ctx, tree, func(f blockstore.File) error {
-		all = append(all, f)
+		if f.Set == set {
+			all = append(all, f)
+		}
 		return nil
 	})
 	if err != nil {

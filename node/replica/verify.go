@@ -32,7 +32,11 @@ func (r *Registry) Verify(ctx context.Context, rep *Replica, progress func(done,
 	v := rep.Verified()
 	var out Checked
 	_, total := Totals(head(v), v.Config)
-	err := chunks.WalkNodes(ctx, head(v).Root, r.cfg.Store.Get, func(b blockstore.Block) error {
+	// Not merely anywhere in the store: peers are served what is recorded under the set.
+	get := func(ctx context.Context, c cid.Cid, buf []byte) ([]byte, error) {
+		return r.cfg.Store.GetFrom(ctx, rep.id, c, buf)
+	}
+	err := chunks.WalkNodes(ctx, head(v).Root, get, func(b blockstore.Block) error {
 		out.Blocks++
 		out.Bytes += int64(len(b.Data()))
 		return nil
@@ -44,11 +48,11 @@ func (r *Registry) Verify(ctx context.Context, rep *Replica, progress func(done,
 	if err != nil {
 		return out, fmt.Errorf("verify: %w", err)
 	}
-	lay, err := dag.ReadLayout(ctx, head(v).Root, r.getNode, dag.DefaultLimits())
+	lay, err := dag.ReadLayout(ctx, head(v).Root, r.nodesOf(rep.id), dag.DefaultLimits())
 	if err != nil {
 		return out, fmt.Errorf("verify: %w", err)
 	}
-	bad, err := r.checkLeaves(ctx, lay, func(done int64) { progress(done, int64(total)) })
+	bad, err := r.checkLeaves(ctx, rep.id, lay, func(done int64) { progress(done, int64(total)) })
 	if err != nil {
 		return out, fmt.Errorf("verify: %w", err)
 	}
@@ -62,7 +66,7 @@ func (r *Registry) Verify(ctx context.Context, rep *Replica, progress func(done,
 }
 
 // checkLeaves reads every leaf and returns the ones that are missing or wrong.
-func (r *Registry) checkLeaves(ctx context.Context, lay *dag.Layout, progress func(int64)) (map[uint32]bool, error) {
+func (r *Registry) checkLeaves(ctx context.Context, set cid.Cid, lay *dag.Layout, progress func(int64)) (map[uint32]bool, error) {
 	var mu sync.Mutex // guards bad, done and next
 	bad, done, next := map[uint32]bool{}, int64(0), 0
 	group, ctx := errgroup.WithContext(ctx)
@@ -77,7 +81,7 @@ func (r *Registry) checkLeaves(ctx context.Context, lay *dag.Layout, progress fu
 				if i >= len(lay.Leaves) {
 					return nil
 				}
-				_, err := r.cfg.Store.Get(ctx, lay.Leaves[i].Cid, buf)
+				_, err := r.cfg.Store.GetFrom(ctx, set, lay.Leaves[i].Cid, buf)
 				wrong := errors.Is(err, blockstore.ErrNotFound) || errors.Is(err, blockstore.ErrCorrupt)
 				if err != nil && !wrong {
 					return err
@@ -123,7 +127,10 @@ func (r *Registry) Live(ctx context.Context) (func(set, c cid.Cid) bool, error) 
 		mine := map[cid.Cid]bool{}
 		live[rep.id] = mine
 		root := head(v).Root
-		err := chunks.WalkNodes(ctx, root, r.cfg.Store.Get, func(b blockstore.Block) error {
+		get := func(ctx context.Context, c cid.Cid, buf []byte) ([]byte, error) {
+			return r.cfg.Store.GetFrom(ctx, rep.id, c, buf)
+		}
+		err := chunks.WalkNodes(ctx, root, get, func(b blockstore.Block) error {
 			mine[b.Cid()] = true
 			return nil
 		})
@@ -134,7 +141,7 @@ func (r *Registry) Live(ctx context.Context) (func(set, c cid.Cid) bool, error) 
 		if err != nil {
 			return nil, fmt.Errorf("mark %s: %w", rep.State().Name, err)
 		}
-		lay, err := dag.ReadLayout(ctx, root, r.getNode, dag.DefaultLimits())
+		lay, err := dag.ReadLayout(ctx, root, r.nodesOf(rep.id), dag.DefaultLimits())
 		if err != nil {
 			return nil, fmt.Errorf("mark %s: %w", rep.State().Name, err)
 		}
@@ -148,9 +155,31 @@ func (r *Registry) Live(ctx context.Context) (func(set, c cid.Cid) bool, error) 
 	}, nil
 }
 
+// Collect lets sweep delete what no set needs. Nothing may be shared, fetched or removed meanwhile: what
+// such a command has just stored is not named by any revision yet. Errors: ErrBusy, and sweep's.
+func (r *Registry) Collect(ctx context.Context, sweep func(keep func(set, c cid.Cid) bool) error) error {
+	r.mu.Lock()
+	if r.collecting || len(r.places) > 0 {
+		r.mu.Unlock()
+		return fmt.Errorf("collect: %w", ErrBusy)
+	}
+	r.collecting = true
+	r.mu.Unlock()
+	defer func() {
+		r.mu.Lock()
+		defer r.mu.Unlock()
+		r.collecting = false
+	}()
+	keep, err := r.Live(ctx)
+	if err != nil {
+		return err
+	}
+	return sweep(keep)
+}
+
 // Layout flattens the newest revision of a replica whose nodes are all here.
 func (r *Registry) Layout(ctx context.Context, rep *Replica) (*dag.Layout, error) {
-	return dag.ReadLayout(ctx, head(rep.Verified()).Root, r.getNode, dag.DefaultLimits())
+	return dag.ReadLayout(ctx, head(rep.Verified()).Root, r.nodesOf(rep.id), dag.DefaultLimits())
 }
 
 // Replicas lists what this node holds, by name.

@@ -8,6 +8,7 @@ import (
 	"github.com/libp2p/go-libp2p"
 	"github.com/libp2p/go-libp2p/p2p/muxer/yamux"
 	"github.com/libp2p/go-libp2p/p2p/net/connmgr"
+	"github.com/libp2p/go-libp2p/p2p/net/swarm"
 	"github.com/libp2p/go-libp2p/p2p/security/noise"
 	libp2ptls "github.com/libp2p/go-libp2p/p2p/security/tls"
 	libp2pquic "github.com/libp2p/go-libp2p/p2p/transport/quic"
@@ -51,7 +52,7 @@ func (s *Swarm) options(cfg Config, announce []multiaddr.Multiaddr) ([]libp2p.Op
 		libp2p.Security(libp2ptls.ID, newCorkedTLS), // first: preferred
 		libp2p.Security(noise.ID, noise.New),
 		libp2p.Muxer(yamux.ID, (*yamux.Transport)(&mux)),
-		libp2p.DialRanker(rankDials),
+		libp2p.SwarmOpts(swarm.WithDialRanker(rankDials)),
 		libp2p.WithDialTimeout(dialTimeout),
 		// No guessing that UDP or IPv6 is dead after 100 failed dials: ours are to the same few peers, of
 		// which some are away for days, and the guess would keep us from the others too.

@@ -109,7 +109,7 @@ func New(ctx context.Context, cfg Config) (*Swarm, error) {
 		return nil, errors.Join(fmt.Errorf("new swarm: %w", err), s.Host.Close())
 	}
 	for _, m := range s.moved {
-		cfg.Log.Warn("port taken, listening on another", "wanted", m.Wanted, "got", m.Got)
+		cfg.Log.Info("port taken, listening on another", "wanted", m.Wanted, "got", m.Got)
 	}
 	return s, nil
 }

@@ -1,0 +1,217 @@
+package replica
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/ipfs/go-cid"
+	"github.com/libp2p/go-libp2p/core/peer"
+
+	"github.com/shoal-p2p/shoal/blockstore"
+	"github.com/shoal-p2p/shoal/blockstore/dag"
+	"github.com/shoal-p2p/shoal/protocols/record"
+	"github.com/shoal-p2p/shoal/protocols/wire"
+)
+
+// nodeWriter stores nodes behind the back of a get; wait returns its outcome, as often as asked.
+type nodeWriter struct {
+	done chan struct{}
+	err  error
+}
+
+func (w *nodeWriter) wait() error {
+	<-w.done
+	return w.err
+}
+
+// layout gets every node of the revision, from the store if they are all there, else from a holder, and
+// flattens it. It returns the nodes that the store lacks; nothing is written before the revision was found
+// to be what its writer signed.
+func (g *get) layout(ctx context.Context, h record.Head) (*session, []blockstore.Block, error) {
+	lim := dag.DefaultLimits()
+	s := &session{nodes: map[cid.Cid][]byte{}}
+	var nodes []blockstore.Block
+	// Nodes of another set are no use: peers are served only what is recorded under the set they name.
+	lay, err := dag.ReadLayout(ctx, h.Root, g.r.nodesOf(g.rep.id), lim)
+	if err != nil {
+		if nodes, err = g.fetchNodes(ctx, h.Root, lim); err != nil {
+			return nil, nil, err
+		}
+		for _, b := range nodes {
+			s.nodes[b.Cid()] = b.Data()
+		}
+		lay, err = dag.ReadLayout(ctx, h.Root, func(_ context.Context, c cid.Cid) ([]byte, error) {
+			if b, ok := s.nodes[c]; ok {
+				return b, nil
+			}
+			return nil, blockstore.ErrNotFound
+		}, lim)
+		if err != nil {
+			return nil, nil, fmt.Errorf("read revision: %w", err)
+		}
+	}
+	if files, bytes := Totals(h, g.v.Config); uint64(lay.Files) != files || uint64(lay.Bytes) != bytes {
+		return nil, nil, fmt.Errorf("read revision: %w: it has %d files and %d bytes, its writer signed %d and %d",
+			ErrForged, lay.Files, lay.Bytes, files, bytes)
+	}
+	s.lay, s.index = lay, make(map[cid.Cid]uint32, len(lay.Leaves))
+	for i, leaf := range lay.Leaves {
+		s.index[leaf.Cid] = uint32(i)
+	}
+	return s, nodes, nil
+}
+
+// putBatch is how many bytes of nodes go to the store at once: some thousand small nodes, far below what
+// one transaction of the store takes.
+const putBatch = 1 << 20
+
+// keep starts to store nodes.
+func (g *get) keep(ctx context.Context, nodes []blockstore.Block) *nodeWriter {
+	w := &nodeWriter{done: make(chan struct{})}
+	go func() {
+		defer close(w.done)
+		for len(nodes) > 0 && w.err == nil {
+			n, size := 0, 0
+			for n < len(nodes) && size < putBatch {
+				size += len(nodes[n].Data())
+				n++
+			}
+			w.err = g.r.cfg.Store.Put(ctx, g.rep.id, nodes[:n]...)
+			nodes = nodes[n:]
+		}
+	}()
+	return w
+}
+
+// errRevision: a block that is what the signed root names is not a node of a revision, or there are too many.
+// No other holder can have better ones.
+var errRevision = errors.New("not a revision")
+
+// fetchNodes walks the DAG at one holder after the other until one gives all of it. Errors: ErrTimeout,
+// ErrDamaged, errRevision.
+func (g *get) fetchNodes(ctx context.Context, root cid.Cid, lim dag.Limits) ([]blockstore.Block, error) {
+	start := g.r.cfg.Now()
+	tried := map[peer.ID]int{}
+	damaged := false // some holder of everything has not got it all intact, or sent something else
+	for {
+		if p, ok := g.nextHolder(root, tried); ok {
+			tried[p]++
+			nodes, err := g.walkAt(ctx, p, root, lim)
+			if err == nil || errors.Is(err, errRevision) {
+				return nodes, err
+			}
+			g.r.cfg.Log.Debug("walk", "peer", p, "err", err)
+			if errors.Is(err, blockstore.ErrCorrupt) {
+				g.net.Swarm.Ban(p, "sent a wrong node")
+				tried[p] = maxWalks
+			}
+			damaged = damaged || tried[p] == maxWalks || (g.holders[p].complete && errors.Is(err, blockstore.ErrNotFound))
+			if ctx.Err() != nil {
+				return nil, ctx.Err()
+			}
+			g.absorb()
+			continue
+		}
+		select {
+		case <-g.look.signal:
+			g.absorb()
+		case <-time.After(walkPause):
+			for p := range tried {
+				if tried[p] < maxWalks {
+					tried[p] = 0
+				}
+			}
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		}
+		switch quiet := g.r.cfg.Now().Sub(start); {
+		case damaged && quiet > g.o.Grace:
+			return nil, fmt.Errorf("list: %w: folders of the set", ErrDamaged)
+		case quiet > g.o.Patience:
+			return nil, fmt.Errorf("list: %w", ErrTimeout)
+		}
+	}
+}
+
+const (
+	// walkPause is when holders are asked again: a getter that lacked nodes a moment ago may have them now.
+	walkPause = 200 * time.Millisecond
+	// walkStall is the longest silence of a walk before another holder is asked: a node is some KiB.
+	walkStall = 5 * time.Second
+)
+
+// maxWalks marks a peer that is not asked for nodes again.
+const maxWalks = 1 << 20
+
+// nextHolder prefers complete holders of this root, then whoever was asked least.
+func (g *get) nextHolder(root cid.Cid, tried map[peer.ID]int) (peer.ID, bool) {
+	var best peer.ID
+	for p, h := range g.holders {
+		if head(h.v).Root != root || tried[p] > 0 {
+			continue
+		}
+		if best == "" || (h.complete && !g.holders[best].complete) || (h.complete == g.holders[best].complete && p < best) {
+			best = p
+		}
+	}
+	return best, best != ""
+}
+
+// walkAt gets every node below root from p. Only nodes that were named by one before are accepted.
+func (g *get) walkAt(ctx context.Context, p peer.ID, root cid.Cid, lim dag.Limits) ([]blockstore.Block, error) {
+	if root.Prefix().Codec != cid.DagProtobuf {
+		return nil, nil
+	}
+	sess, err := g.net.Streams.Chunks(ctx, p, g.look.set, g.look.cap)
+	if err != nil {
+		return nil, err
+	}
+	defer sess.Close()
+	defer context.AfterFunc(ctx, func() { sess.Close() })()
+	stall := time.AfterFunc(walkStall, func() { sess.Close() })
+	defer stall.Stop()
+	if err := sess.Walk(root); err != nil {
+		return nil, err
+	}
+	expected := map[cid.Cid]bool{root: true}
+	var nodes []blockstore.Block
+	var buf []byte
+	for left := 1; ; {
+		rep, err := sess.Next(buf)
+		if err != nil {
+			return nil, err
+		}
+		stall.Reset(walkStall)
+		if !rep.Cid.Defined() {
+			if rep.Code != wire.OK || left > 0 {
+				return nil, fmt.Errorf("walk: %w (%v)", blockstore.ErrNotFound, rep.Code)
+			}
+			return nodes, nil
+		}
+		if !expected[rep.Cid] {
+			return nil, fmt.Errorf("walk: %w: a node nobody asked for", blockstore.ErrCorrupt)
+		}
+		expected[rep.Cid] = false // each only once
+		b, err := blockstore.Receive(rep.Cid, append([]byte(nil), rep.Data...))
+		if err != nil {
+			return nil, err
+		}
+		buf = rep.Data
+		left--
+		next, err := dag.NextNodes(b)
+		if err != nil {
+			return nil, fmt.Errorf("walk: %w: %w", errRevision, err)
+		}
+		for _, c := range next {
+			if _, seen := expected[c]; !seen {
+				expected[c] = true
+				left++
+			}
+		}
+		if nodes = append(nodes, b); len(nodes)+left > lim.Nodes {
+			return nil, fmt.Errorf("walk: %w: %w", errRevision, dag.ErrLimit)
+		}
+	}
+}
