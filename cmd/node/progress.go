@@ -82,22 +82,24 @@ func (r *jsonReporter) end() {}
 // meter follows the rate of an operation: an exponential mean over about two seconds, short enough to
 // notice a stall and long enough not to jump.
 type meter struct {
-	at   time.Time
-	done int64
-	rate float64 // bytes a second
+	start time.Time
+	at    time.Time
+	done  int64
+	rate  float64 // bytes a second
 }
 
 func (m *meter) update(now time.Time, done int64) {
 	const window = 2.0 // seconds
 	dt := now.Sub(m.at).Seconds()
 	if m.at.IsZero() || done < m.done {
-		*m = meter{at: now, done: done} // a new phase counts from its own start
+		*m = meter{start: now, at: now, done: done} // a new phase counts from its own start
 		return
 	}
 	if dt <= 0 {
 		return
 	}
-	weight := min(1, dt/window)
+	weight := dt / min(window, now.Sub(m.start).Seconds()) // the plain mean at first
+	weight = min(1, weight)
 	m.rate += weight * (float64(done-m.done)/dt - m.rate)
 	m.at, m.done = now, done
 }
@@ -123,7 +125,7 @@ func describe(p api.Progress, m meter) string {
 		amount = fmt.Sprintf("%s of %s (%d %%)", amount, size(p.BytesTotal), percent(p))
 	}
 	parts = append(parts, amount)
-	if m.rate >= 1 {
+	if m.rate >= 1 && p.BytesDone != p.BytesTotal {
 		parts = append(parts, size(int64(m.rate))+"/s")
 	}
 	if left := m.left(p.BytesTotal); left > 0 {

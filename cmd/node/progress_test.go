@@ -39,7 +39,7 @@ func TestPlainReporter(t *testing.T) {
 		"get: fetch 45 MiB of 100 MiB (45 %), 701 KiB/s, 1m20s left, 2 sources",
 		"get: two words",
 		"get: and more",
-		"get: fetch 100 MiB of 100 MiB (100 %), 28 MiB/s, 2 sources",
+		"get: fetch 100 MiB of 100 MiB (100 %), 2 sources",
 	}
 	if got := strings.Split(strings.TrimSpace(out.String()), "\n"); strings.Join(got, "\n") != strings.Join(want, "\n") {
 		t.Errorf("got\n%s\nwant\n%s", strings.Join(got, "\n"), strings.Join(want, "\n"))
