@@ -283,7 +283,10 @@ func (l logger) print(level slog.Level, format string, args []any) {
 	}
 }
 
-func (l logger) Errorf(f string, a ...any)   { l.print(slog.LevelWarn, f, a) }
-func (l logger) Warningf(f string, a ...any) { l.print(slog.LevelWarn, f, a) }
+func (l logger) Errorf(f string, a ...any) { l.print(slog.LevelWarn, f, a) }
+
+// Warningf is told of normal life (a compaction that found nothing to do) as well as of trouble, which then
+// comes back as an error.
+func (l logger) Warningf(f string, a ...any) { l.print(slog.LevelInfo, f, a) }
 func (l logger) Infof(f string, a ...any)    { l.print(slog.LevelDebug, f, a) }
 func (l logger) Debugf(f string, a ...any)   { l.print(slog.LevelDebug, f, a) }
