@@ -26,6 +26,9 @@ type CheckoutOptions struct {
 	Force   bool
 	Workers int              // for hashing what is there; 0 is GOMAXPROCS
 	Now     func() time.Time // clock of the machine that keeps the files; nil is time.Now
+	// MinLeaf is the least size in bytes of a leaf that is not its file's last, by the set's profile: it
+	// bounds the places a small hostile revision can claim. 0 is no bound.
+	MinLeaf int
 	// FreeSpace is what may still be written below dir, bytes; nil asks the file system.
 	FreeSpace func(dir string) (int64, error)
 }
@@ -74,6 +77,7 @@ type Checkout struct {
 	o     CheckoutOptions
 	plan  *plan
 	root  *os.Root
+	made  bool       // dest was not there before
 	tmp   *dirHandle // TempDir
 	dirs  *handles[*dirHandle]
 	parts *handles[*os.File] // temporaries of files of several leaves
@@ -102,7 +106,7 @@ type Checkout struct {
 // after it was written: an edit that soon, by something that watches the folder, is not seen.
 func NewCheckout(ctx context.Context, dest string, set cid.Cid, lay *dag.Layout, o CheckoutOptions) (*Checkout, error) {
 	o.applyDefaults()
-	p, err := newPlan(lay)
+	p, err := newPlan(lay, o.MinLeaf)
 	if err != nil {
 		return nil, err
 	}
@@ -223,10 +227,11 @@ func (c *Checkout) checkSpace(fresh bool) error {
 
 // open makes dest and TempDir.
 func (c *Checkout) open() error {
-	if err := os.Mkdir(c.dest, 0o700); err != nil && !errors.Is(err, fs.ErrExist) {
+	err := os.Mkdir(c.dest, 0o700)
+	c.made = err == nil
+	if err != nil && !errors.Is(err, fs.ErrExist) {
 		return fmt.Errorf("checkout: %w: %w", ErrNotWritable, err)
 	}
-	var err error
 	if c.root == nil {
 		if c.root, err = os.OpenRoot(c.dest); err != nil {
 			return fmt.Errorf("checkout: %w: %w", ErrNotWritable, err)
@@ -248,6 +253,22 @@ func (c *Checkout) open() error {
 	c.tmp, err = newDirHandle(c.root, tmp, TempDir)
 	if err != nil {
 		return ioError("open "+TempDir, err)
+	}
+	return c.rememberMade()
+}
+
+// madeMark is the file in TempDir that says that a checkout made the folder around it, so that one that
+// goes on after a crash knows whose the folder's mode is. No temporary has this name: theirs are hashes.
+const madeMark = "made"
+
+func (c *Checkout) rememberMade() error {
+	if !c.made {
+		_, err := c.tmp.root.Lstat(madeMark)
+		c.made = err == nil
+		return nil
+	}
+	if err := c.tmp.root.WriteFile(madeMark, nil, 0o600); err != nil {
+		return ioError("mark "+TempDir, err)
 	}
 	return nil
 }

@@ -193,8 +193,8 @@ func (c *Checkout) record(put func(...blockstore.File) error) (int, error) {
 func (c *Checkout) dirModes() error {
 	for i := len(c.plan.Entries) - 1; i >= 0; i-- {
 		e := c.plan.Entries[i]
-		if e.Kind != dag.KindDir || c.files[i].status == skipped {
-			continue
+		if e.Kind != dag.KindDir || c.files[i].status == skipped || i == 0 && !c.made {
+			continue // a folder that was there already keeps the mode its owner gave it
 		}
 		dir, err := c.dir(int32(i))
 		if err == nil {

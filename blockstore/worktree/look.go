@@ -301,7 +301,7 @@ func (c *Checkout) hashTemp(ctx context.Context, tmp *os.Root, e int32) error {
 	name := tempName(c.plan.Entries[e])
 	info, err := tmp.Lstat(name)
 	if err != nil || !info.Mode().IsRegular() || info.Size() > c.plan.Entries[e].Size {
-		return nil // of no use: opening it for writing will clear it away
+		return nil // of no use: openTemp will cut it off
 	}
 	f, _, err := openRegular(tmp, name, os.O_RDONLY, info)
 	if err != nil {

@@ -145,7 +145,10 @@ func (c *Checkout) openTemp(e int32, flag int) (*os.File, error) {
 	}
 	if info, err := c.tmp.root.Lstat(name); err == nil && info.Mode().IsRegular() {
 		if f, _, err = openRegular(c.tmp.root, name, os.O_RDWR|flag, info); err == nil {
-			return f, nil
+			if size := c.plan.Entries[e].Size; info.Size() > size {
+				err = f.Truncate(size)
+			}
+			return f, err
 		}
 	}
 	if err := c.tmp.root.RemoveAll(name); err != nil {

@@ -2,6 +2,7 @@ package worktree
 
 import (
 	"fmt"
+	"math"
 	"path"
 
 	"github.com/ipfs/go-cid"
@@ -24,8 +25,8 @@ type plan struct {
 }
 
 // newPlan checks a layout: it may come from somewhere that checks less than this package needs. Errors:
-// dag.ErrMalformed.
-func newPlan(lay *dag.Layout) (*plan, error) {
+// dag.ErrMalformed, dag.ErrLimit for more places than leaves of minLeaf bytes can have (0: any).
+func newPlan(lay *dag.Layout, minLeaf int) (*plan, error) {
 	p := &plan{Layout: lay, parent: make([]int32, len(lay.Entries)), first: make([]uint32, 0, len(lay.Entries)+1)}
 	if err := p.checkTree(); err != nil {
 		return nil, err
@@ -34,6 +35,9 @@ func newPlan(lay *dag.Layout) (*plan, error) {
 		if err := blockstore.CheckCid(l.Cid); err != nil || l.Cid.Prefix().Codec != cid.Raw || l.Size == 0 || l.Size > blockstore.MaxBlockSize {
 			return nil, fmt.Errorf("checkout: leaf %d: %w", i, dag.ErrMalformed)
 		}
+	}
+	if err := checkPlaces(lay, minLeaf); err != nil {
+		return nil, err
 	}
 	if err := p.addPlaces(); err != nil {
 		return nil, err
@@ -78,6 +82,22 @@ func splitPath(full string) (dir, name string) {
 		dir = dir[:len(dir)-1]
 	}
 	return dir, name
+}
+
+// checkPlaces counts before anything is allocated: files share their leaf lists, so a few kilobytes of DAG
+// can name billions of places.
+func checkPlaces(lay *dag.Layout, minLeaf int) error {
+	places := uint64(0)
+	for _, e := range lay.Entries {
+		if minLeaf > 0 && int64(len(e.Leaves)) > e.Size/int64(minLeaf)+1 {
+			return fmt.Errorf("checkout: %w: %q has %d chunks in %d bytes", dag.ErrLimit, e.Path, len(e.Leaves), e.Size)
+		}
+		places += uint64(len(e.Leaves))
+	}
+	if places > math.MaxUint32 {
+		return fmt.Errorf("checkout: %w: %d chunks", dag.ErrLimit, places)
+	}
+	return nil
 }
 
 func (p *plan) addPlaces() error {

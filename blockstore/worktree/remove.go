@@ -14,8 +14,8 @@ import (
 )
 
 // Remove deletes the recorded files of a folder that nobody changed since they were recorded, and the
-// folders that are empty then, the root among them. A file that was changed stays. It returns how many
-// files went.
+// folders that are empty then, the root among them. A file that was changed stays. It returns how many files
+// went; what could not be removed is joined in the error, and the rest is removed all the same.
 func Remove(tree string, files []blockstore.File) (removed int, err error) {
 	root, err := os.OpenRoot(tree)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -25,40 +25,66 @@ func Remove(tree string, files []blockstore.File) (removed int, err error) {
 		return 0, fmt.Errorf("remove files: %w", err)
 	}
 	defer root.Close()
-	parents := map[string]bool{}
+	r := &remover{root: root, parents: map[string]bool{}}
 	for _, f := range files {
-		name := filepath.FromSlash(f.Path)
-		st, err := root.Lstat(name)
-		if errors.Is(err, fs.ErrNotExist) {
-			continue
-		}
-		if err != nil {
-			return removed, fmt.Errorf("remove files: %w", err)
-		}
-		if !st.Mode().IsRegular() || makeStamp(st) != f.Stamp {
-			continue
-		}
-		if err := root.Remove(name); err != nil {
-			return removed, fmt.Errorf("remove files: %w", err)
-		}
-		removed++
-		for dir := path.Dir(f.Path); dir != "."; dir = path.Dir(dir) {
-			parents[dir] = true
-		}
+		r.file(f)
 	}
-	pruneEmpty(root, parents)
-	_ = os.Remove(tree) // only if it is empty
-	return removed, nil
+	r.prune()
+	if info, err := os.Lstat(tree); err == nil && info.IsDir() {
+		_ = os.Remove(tree) // only if it is empty
+	}
+	return r.removed, errors.Join(r.failed...)
 }
 
-// pruneEmpty removes folders that are empty, deepest first; one that is not stays.
-func pruneEmpty(root *os.Root, dirs map[string]bool) {
-	order := make([]string, 0, len(dirs))
-	for d := range dirs {
+// maxFailures of a removal are named; a folder of a million files may have as many.
+const maxFailures = 10
+
+type remover struct {
+	root    *os.Root
+	parents map[string]bool // of removed files, with theirs
+	removed int
+	failed  []error
+}
+
+func (r *remover) file(f blockstore.File) {
+	name := filepath.FromSlash(f.Path)
+	st, err := r.root.Lstat(name)
+	if err != nil || !st.Mode().IsRegular() || makeStamp(st) != f.Stamp {
+		return // gone, or no longer what was recorded
+	}
+	err = r.root.Remove(name)
+	if errors.Is(err, fs.ErrPermission) && r.makeWritable(path.Dir(f.Path)) {
+		err = r.root.Remove(name)
+	}
+	if err != nil {
+		if len(r.failed) < maxFailures {
+			r.failed = append(r.failed, fmt.Errorf("remove file: %w", err))
+		}
+		return
+	}
+	r.removed++
+	for dir := path.Dir(f.Path); dir != "."; dir = path.Dir(dir) {
+		r.parents[dir] = true
+	}
+}
+
+// makeWritable lets the owner change a folder that a revision made read-only.
+func (r *remover) makeWritable(dir string) bool {
+	name := filepath.FromSlash(dir)
+	st, err := r.root.Lstat(name)
+	return err == nil && st.IsDir() && r.root.Chmod(name, st.Mode().Perm()|0o700) == nil
+}
+
+// prune removes folders that are empty, deepest first; one that is not stays.
+func (r *remover) prune() {
+	order := make([]string, 0, len(r.parents))
+	for d := range r.parents {
 		order = append(order, d)
 	}
 	slices.SortFunc(order, func(a, b string) int { return strings.Count(b, "/") - strings.Count(a, "/") })
 	for _, d := range order {
-		_ = root.Remove(filepath.FromSlash(d))
+		if err := r.root.Remove(filepath.FromSlash(d)); errors.Is(err, fs.ErrPermission) && r.makeWritable(path.Dir(d)) {
+			_ = r.root.Remove(filepath.FromSlash(d))
+		}
 	}
 }

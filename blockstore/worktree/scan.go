@@ -28,6 +28,8 @@ type ScanOptions struct {
 	Profile dag.Profile
 	// IgnoreFile is the name of the ignore files, gitignore syntax, in any folder; "" for none.
 	IgnoreFile string
+	// Private lists folders that are never published, wherever they are met: the node's home.
+	Private []string
 	// Workers read and hash; 0 is GOMAXPROCS.
 	Workers int
 	// Only is the base name of the one file to publish: the root directory then holds just that.
@@ -63,6 +65,7 @@ const (
 type scanner struct {
 	o    ScanOptions
 	tree string // absolute path of the folder
+	own  private
 	hash *hasher
 	out  chan found
 
@@ -109,6 +112,13 @@ func (o *ScanOptions) applyDefaults() {
 }
 
 func (s *scanner) run(ctx context.Context, sink Sink) (Snapshot, error) {
+	if err := CheckOutside(s.tree, s.o.Private...); err != nil {
+		return Snapshot{}, fmt.Errorf("scan: %w", err)
+	}
+	var err error
+	if s.own, err = statPrivate(s.o.Private); err != nil {
+		return Snapshot{}, fmt.Errorf("scan: %w", err)
+	}
 	root, err := os.OpenRoot(s.tree)
 	if err != nil {
 		return Snapshot{}, fmt.Errorf("scan: %w", err)
@@ -150,7 +160,7 @@ func (s *scanner) run(ctx context.Context, sink Sink) (Snapshot, error) {
 func (s *scanner) read(ctx context.Context, top *scanDir) (int, error) {
 	g, ctx := errgroup.WithContext(ctx)
 	jobs := make(chan job, 4*s.o.Workers) // enough that listing a folder does not stop the readers
-	w := &walker{ctx: ctx, o: s.o, jobs: jobs, skip: s.skip}
+	w := &walker{ctx: ctx, o: s.o, own: s.own, jobs: jobs, skip: s.skip}
 	w.link = func(e *scanEntry, target string) error { return s.symlink(ctx, e, target) }
 	g.Go(func() error {
 		defer close(jobs)

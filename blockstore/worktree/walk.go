@@ -47,6 +47,7 @@ func (d *scanDir) release() {
 type walker struct {
 	ctx  context.Context
 	o    ScanOptions
+	own  private
 	jobs chan<- job
 	skip func(path string, err error)
 	link func(e *scanEntry, target string) error // makes a symlink node
@@ -160,6 +161,10 @@ func (w *walker) queue(j job) error {
 
 func (w *walker) descend(d *scanDir, e *scanEntry, info fs.FileInfo, rules *ignoreRules, depth int) error {
 	full := join(d.path, e.name)
+	if w.own.has(info) {
+		w.skip(full, ErrPrivate)
+		return nil
+	}
 	if limit := dag.DefaultLimits().Depth; depth+2 > limit { // a file in it would be deeper than readers go
 		w.skip(full, fmt.Errorf("%w: more than %d folders deep", dag.ErrLimit, limit))
 		return nil
