@@ -46,6 +46,7 @@ func verdicts() []verdict {
 		{badgerstore.ErrLocked, "store_locked", api.ExitStore, "another process uses this home", "wait for it, or use another --home", true},
 		{badgerstore.ErrDamaged, "store_damaged", api.ExitStore, "the store of this home is damaged", "move HOME/store away and run the same command: it is rebuilt from your folders and from peers", false},
 		{blockstore.ErrNoSpace, "no_space", api.ExitNoSpace, "not enough disk space", "free some space, then run the same command: it goes on from here", true},
+		{worktree.ErrPrivate, "own_folder", api.ExitUsage, "that is the node's own folder", "share or fetch another one: the node's holds its keys", false},
 		{worktree.ErrConflict, "conflict", api.ExitConflict, "files in the way would be overwritten", "choose an empty folder, or --force to overwrite them", false},
 		{worktree.ErrNotWritable, "not_writable", api.ExitFailed, "the folder cannot be written", "choose a folder that you may write to", false},
 		{dag.ErrLimit, "over_limit", api.ExitIntegrity, "the revision is larger or deeper than any real one", "do not trust this publisher", false},

@@ -13,6 +13,7 @@ import (
 	libnet "github.com/libp2p/go-libp2p/core/network"
 	"github.com/libp2p/go-libp2p/core/peer"
 	"github.com/libp2p/go-libp2p/p2p/host/eventbus"
+	"github.com/libp2p/go-libp2p/p2p/protocol/identify"
 
 	"github.com/shoal-p2p/shoal/discovery"
 	"github.com/shoal-p2p/shoal/discovery/mdns"
@@ -56,8 +57,19 @@ func (w *network) Connect(ctx context.Context, p peer.AddrInfo) error {
 	return err
 }
 
-// Known is what the host knows of a peer's addresses.
-func (w *network) Known(p peer.ID) peer.AddrInfo { return w.host.Peerstore().PeerInfo(p) }
+// Known is what the host knows of a peer's addresses. Just after a connection came in it knows none: the
+// identify protocol is still asking for them.
+func (w *network) Known(ctx context.Context, p peer.ID) peer.AddrInfo {
+	if h, ok := w.host.Host.(interface{ IDService() identify.IDService }); ok {
+		for _, c := range w.host.Network().ConnsToPeer(p) {
+			select {
+			case <-h.IDService().IdentifyWait(c):
+			case <-ctx.Done():
+			}
+		}
+	}
+	return w.host.Peerstore().PeerInfo(p)
+}
 
 // Ban refuses a peer that lied.
 func (w *network) Ban(p peer.ID, why string) {

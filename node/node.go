@@ -98,7 +98,7 @@ func open(cfg Config) (*Node, error) {
 			return nil, errors.Join(err, n.store.Close())
 		}
 	}
-	n.sets, err = replica.Open(replica.Config{Store: n.store, Dir: h.records(), Key: n.key, OwnerKey: n.ownerKey, Now: n.now, Log: cfg.Log})
+	n.sets, err = replica.Open(replica.Config{Store: n.store, Home: h.dir, Dir: h.records(), Key: n.key, OwnerKey: n.ownerKey, Now: n.now, Log: cfg.Log})
 	if err != nil {
 		return nil, errors.Join(err, n.store.Close())
 	}
@@ -205,7 +205,7 @@ func (n *Node) attach(w *network, announce *discovery.Announcements) {
 	n.net = w
 	n.mu.Unlock()
 	n.sets.Attach(&replica.Network{Self: w.host.AddrInfo, Swarm: w, Streams: w, Finder: w.finder, Announce: announce,
-		Peers: func() int { return len(w.host.Network().Peers()) }, Wire: w.wire})
+		Peers: func() int { return len(w.host.Network().Peers()) }, Wire: w.wire, Down: limiter(n.cfg.Down)})
 }
 
 func (n *Node) network() *network {

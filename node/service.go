@@ -1,6 +1,7 @@
 package node
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -87,6 +88,9 @@ func (n *Node) Get(ctx context.Context, q api.GetRequest, progress func(api.Prog
 	if err != nil {
 		return api.GetResult{}, explain(err)
 	}
+	if dir := cmp.Or(q.Dest, q.Cwd); dir != "" && !filepath.IsAbs(dir) {
+		return api.GetResult{}, usage("relative_path", "", "get needs an absolute path, got %q", dir)
+	}
 	var patience time.Duration
 	if q.Timeout != "" {
 		if patience, err = time.ParseDuration(q.Timeout); err != nil {
@@ -127,15 +131,28 @@ func (n *Node) ticket(text string) (record.Ticket, error) {
 	return record.Ticket{Set: rep.Set(), Name: rep.State().Name}, nil
 }
 
-// dest is the folder a get goes to: what was asked, else where the set lies already, else ./NAME.
+// dest is the folder a get goes to: what was asked, else where the set lies already, else ./NAME. It is the
+// real path, as a share's is, so that one folder has one name whatever links lead to it.
 func (n *Node) dest(q api.GetRequest, t record.Ticket, name string) string {
 	if q.Dest != "" {
-		return q.Dest
+		return realPath(q.Dest)
 	}
 	if rep, err := n.sets.Resolve(t.Set.String()); err == nil && rep.State().Dir != "" {
 		return rep.State().Dir
 	}
-	return filepath.Join(q.Cwd, name)
+	return realPath(filepath.Join(q.Cwd, name))
+}
+
+// realPath resolves the links of as much of a path as exists.
+func realPath(path string) string {
+	if real, err := filepath.EvalSymlinks(path); err == nil {
+		return real
+	}
+	parent := filepath.Dir(path)
+	if parent == path {
+		return path
+	}
+	return filepath.Join(realPath(parent), filepath.Base(path))
 }
 
 // Ls implements api.Looker.
@@ -246,12 +263,11 @@ func (n *Node) Verify(ctx context.Context, q api.VerifyRequest, progress func(ap
 	if !q.Heal || c.Damaged == 0 {
 		return res, nil
 	}
-	st := rep.State()
-	if st.Shared {
+	if rep.State().Shared {
 		return res, &api.Error{Code: "own_folder", ExitCode: api.ExitConflict, Title: "the author's own folder is never rewritten",
 			Hint: "restore the file, or `share` again to publish it as it is now"}
 	}
-	_, err = n.sets.Get(ctx, record.Ticket{Set: rep.Set()}, replica.GetOptions{Dest: func(string) string { return st.Dir }, Force: true})
+	got, err := n.sets.Heal(ctx, rep, c)
 	if err != nil {
 		return res, explain(err)
 	}
@@ -259,7 +275,7 @@ func (n *Node) Verify(ctx context.Context, q api.VerifyRequest, progress func(ap
 	if err != nil {
 		return res, explain(err)
 	}
-	res.Healed, res.Damaged, res.Files = c.Damaged-again.Damaged, again.Damaged, again.Files
+	res.Healed, res.Files, res.Skipped = c.Damaged-again.Damaged, again.Files, skipped(got.Skipped)
 	return res, nil
 }
 

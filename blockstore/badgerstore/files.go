@@ -180,7 +180,8 @@ func (b *batch) dropRefs(tree uint32, path string, page []byte) error {
 	return nil
 }
 
-// markChanged makes a file's record one that no scan trusts: with the zero stamp.
+// markChanged makes a file's record one that no scan trusts: as if it had been scanned at the beginning of
+// time. The stamp stays: it tells bit rot, which leaves it alone, from somebody's edit.
 func (b *batch) markChanged(tree uint32, path string) error {
 	p, err := b.load(fileKey(tree, path))
 	if err != nil || p.now == nil {
@@ -191,7 +192,7 @@ func (b *batch) markChanged(tree uint32, path string) error {
 		b.set(p, nil)
 		return nil
 	}
-	r.stamp, r.scannedNs = blockstore.Stamp{}, 0
+	r.scannedNs = 0
 	b.set(p, encodeFile(r, page))
 	return nil
 }

@@ -141,7 +141,7 @@ func (s *Store) forget(c cid.Cid, bad place) {
 	defer s.mu.Unlock()
 	s.dropPlaces(c, func(p place) bool { return p == bad })
 	if f, ok := s.files[bad.name]; ok {
-		f.Stamp, f.ScannedNs = blockstore.Stamp{}, 0
+		f.ScannedNs = 0
 		s.files[bad.name] = f
 	}
 }

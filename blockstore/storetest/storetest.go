@@ -181,7 +181,7 @@ func (e *env) changed(f blockstore.File) {
 	e.Helper()
 	for _, l := range e.list(f.Tree) {
 		if l.Path == f.Path {
-			if l.Stamp != (blockstore.Stamp{}) || l.ScannedNs != 0 {
+			if l.Stamp != f.Stamp || l.ScannedNs != 0 {
 				e.Fatalf("%s is changed on disk, its record says %+v", f.Path, l)
 			}
 			return

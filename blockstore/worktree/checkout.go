@@ -23,9 +23,12 @@ type CheckoutOptions struct {
 	Known Known
 	// Force overwrites files that this node did not write or that were changed since, and mixes the
 	// revision with foreign files. It never removes a directory.
-	Force   bool
-	Workers int              // for hashing what is there; 0 is GOMAXPROCS
-	Now     func() time.Time // clock of the machine that keeps the files; nil is time.Now
+	Force bool
+	// KeepLocal leaves files that are in conflict as they are and skips their entries, instead of refusing
+	// the folder.
+	KeepLocal bool
+	Workers   int              // for hashing what is there; 0 is GOMAXPROCS
+	Now       func() time.Time // clock of the machine that keeps the files; nil is time.Now
 	// MinLeaf is the least size in bytes of a leaf that is not its file's last, by the set's profile: it
 	// bounds the places a small hostile revision can claim. 0 is no bound.
 	MinLeaf int

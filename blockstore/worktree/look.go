@@ -185,10 +185,17 @@ func (l *look) compare(ctx context.Context, files []existing) error {
 			l.keep(x.entry, stamp, rec.ScannedNs)
 			continue
 		}
-		mayReplace := l.c.o.Force || known && rec.Stamp == stamp
+		mayReplace := l.c.o.Force || known && (rec.Stamp == stamp || rotten(rec, stamp))
 		g.Go(func() error { return l.compareBytes(ctx, x, mayReplace) })
 	}
 	return g.Wait()
+}
+
+// rotten tells whether a file that was found damaged (its record's ScannedNs is 0) looks as nobody's edit: an
+// editor changes mtime or inode. What damages a file may well touch its ctime.
+func rotten(rec blockstore.File, now blockstore.Stamp) bool {
+	now.CtimeNs = rec.Stamp.CtimeNs
+	return rec.ScannedNs == 0 && rec.Stamp == now
 }
 
 // keep notes that the file of entry e is right as it is.
@@ -341,9 +348,27 @@ func (l *look) verdict() error {
 	if len(l.conflicts) == 0 {
 		return nil
 	}
+	if l.c.o.KeepLocal {
+		l.skipConflicts()
+		return nil
+	}
 	slices.Sort(l.conflicts)
 	l.conflicts = slices.Compact(l.conflicts)
 	return &ConflictError{Paths: l.conflicts[:min(maxPaths, len(l.conflicts))]}
+}
+
+// skipConflicts leaves the entries in conflict out of the checkout.
+func (l *look) skipConflicts() {
+	local := make(map[string]bool, len(l.conflicts))
+	for _, path := range l.conflicts {
+		local[path] = true
+	}
+	for i, e := range l.c.plan.Entries {
+		if i > 0 && local[e.Path] {
+			l.c.files[i].status = skipped
+			l.skipped = append(l.skipped, Skipped{Path: e.Path, Err: &ConflictError{Paths: []string{e.Path}}})
+		}
+	}
 }
 
 // foreign lists files that are not in the revision. One that is recorded makes the folder ours.

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 
@@ -33,7 +34,7 @@ func newVerifyCommand(a *app) *cobra.Command {
 			if err := a.result(res, func(w io.Writer) { printVerify(w, res) }); err != nil {
 				return err
 			}
-			return a.damage(res)
+			return errors.Join(a.damage(res), a.skipped(res.Skipped))
 		})
 	}
 	return cmd

@@ -148,14 +148,16 @@ type VerifyRequest struct {
 	Heal bool   `json:"heal,omitempty"`
 }
 
-// VerifyResult counts what was read. Damaged > 0 without Heal is an integrity error after the report.
+// VerifyResult counts what was read. Damaged is what was found, Healed how many of those are right now; more
+// damaged than healed is an integrity error after the report.
 type VerifyResult struct {
-	Set     string   `json:"set"`
-	Blocks  int      `json:"blocks"`
-	Bytes   int64    `json:"bytes"`
-	Damaged int      `json:"damaged"`
-	Healed  int      `json:"healed"`
-	Files   []string `json:"files,omitempty"` // names of damaged files
+	Set     string    `json:"set"`
+	Blocks  int       `json:"blocks"`
+	Bytes   int64     `json:"bytes"`
+	Damaged int       `json:"damaged"`
+	Healed  int       `json:"healed"`
+	Files   []string  `json:"files,omitempty"`   // names of files that are damaged still
+	Skipped []Skipped `json:"skipped,omitempty"` // with Heal: files somebody edited, which stay as they are
 }
 
 // RmRequest forgets a set; its files stay unless Files.

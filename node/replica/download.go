@@ -2,6 +2,7 @@ package replica
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"slices"
@@ -40,7 +41,8 @@ type download struct {
 	delivered int   // peers they came from
 	starved   fetch.Starved
 	corrupt   map[uint32]bool // leaves that a holder of everything turned out not to have intact
-	progress  time.Time       // of the last new byte
+	banned    map[peer.ID]bool
+	progress  time.Time // of the last new byte
 }
 
 func newDownload(g *get, s *session) *download {
@@ -52,7 +54,7 @@ func newDownload(g *get, s *session) *download {
 	return &download{g: g, s: s,
 		sched:  fetch.New(fetch.Config{Leaves: sizes, Need: s.out.Need(), Self: fetch.Peer(self), Rand: rand.Uint64()}),
 		events: make(chan fetch.Event, eventBuffer), fatal: make(chan error, 1),
-		sources: map[fetch.Peer]*source{}, dropped: map[fetch.Peer]time.Time{}, corrupt: map[uint32]bool{}}
+		sources: map[fetch.Peer]*source{}, dropped: map[fetch.Peer]time.Time{}, corrupt: map[uint32]bool{}, banned: map[peer.ID]bool{}}
 }
 
 // run fetches every needed leaf. Errors: ErrTimeout, ErrDamaged, and what writing returns.
@@ -108,8 +110,11 @@ func (d *download) up(ctx context.Context, p peer.ID) (done bool) {
 		return false
 	}
 	ev := fetch.PeerUp{Peer: fetch.Peer(p)}
-	if head(h.v).Root == d.s.lay.Root {
+	switch {
+	case head(h.v).Root == d.s.lay.Root:
 		ev.Complete, ev.Have = h.complete, slices.Clone(h.have)
+	case h.complete && head(h.v).Revision > head(d.g.v).Revision:
+		ev.Complete = true // most chunks of a revision are those of the next; what is gone it will say
 	}
 	return d.step(ctx, ev)
 }
@@ -141,6 +146,8 @@ func (d *download) drain(ctx context.Context, ev fetch.Event) (done bool) {
 			if d.complete(e.Peer) { // its store has found the damage before, and forgotten the place
 				d.corrupt[e.Leaf] = true
 			}
+		case fetch.Bad:
+			d.corrupt[e.Leaf] = true
 		case corruptThere:
 			d.corrupt[e.Leaf] = true
 			ev = e.Missing
@@ -171,6 +178,7 @@ func (d *download) step(ctx context.Context, ev fetch.Event) (done bool) {
 			d.request(ctx, a)
 		case fetch.Ban:
 			d.close(a.Peer)
+			d.banned[peer.ID(a.Peer)] = true
 			d.g.net.Swarm.Ban(peer.ID(a.Peer), a.Reason)
 		case fetch.Drop:
 			d.close(a.Peer)
@@ -220,6 +228,9 @@ func (d *download) patience(ctx context.Context) error {
 	}
 	st := d.sched.Stats()
 	quiet := now.Sub(d.progress)
+	if quiet > movedGrace && st.Left > 0 && d.starved.Total == st.Left && d.superseded() {
+		return fmt.Errorf("fetch: %w", errSuperseded)
+	}
 	if quiet > d.g.o.Grace && st.Left > 0 && d.starved.Total == st.Left && d.hopeless() {
 		return fmt.Errorf("fetch: %w: %s", ErrDamaged, d.names(d.starved.Leaves))
 	}
@@ -238,10 +249,26 @@ func (d *download) complete(p fetch.Peer) bool {
 	return h != nil && h.complete && head(h.v).Root == d.s.lay.Root
 }
 
-// hopeless tells whether every leaf that nobody connected has was seen only damaged, or was offered only by
-// peers that sent wrong bytes.
+// errSuperseded: nobody has the rest of this revision any more, but a newer one is there.
+var errSuperseded = errors.New("a newer revision took this one's place")
+
+// movedGrace is how long a get waits for the rest of a revision when a newer one is offered: a moment more than
+// the time between two updates of a holder.
+const movedGrace = time.Second
+
+func (d *download) superseded() bool {
+	for _, h := range d.g.holders {
+		if head(h.v).Revision > head(d.g.v).Revision {
+			return true
+		}
+	}
+	return false
+}
+
+// hopeless tells whether every leaf that nobody connected has was seen only damaged, or the only holders there
+// ever were have sent wrong bytes. One that is away may come back.
 func (d *download) hopeless() bool {
-	if d.sched.Stats().Banned > 0 {
+	if len(d.banned) > 0 && len(d.banned) >= len(d.g.ever) {
 		return true
 	}
 	for _, l := range d.starved.Leaves {

@@ -58,7 +58,7 @@ func (f *feed) add(leaves ...uint32) {
 	f.wake()
 }
 
-// join adds a watcher until the function returned is called.
+// join adds a watcher, or learns its addresses, until the function returned is called.
 func (f *feed) join(p peer.AddrInfo) (leave func()) {
 	f.mu.Lock()
 	defer f.mu.Unlock()

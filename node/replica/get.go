@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"path/filepath"
+	"strings"
 	"sync"
 	"time"
 
@@ -12,6 +13,7 @@ import (
 	"github.com/libp2p/go-libp2p/core/peer"
 
 	"github.com/shoal-p2p/shoal/blockstore"
+	"github.com/shoal-p2p/shoal/blockstore/dag"
 	"github.com/shoal-p2p/shoal/blockstore/worktree"
 	"github.com/shoal-p2p/shoal/protocols/list"
 	"github.com/shoal-p2p/shoal/protocols/record"
@@ -19,12 +21,18 @@ import (
 
 // GetOptions says how to get a set.
 type GetOptions struct {
-	Dest     func(name string) string // absolute folder for a set of this name
-	Force    bool                     // overwrite files this node did not write
-	MaxBytes int64                    // refuse more; 0 = no bound
-	Patience time.Duration            // give up after this long without a new byte; 0 = a minute
-	Grace    time.Duration            // wait this long for an intact copy once all are known to be damaged; 0 = 5 s
-	Progress func(Progress)           // may be nil
+	Dest  func(name string) string // absolute folder for a set of this name
+	Force bool                     // overwrite files this node did not write
+	// KeepLocal leaves such files as they are and reports them as skipped, instead of refusing the folder.
+	KeepLocal bool
+	// Distrust names files that are to be read again although their stamps are those recorded; nil = none.
+	Distrust func(path string) bool
+	// Pinned gets the revision this node has accepted before, even if there is a newer one.
+	Pinned   bool
+	MaxBytes int64          // refuse more; 0 = no bound
+	Patience time.Duration  // give up after this long without a new byte; 0 = a minute
+	Grace    time.Duration  // wait this long for an intact copy once all are known to be damaged; 0 = 5 s
+	Progress func(Progress) // may be nil
 }
 
 // Progress is where a get stands.
@@ -62,6 +70,9 @@ const defaultGrace = 5 * time.Second
 // being dialled.
 const grace = 50 * time.Millisecond
 
+// ownGrace is how long a get of a set that is complete here waits for anybody with something newer.
+const ownGrace = 2 * time.Second
+
 // get is one run of Get; its fields belong to the goroutine that runs it.
 type get struct {
 	r    *Registry
@@ -71,6 +82,7 @@ type get struct {
 
 	holders map[peer.ID]*holding
 	failed  map[peer.ID]error
+	ever    map[peer.ID]bool // every peer that was a holder at some time
 	rep     *Replica
 	fresh   bool            // rep was made by this get, and is not saved yet
 	v       record.Verified // whose newest head is being fetched
@@ -104,16 +116,25 @@ func (r *Registry) Get(ctx context.Context, t record.Ticket, o GetOptions) (Got,
 	if o.Progress == nil {
 		o.Progress = func(Progress) {}
 	}
-	ctx, cancel := context.WithCancel(ctx)
-	g := &get{r: r, net: net, o: o, holders: map[peer.ID]*holding{}, failed: map[peer.ID]error{}}
-	if rep, ok := r.lookup(t.Set); ok && len(t.Cap) == 0 {
-		t.Cap = rep.State().Cap
+	if rep, ok := r.lookup(t.Set); ok {
+		st := rep.State()
+		if st.Shared { // before anybody is asked
+			return Got{}, fmt.Errorf("get %s: %w: it is shared from %s", st.Name, ErrInUse, st.Dir)
+		}
+		if len(t.Cap) == 0 {
+			t.Cap = st.Cap
+		}
 	}
+	ctx, cancel := context.WithCancel(ctx)
+	g := &get{r: r, net: net, o: o, holders: map[peer.ID]*holding{}, failed: map[peer.ID]error{}, ever: map[peer.ID]bool{}}
 	g.look = look(ctx, net, t, r.cfg.Log.With("set", t.Set))
 	defer g.look.wg.Wait()
 	defer cancel()
 	in0, out0 := net.Wire()
 	got, err := g.run(ctx, t)
+	for errors.Is(err, errSuperseded) { // what is on disk by now is reused
+		got, err = g.run(ctx, t)
+	}
 	in1, out1 := net.Wire()
 	got.WireIn, got.WireOut = in1-in0, out1-out0
 	return got, err
@@ -126,6 +147,9 @@ func (g *get) run(ctx context.Context, t record.Ticket) (got Got, err error) {
 	}
 	h := head(g.v)
 	g.dest = filepath.Clean(g.o.Dest(g.v.Config.Name))
+	if err := worktree.CheckOutside(g.dest, g.r.cfg.Home); err != nil {
+		return Got{}, fmt.Errorf("get: %w", err)
+	}
 	if err := g.r.claim(g.dest); err != nil {
 		return Got{}, err
 	}
@@ -142,7 +166,7 @@ func (g *get) run(ctx context.Context, t record.Ticket) (got Got, err error) {
 	}
 	g.o.Progress(Progress{Phase: "check", Total: s.lay.Bytes})
 	s.out, err = worktree.NewCheckout(ctx, g.dest, g.rep.id, s.lay, worktree.CheckoutOptions{
-		Known: g.r.known(ctx, g.dest), Force: g.o.Force, Now: g.r.cfg.Now})
+		Known: g.known(ctx), Force: g.o.Force, KeepLocal: g.o.KeepLocal, MinLeaf: g.v.Genesis.Profile.Min, Now: g.r.cfg.Now})
 	if err != nil {
 		return Got{}, err
 	}
@@ -152,6 +176,21 @@ func (g *get) run(ctx context.Context, t record.Ticket) (got Got, err error) {
 		return got, err
 	}
 	return got, g.fill(ctx, t, s, nodes, &got)
+}
+
+// known is what this node remembers of the destination's files.
+func (g *get) known(ctx context.Context) worktree.Known {
+	known := g.r.known(ctx, g.dest)
+	if g.o.Distrust == nil {
+		return known
+	}
+	return func(path string) (blockstore.File, bool) {
+		f, ok := known(path)
+		if g.o.Distrust(path) {
+			f.ScannedNs = 0 // read at the beginning of time: see worktree.Trusted
+		}
+		return f, ok
+	}
 }
 
 // fill fetches what the checkout lacks and finishes it, while the session is served to others.
@@ -175,7 +214,20 @@ func (g *get) fill(ctx context.Context, t record.Ticket, s *session, nodes []blo
 		return err
 	}
 	got.Skipped = res.Skipped
-	return g.complete(t, s, len(res.Skipped) == 0)
+	return g.complete(t, s, holdsAll(s.lay, res.Skipped))
+}
+
+// holdsAll tells whether every leaf is on disk although entries were skipped: a symlink that could not be made
+// takes nothing away from what can be served.
+func holdsAll(lay *dag.Layout, skipped []worktree.Skipped) bool {
+	for _, s := range skipped {
+		for _, e := range lay.Entries {
+			if (e.Path == s.Path || strings.HasPrefix(e.Path, s.Path+"/")) && len(e.Leaves) > 0 {
+				return false
+			}
+		}
+	}
+	return true
 }
 
 // serve makes a session visible to the peers that ask.
@@ -235,6 +287,10 @@ func (g *get) confirm(t record.Ticket, root cid.Cid) {
 func (g *get) choose(ctx context.Context, t record.Ticket) error {
 	patience := time.NewTimer(g.o.Patience)
 	defer patience.Stop()
+	var own <-chan time.Time
+	if rep, ok := g.r.lookup(t.Set); ok && rep.State().Complete {
+		own = time.After(ownGrace)
+	}
 	var settle <-chan time.Time
 	for {
 		select {
@@ -242,6 +298,9 @@ func (g *get) choose(ctx context.Context, t record.Ticket) error {
 			return ctx.Err()
 		case <-patience.C:
 			return g.nobody()
+		case <-own:
+			g.pick(t)
+			return nil
 		case <-settle:
 			return nil
 		case <-g.look.signal:
@@ -293,25 +352,35 @@ func (g *get) absorb() []sighting {
 		case s.verified != nil:
 			h := &holding{v: *s.verified, bundle: s.info.Bundle, have: list.NewBitmap(s.info.Leaves), complete: s.info.Complete}
 			copy(h.have, s.info.Have)
+			h.add(s.have)
 			g.holders[s.peer] = h
+			g.ever[s.peer] = true
 			delete(g.failed, s.peer)
 		case g.holders[s.peer] != nil:
 			h := g.holders[s.peer]
 			h.complete = h.complete || s.complete
-			for _, i := range s.have {
-				if int(i) < 8*len(h.have) {
-					h.have.Set(int(i))
-				}
-			}
+			h.add(s.have)
 		}
 	}
 	return all
+}
+
+// add notes leaves; numbers beyond the revision's are nobody's.
+func (h *holding) add(leaves []uint32) {
+	for _, i := range leaves {
+		if int(i) < 8*len(h.have) {
+			h.have.Set(int(i))
+		}
+	}
 }
 
 // pick settles on the newest records known, the node's own included.
 func (g *get) pick(t record.Ticket) {
 	if rep, ok := g.r.lookup(t.Set); ok {
 		g.v, g.bundle = rep.Verified(), rep.State().Bundle
+	}
+	if g.o.Pinned && len(g.v.Heads) > 0 {
+		return
 	}
 	for _, h := range g.holders {
 		if len(g.v.Heads) == 0 || head(h.v).Revision > head(g.v).Revision {

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"os"
 	"path/filepath"
 	"sync"
 	"sync/atomic"
@@ -371,45 +370,35 @@ func TestWatchersHearOfEachOther(t *testing.T) {
 	t.Parallel()
 	a := newMember(t, role{})
 	id := a.share(newTree(t, 31)).Replica.Set()
-	b, c := newMember(t, role{}, a), newMember(t, role{}, a)
-	ctx := within(t)
-	watch := func(m, other *member) <-chan error {
-		done := make(chan error, 1)
+	ctx, cancel := context.WithCancel(within(t))
+	var watchers sync.WaitGroup
+	watch := func(m, other *member) <-chan struct{} {
 		if err := m.Connect(ctx, a.host.AddrInfo()); err != nil {
 			t.Fatal(err)
 		}
-		go func() {
-			found := errors.New("found")
+		found, once := make(chan struct{}), sync.Once{}
+		watchers.Go(func() {
 			err := m.Watch(ctx, a.host.ID(), id, nil, func(u list.Update) error {
-				all := u.Peers
-				if u.Info != nil {
-					all = append(all, u.Info.Peers...)
-				}
-				for _, p := range all {
+				for _, p := range u.Peers {
 					if p.ID == m.host.ID() {
-						return errors.New("told of itself")
+						t.Error("told of itself")
 					}
-					for _, addr := range other.host.Addrs() {
-						if p.ID == other.host.ID() && multiaddr.Contains(p.Addrs, addr) {
-							return found
-						}
+					if p.ID == other.host.ID() && multiaddr.Contains(p.Addrs, other.host.Addrs()[0]) {
+						once.Do(func() { close(found) })
 					}
 				}
 				return nil
 			})
-			if errors.Is(err, found) {
-				err = nil
-				<-ctx.Done()
+			if ctx.Err() == nil {
+				t.Errorf("watch ended: %v", err)
 			}
-			done <- err
-		}()
-		return done
+		})
+		return found
 	}
-	_ = os.ErrNotExist
-	bDone, cDone := watch(b, c), watch(c, b)
-	for _, d := range []<-chan error{bDone, cDone} {
-		if err := <-d; err != nil {
-			t.Error(err)
-		}
-	}
+	b, c := newMember(t, role{}, a), newMember(t, role{}, a)
+	first, second := watch(b, c), watch(c, b)
+	wait(t, first, "the first hears of the second")
+	wait(t, second, "the second hears of the first")
+	cancel()
+	watchers.Wait()
 }

@@ -19,6 +19,7 @@ import (
 	"github.com/libp2p/go-libp2p/core/crypto"
 	"github.com/libp2p/go-libp2p/core/peer"
 	"github.com/libp2p/go-libp2p/core/protocol"
+	"github.com/libp2p/go-libp2p/p2p/protocol/identify"
 	"go.uber.org/goleak"
 
 	"github.com/shoal-p2p/shoal/blockstore"
@@ -56,8 +57,9 @@ type member struct {
 	t     testing.TB
 	host  *swarm.Swarm
 	cfg   Config
-	sent  atomic.Int64 // payload bytes of blocks
-	peers static.Peers // whom its finder names
+	sent  atomic.Int64  // payload bytes of blocks
+	peers static.Peers  // whom its finder names
+	bans  chan struct{} // closed at the first ban
 
 	mu     sync.Mutex // guards what follows
 	banned map[peer.ID]string
@@ -75,7 +77,7 @@ type role struct {
 
 func newMember(t testing.TB, r role, knows ...*member) *member {
 	t.Helper()
-	m := &member{t: t, banned: map[peer.ID]string{}, served: map[peer.ID]bool{}, keys: map[cid.Cid]bool{}}
+	m := &member{t: t, bans: make(chan struct{}), banned: map[peer.ID]string{}, served: map[peer.ID]bool{}, keys: map[cid.Cid]bool{}}
 	key, owner := newKey(t), newKey(t)
 	if r.store == nil {
 		r.store = memstore.New()
@@ -155,9 +157,20 @@ func (m *member) Connect(ctx context.Context, p peer.AddrInfo) error {
 	}
 	return err
 }
-func (m *member) Known(p peer.ID) peer.AddrInfo { return m.host.Peerstore().PeerInfo(p) }
+func (m *member) Known(ctx context.Context, p peer.ID) peer.AddrInfo {
+	for _, c := range m.host.Network().ConnsToPeer(p) {
+		select {
+		case <-m.host.Host.(interface{ IDService() identify.IDService }).IDService().IdentifyWait(c):
+		case <-ctx.Done():
+		}
+	}
+	return m.host.Peerstore().PeerInfo(p)
+}
 func (m *member) Ban(p peer.ID, why string) {
 	m.mu.Lock()
+	if len(m.banned) == 0 {
+		close(m.bans)
+	}
 	m.banned[p] = why
 	m.mu.Unlock()
 	if err := m.host.Ban(p, time.Hour); err != nil {

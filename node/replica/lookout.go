@@ -50,17 +50,19 @@ type lookout struct {
 
 	wg sync.WaitGroup
 
-	mu     sync.Mutex       // guards what follows
-	known  map[peer.ID]bool // every peer that was heard of
-	failed map[peer.ID]bool // of these, the ones that do not count as watched: the last try failed
-	queue  []sighting
-	signal chan struct{} // holds one token when queue is not empty
+	mu      sync.Mutex       // guards what follows
+	known   map[peer.ID]bool // every peer that was heard of
+	waiting []peer.AddrInfo  // of these, the ones that are not watched yet
+	failed  map[peer.ID]bool // of these, the ones whose last try failed: they are tried on, and do not count
+	queue   []sighting       // what was reported and not taken: at most one of each peer
+	at      map[peer.ID]int  // where in queue a peer's is
+	signal  chan struct{}    // holds one token when queue is not empty
 }
 
 // look starts looking; the caller cancels ctx and then calls wg.Wait.
 func look(ctx context.Context, net *Network, t record.Ticket, log *slog.Logger) *lookout {
 	l := &lookout{net: net, set: t.Set, cap: t.Cap, log: log,
-		known: map[peer.ID]bool{}, failed: map[peer.ID]bool{}, signal: make(chan struct{}, 1)}
+		known: map[peer.ID]bool{}, failed: map[peer.ID]bool{}, at: map[peer.ID]int{}, signal: make(chan struct{}, 1)}
 	for _, p := range t.Addrs {
 		l.consider(ctx, p)
 	}
@@ -72,16 +74,25 @@ func look(ctx context.Context, net *Network, t record.Ticket, log *slog.Logger) 
 	return l
 }
 
-// consider starts watching a peer unless it is watched already or there are enough.
+// consider watches a peer that was not heard of before, now or when one of those being watched fails.
 func (l *lookout) consider(ctx context.Context, p peer.AddrInfo) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if l.known[p.ID] || p.ID == l.net.Self().ID || ctx.Err() != nil ||
-		len(l.known) >= maxHeard || len(l.known)-len(l.failed) >= maxHolders {
+	if l.known[p.ID] || p.ID == l.net.Self().ID || len(l.known) >= maxHeard {
 		return
 	}
 	l.known[p.ID] = true
-	l.wg.Go(func() { l.watch(ctx, p) })
+	l.waiting = append(l.waiting, p)
+	l.start(ctx)
+}
+
+// start watches those who wait, as far as there is room. l.mu is held.
+func (l *lookout) start(ctx context.Context) {
+	for len(l.waiting) > 0 && len(l.known)-len(l.waiting)-len(l.failed) < maxHolders && ctx.Err() == nil {
+		p := l.waiting[0]
+		l.waiting = l.waiting[1:]
+		l.wg.Go(func() { l.watch(ctx, p) })
+	}
 }
 
 // watch keeps a watch stream to one peer open, reconnecting with growing pauses.
@@ -94,7 +105,7 @@ func (l *lookout) watch(ctx context.Context, p peer.AddrInfo) {
 			return
 		}
 		l.log.Debug("holder", "peer", p.ID, "err", err)
-		l.report(sighting{peer: p.ID, err: err})
+		l.report(ctx, sighting{peer: p.ID, err: err})
 		select {
 		case <-time.After(pause.NextBackOff()):
 		case <-ctx.Done():
@@ -130,7 +141,7 @@ func (l *lookout) stream(ctx context.Context, p peer.AddrInfo, answered func()) 
 			}
 			answered()
 		}
-		l.report(s)
+		l.report(ctx, s)
 		return nil
 	})
 }
@@ -142,11 +153,17 @@ func (l *lookout) heard() []peer.ID {
 	return slices.Collect(maps.Keys(l.known))
 }
 
-func (l *lookout) report(s sighting) {
+func (l *lookout) report(ctx context.Context, s sighting) {
 	l.mu.Lock()
-	l.queue = append(l.queue, s)
+	if i, ok := l.at[s.peer]; ok {
+		l.queue[i] = l.queue[i].then(s)
+	} else {
+		l.at[s.peer] = len(l.queue)
+		l.queue = append(l.queue, s)
+	}
 	if s.err != nil {
 		l.failed[s.peer] = true
+		l.start(ctx)
 	} else {
 		delete(l.failed, s.peer)
 	}
@@ -162,6 +179,21 @@ func (l *lookout) take() []sighting {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	q := l.queue
-	l.queue = nil
+	l.queue, l.at = nil, map[peer.ID]int{}
 	return q
+}
+
+// then joins what a peer said with what it says next, so that one that talks while nobody listens takes no
+// more memory than what it may have.
+func (s sighting) then(next sighting) sighting {
+	if next.verified != nil || next.err != nil || s.err != nil {
+		return next
+	}
+	s.complete = s.complete || next.complete
+	s.have = append(s.have, next.have...)
+	if len(s.have) > list.MaxLeaves/16 { // half a MiB of numbers: time to drop those said twice
+		slices.Sort(s.have)
+		s.have = slices.Compact(s.have)
+	}
+	return s
 }

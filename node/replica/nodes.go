@@ -92,6 +92,7 @@ var errRevision = errors.New("not a revision")
 // fetchNodes walks the DAG at one holder after the other until one gives all of it. Errors: ErrTimeout,
 // ErrDamaged, errRevision.
 func (g *get) fetchNodes(ctx context.Context, root cid.Cid, lim dag.Limits) ([]blockstore.Block, error) {
+	lim.Bytes = nodeBytes(head(g.v), g.v.Config)
 	start := g.r.cfg.Now()
 	tried := map[peer.ID]int{}
 	damaged := false // some holder of everything has not got it all intact, or sent something else
@@ -140,7 +141,25 @@ const (
 	walkPause = 200 * time.Millisecond
 	// walkStall is the longest silence of a walk before another holder is asked: a node is some KiB.
 	walkStall = 5 * time.Second
+	// walkPatience and walkRate (bytes per second) are when a walk that drips is given to another holder: a
+	// modem is faster.
+	walkPatience = 20 * time.Second
+	walkRate     = 4 << 10
 )
+
+// nodeBytes is the most bytes the nodes of a revision may have, by what its writer signed: a link in a file's
+// tree is 50 bytes for 64 KiB of content at least, an entry of a folder is a name of up to 255 bytes with
+// its own node; shards add a little.
+func nodeBytes(h record.Head, c record.Config) int64 {
+	var entries, bytes uint64
+	for _, sealed := range h.Proposals {
+		if p, _, err := record.OpenProposal(sealed, c); err == nil {
+			entries, bytes = entries+p.Entries, bytes+p.Bytes
+		}
+	}
+	const perEntry, least = 1 << 10, 1 << 20
+	return int64(min(entries*perEntry+bytes/512, 1<<40)) + least
+}
 
 // maxWalks marks a peer that is not asked for nodes again.
 const maxWalks = 1 << 20
@@ -178,6 +197,8 @@ func (g *get) walkAt(ctx context.Context, p peer.ID, root cid.Cid, lim dag.Limit
 	expected := map[cid.Cid]bool{root: true}
 	var nodes []blockstore.Block
 	var buf []byte
+	var size int64
+	begun := g.r.cfg.Now()
 	for left := 1; ; {
 		rep, err := sess.Next(buf)
 		if err != nil {
@@ -210,8 +231,12 @@ func (g *get) walkAt(ctx context.Context, p peer.ID, root cid.Cid, lim dag.Limit
 				left++
 			}
 		}
-		if nodes = append(nodes, b); len(nodes)+left > lim.Nodes {
+		size += int64(len(rep.Data))
+		if nodes = append(nodes, b); len(nodes)+left > lim.Nodes || size > lim.Bytes {
 			return nil, fmt.Errorf("walk: %w: %w", errRevision, dag.ErrLimit)
+		}
+		if took := g.r.cfg.Now().Sub(begun); took > walkPatience && float64(size) < walkRate*took.Seconds() {
+			return nil, fmt.Errorf("walk: %w: %d bytes in %v", ErrTimeout, size, took)
 		}
 	}
 }

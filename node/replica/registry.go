@@ -60,7 +60,8 @@ type Store interface {
 // Swarm reaches peers; the node implements it over its libp2p host.
 type Swarm interface {
 	Connect(ctx context.Context, p peer.AddrInfo) error
-	Known(p peer.ID) peer.AddrInfo // addresses known of p, possibly none
+	// Known gives the addresses of a connected peer, possibly none, once it has said them or ctx ends.
+	Known(ctx context.Context, p peer.ID) peer.AddrInfo
 	Ban(p peer.ID, why string)
 }
 
@@ -89,6 +90,7 @@ type Network struct {
 	Streams  Streams
 	Finder   Finder
 	Announce Announcer
+	Down     chunks.Limiter         // of payload received; nil = no limit
 	Peers    func() int             // connected peers
 	Wire     func() (in, out int64) // bytes on all streams of our protocols so far
 }
@@ -96,6 +98,7 @@ type Network struct {
 // Config is what a Registry is made of; all fields but Net are required.
 type Config struct {
 	Store    Store
+	Home     string                         // folder of the node's own state: never shared, never written by a get
 	Dir      string                         // of the state files; exists
 	Key      crypto.PrivKey                 // the node key
 	OwnerKey func() (crypto.PrivKey, error) // made on first use
@@ -137,24 +140,35 @@ func Open(cfg Config) (*Registry, error) {
 		return nil, fmt.Errorf("open sets: %w", err)
 	}
 	r := &Registry{cfg: cfg, self: self, states: states{cfg.Dir}, sets: map[cid.Cid]*Replica{}, places: map[string]bool{}}
-	all, err := r.states.load()
+	all, bad, err := r.states.load()
 	if err != nil {
 		return nil, err
 	}
 	for _, st := range all {
-		id, err := st.setID()
-		if err != nil {
-			return nil, err
+		if err := r.load(st); err != nil {
+			bad = append(bad, err)
 		}
-		v, err := record.VerifyBundle(id, st.Bundle)
-		if err != nil {
-			return nil, fmt.Errorf("open set %s: %w", st.Set, err)
-		}
-		rep := &Replica{id: id, state: st, verified: v}
-		rep.feed.reset(st.Complete)
-		r.sets[id] = rep
+	}
+	for _, err := range bad {
+		cfg.Log.Error("a set is left out: its records are damaged; share or get it again", "err", err)
 	}
 	return r, nil
+}
+
+// load adds a replica from its state, verifying its records again.
+func (r *Registry) load(st State) error {
+	id, err := st.setID()
+	if err != nil {
+		return err
+	}
+	v, err := record.VerifyBundle(id, st.Bundle)
+	if err != nil {
+		return fmt.Errorf("open set %s: %w", st.Set, err)
+	}
+	rep := &Replica{id: id, state: st, verified: v}
+	rep.feed.reset(st.Complete)
+	r.sets[id] = rep
+	return nil
 }
 
 // Attach gives the registry its network and announces every set it can serve.
@@ -300,7 +314,10 @@ func head(v record.Verified) record.Head { return v.Heads[0] }
 func (p *Replica) acquire() error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if p.busy || p.gone {
+	if p.gone {
+		return fmt.Errorf("set %s: %w", p.state.Name, ErrUnknownSet)
+	}
+	if p.busy {
 		return fmt.Errorf("set %s: %w", p.state.Name, ErrBusy)
 	}
 	p.busy = true

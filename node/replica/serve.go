@@ -113,20 +113,26 @@ func (c Catalog) Watch(ctx context.Context, p peer.ID, set cid.Cid, _ []byte) (<
 	if !ok {
 		return nil, fmt.Errorf("watch: %w", list.ErrNotFound)
 	}
-	who := peer.AddrInfo{ID: p}
-	if n := c.r.network(); n != nil {
-		who = n.Swarm.Known(p)
-	}
 	ch := make(chan list.Update)
-	go rep.tell(ctx, who, ch)
+	go func() {
+		defer close(ch)
+		defer rep.feed.join(peer.AddrInfo{ID: p})()
+		var known sync.WaitGroup
+		defer known.Wait()
+		if n := c.r.network(); n != nil { // a peer that has just connected may not have said where others can dial it
+			known.Go(func() {
+				if who := n.Swarm.Known(ctx, p); len(who.Addrs) > 0 {
+					rep.feed.join(who)
+				}
+			})
+		}
+		rep.tell(ctx, p, ch)
+	}()
 	return ch, nil
 }
 
-// tell feeds one watcher; it owns ch.
-func (p *Replica) tell(ctx context.Context, who peer.AddrInfo, ch chan<- list.Update) {
-	defer close(ch)
-	leave := p.feed.join(who)
-	defer leave()
+// tell feeds one watcher.
+func (p *Replica) tell(ctx context.Context, who peer.ID, ch chan<- list.Update) {
 	var at mark
 	for {
 		n, next, changed := p.feed.since(at)
@@ -145,10 +151,11 @@ func (p *Replica) tell(ctx context.Context, who peer.AddrInfo, ch chan<- list.Up
 		u := list.Update{Have: n.have, Complete: n.complete}
 		if n.fresh {
 			info := p.info()
+			info.Peers = nil // they come beside it, without the watcher itself
 			u = list.Update{Info: &info, Complete: info.Complete}
 		}
 		for _, other := range n.peers {
-			if other.ID != who.ID {
+			if other.ID != who {
 				u.Peers = append(u.Peers, other)
 			}
 		}

@@ -199,7 +199,7 @@ func (s treeStore) PutFiles(ctx context.Context, files ...blockstore.File) error
 func (r *Registry) scan(ctx context.Context, rep *Replica, o ShareOptions) (worktree.Snapshot, error) {
 	tree := treeOf(o.Dir, o.Only)
 	return worktree.Scan(ctx, o.Dir, treeStore{r.cfg.Store, tree}, worktree.ScanOptions{
-		Set: rep.id, Profile: rep.Verified().Genesis.Profile, IgnoreFile: IgnoreFile, Only: o.Only,
+		Set: rep.id, Profile: rep.Verified().Genesis.Profile, IgnoreFile: IgnoreFile, Private: []string{r.cfg.Home}, Only: o.Only,
 		Known: r.known(ctx, tree), Get: r.cfg.Store, Now: r.cfg.Now, Progress: o.Progress,
 	})
 }
@@ -295,11 +295,13 @@ func (r *Registry) Remove(ctx context.Context, rep *Replica, files bool) (remove
 	if files && st.Shared {
 		return 0, fmt.Errorf("remove files of %s: %w: they are the author's own", st.Dir, ErrInUse)
 	}
-	r.forget(rep)
 	if files {
-		removed, err = worktree.Remove(st.Dir, r.recorded(ctx, rep.id, st.Dir))
+		if removed, err = worktree.Remove(st.Dir, r.recorded(ctx, rep.id, st.Dir)); err != nil {
+			return removed, err // the set stays known, so that the same command can be tried again
+		}
 	}
-	return removed, errors.Join(err, r.states.remove(st.Set), r.cfg.Store.DeleteSet(ctx, rep.id))
+	r.forget(rep)
+	return removed, errors.Join(r.states.remove(st.Set), r.cfg.Store.DeleteSet(ctx, rep.id))
 }
 
 // recorded lists what the store remembers of a set's files in a tree.

@@ -67,31 +67,32 @@ func (s states) remove(set string) error {
 	return nil
 }
 
-// load reads every set's state. Errors: ErrNewerFormat.
-func (s states) load() ([]State, error) {
+// load reads every set's state. One that cannot be understood is left out and named in bad: it must not
+// take the other sets with it. Errors: ErrNewerFormat.
+func (s states) load() (all []State, bad []error, err error) {
 	entries, err := os.ReadDir(s.dir)
 	if err != nil {
-		return nil, fmt.Errorf("load states: %w", err)
+		return nil, nil, fmt.Errorf("load states: %w", err)
 	}
-	var all []State
 	for _, e := range entries {
 		if !strings.HasSuffix(e.Name(), ".json") {
 			continue // a temporary of an interrupted save
 		}
 		b, err := os.ReadFile(filepath.Join(s.dir, e.Name()))
 		if err != nil {
-			return nil, fmt.Errorf("load states: %w", err)
+			return nil, nil, fmt.Errorf("load states: %w", err)
 		}
 		var st State
 		if err := json.Unmarshal(b, &st); err != nil {
-			return nil, fmt.Errorf("load state %s: %w", e.Name(), err)
+			bad = append(bad, fmt.Errorf("load state %s: %w", e.Name(), err))
+			continue
 		}
 		if st.Format > stateFormat {
-			return nil, fmt.Errorf("load state %s: %w (format %d, this program knows %d)", e.Name(), ErrNewerFormat, st.Format, stateFormat)
+			return nil, nil, fmt.Errorf("load state %s: %w (format %d, this program knows %d)", e.Name(), ErrNewerFormat, st.Format, stateFormat)
 		}
 		all = append(all, st)
 	}
-	return all, nil
+	return all, bad, nil
 }
 
 // setID parses the set id of a state.

@@ -65,6 +65,19 @@ func (r *Registry) Verify(ctx context.Context, rep *Replica, progress func(done,
 	return out, nil
 }
 
+// Heal fetches what Verify found damaged. It gets the very revision that was verified, replaces only files that
+// look as they did when they were recorded, and leaves those that somebody edited as they are: they are in Got's
+// Skipped. The author's own folder is never written: ErrInUse.
+func (r *Registry) Heal(ctx context.Context, rep *Replica, c Checked) (Got, error) {
+	st := rep.State()
+	bad := make(map[string]bool, len(c.Files))
+	for _, f := range c.Files {
+		bad[f] = true
+	}
+	return r.Get(ctx, record.Ticket{Set: rep.id}, GetOptions{Dest: func(string) string { return st.Dir }, Pinned: true, KeepLocal: true,
+		Distrust: func(path string) bool { return bad[path] }})
+}
+
 // checkLeaves reads every leaf and returns the ones that are missing or wrong.
 func (r *Registry) checkLeaves(ctx context.Context, set cid.Cid, lay *dag.Layout, progress func(int64)) (map[uint32]bool, error) {
 	var mu sync.Mutex // guards bad, done and next

@@ -1,0 +1,173 @@
+package replica
+
+import (
+	"errors"
+	"os"
+	"path/filepath"
+	"slices"
+	"testing"
+
+	"github.com/ipfs/go-cid"
+
+	"github.com/shoal-p2p/shoal/blockstore/badgerstore"
+	"github.com/shoal-p2p/shoal/protocols/list"
+)
+
+func TestVerifyNamesWhatIsDamaged(t *testing.T) {
+	t.Parallel()
+	dir := newTree(t, 60)
+	a := newMember(t, role{})
+	rep := a.share(dir).Replica
+	clean := a.check(rep)
+	lay, err := a.Layout(within(t), rep)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if clean.Damaged != 0 || clean.Bytes < lay.Bytes-700<<10 || clean.Blocks <= len(lay.Leaves) { // twin is stored once
+		t.Errorf("clean: %+v of %d leaves, %d bytes", clean, len(lay.Leaves), lay.Bytes)
+	}
+	flip(t, filepath.Join(dir, "big"), 5)
+	if err := os.Remove(filepath.Join(dir, "small/7/file")); err != nil {
+		t.Fatal(err)
+	}
+	flip(t, filepath.Join(dir, "twin"), 5) // its bytes are in another file, too
+	for range 2 {                          // the second time the store knows already
+		c := a.check(rep)
+		if c.Damaged != 2 || !slices.Equal(c.Files, []string{"big", "small/7/file"}) {
+			t.Errorf("damaged: %+v", c)
+		}
+	}
+	// Publishing what is there now mends it.
+	if s := a.share(dir); s.Head.Revision != 2 {
+		t.Errorf("revision %d, want 2", s.Head.Revision)
+	}
+	if c := a.check(rep); c.Damaged != 0 {
+		t.Errorf("shared again: %+v", c)
+	}
+}
+
+func TestCollectKeepsWhatIsNeeded(t *testing.T) {
+	t.Parallel()
+	store, err := badgerstore.Open(t.TempDir(), badgerstore.Options{Reserve: 1})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { store.Close() })
+	a := newMember(t, role{store: store})
+	dir := newTree(t, 61)
+	kept := a.share(dir).Replica
+	old, err := a.Layout(within(t), kept)
+	if err != nil {
+		t.Fatal(err)
+	}
+	write(t, filepath.Join(dir, "small/1/file"), []byte("new"))
+	a.share(dir)
+	gone := a.share(bigTree(t, 9062, 3)).Replica
+	lost, err := a.Layout(within(t), gone)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := a.Registry.Remove(within(t), gone, false); err != nil {
+		t.Fatal(err)
+	}
+	var freed badgerstore.Reclaimed
+	err = a.Collect(within(t), func(keep func(set, c cid.Cid) bool) error {
+		if _, err := a.Share(within(t), ShareOptions{Dir: dir, Name: "data"}); !errors.Is(err, ErrBusy) {
+			t.Errorf("share while collecting: %v, want ErrBusy", err)
+		}
+		var err error
+		freed, err = store.GC(within(t), keep)
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if c := a.check(kept); c.Damaged != 0 {
+		t.Errorf("verify after the collection: %+v", c)
+	}
+	if freed.Blocks == 0 {
+		t.Error("nothing was freed of the old revision")
+	}
+	for _, c := range []cid.Cid{old.Root, lost.Root, lost.Leaves[0].Cid} {
+		if ok, err := store.Has(within(t), c); ok || err != nil {
+			t.Errorf("%s is still here (%v)", c, err)
+		}
+	}
+	if s := a.share(dir); s.Changed || s.Snapshot.BytesRead != 0 {
+		t.Errorf("after the collection the folder was read again: %d bytes", s.Snapshot.BytesRead)
+	}
+}
+
+func TestRemove(t *testing.T) {
+	t.Parallel()
+	dir := newTree(t, 62)
+	a := newMember(t, role{})
+	rep := a.share(dir).Replica
+	b := newMember(t, role{}, a)
+	got := b.fetch(rep.Set())
+	before := contents(t, dir)
+	if _, err := a.Registry.Remove(within(t), rep, true); !errors.Is(err, ErrInUse) {
+		t.Errorf("remove the author's own files: %v, want ErrInUse", err)
+	}
+	write(t, filepath.Join(got.Dest, "small/2/file"), []byte("edited"))
+	write(t, filepath.Join(got.Dest, "own"), []byte("not of the set"))
+
+	// A peer that watches is told that the set is gone.
+	ended := make(chan struct{})
+	first := make(chan struct{})
+	ctx := within(t)
+	if err := a.Connect(ctx, b.host.AddrInfo()); err != nil {
+		t.Fatal(err)
+	}
+	go func() {
+		defer close(ended)
+		n := 0
+		err := a.Watch(ctx, b.host.ID(), rep.Set(), nil, func(list.Update) error {
+			if n++; n == 1 {
+				close(first)
+			}
+			return nil
+		})
+		if err != nil {
+			t.Errorf("watch ended with %v", err)
+		}
+	}()
+	wait(t, first, "the watch")
+	removed, err := b.Registry.Remove(ctx, got.Replica, true)
+	if err != nil {
+		t.Fatal(err)
+	}
+	wait(t, ended, "the end of the watch")
+	if want := got.Files - 1; removed != want {
+		t.Errorf("%d files removed, want %d: all but the one that was edited", removed, want)
+	}
+	left := contents(t, got.Dest)
+	for _, name := range []string{"small/2/file", "own"} {
+		if _, ok := left[name]; !ok {
+			t.Errorf("%s is gone", name)
+		}
+	}
+	if _, ok := left["big"]; ok {
+		t.Error("a recorded file is left")
+	}
+	if len(b.Replicas()) != 0 || b.announces(rep.Set()) {
+		t.Error("the set is still registered or announced")
+	}
+	emptyDir(t, b.cfg.Dir)
+	b.reopen()
+	if _, err := b.Resolve(rep.Set().String()); !errors.Is(err, ErrUnknownSet) {
+		t.Errorf("after a restart: %v, want ErrUnknownSet", err)
+	}
+	if _, err := b.Registry.Remove(ctx, got.Replica, false); !errors.Is(err, ErrUnknownSet) {
+		t.Errorf("remove again: %v, want ErrUnknownSet", err)
+	}
+	if _, err := a.Registry.Remove(ctx, rep, false); err != nil {
+		t.Fatal(err)
+	}
+	if len(before) != len(contents(t, dir)) {
+		t.Error("the author's folder was touched")
+	}
+	if f := a.recorded(ctx, rep.Set(), dir); len(f) > 0 {
+		t.Errorf("%d files are still recorded", len(f))
+	}
+}
