@@ -1,6 +1,7 @@
 package node
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -243,14 +244,39 @@ func TestServiceAnswers(t *testing.T) {
 	_, err = b.Ls(ctx, api.LsRequest{Set: "data", Path: "none"})
 	wantExit(t, "ls of nothing", err, api.ExitNotFound)
 
-	write(t, filepath.Join(dest, "sub/4"), 4000)
+	rot(t, filepath.Join(dest, "sub/4"))
 	v, err := b.Verify(ctx, api.VerifyRequest{Set: "data"}, quiet)
 	if err != nil || v.Damaged != 1 || !slices.Equal(v.Files, []string{"sub/4"}) {
 		t.Errorf("verify (%v): %+v", err, v)
 	}
 	v, err = b.Verify(ctx, api.VerifyRequest{Set: "data", Heal: true}, quiet)
-	if err != nil || v.Healed != 1 || v.Damaged != 0 {
+	if err != nil || v.Healed != 1 || v.Damaged != 1 || len(v.Files) > 0 {
 		t.Errorf("heal (%v): %+v", err, v)
+	}
+	sameFolder(t, dir, dest)
+
+	work := filepath.Join(dest, "sub/5")
+	before, err := os.ReadFile(work)
+	if err != nil {
+		t.Fatal(err)
+	}
+	write(t, work, 4000)
+	mine, err := os.ReadFile(work)
+	if err != nil {
+		t.Fatal(err)
+	}
+	v, err = b.Verify(ctx, api.VerifyRequest{Set: "data", Heal: true}, quiet)
+	if err != nil || v.Healed != 0 || len(v.Skipped) != 1 || v.Skipped[0].Path != "sub/5" {
+		t.Errorf("heal of an edited file (%v): %+v", err, v)
+	}
+	if now, err := os.ReadFile(work); err != nil || !bytes.Equal(now, mine) || bytes.Equal(mine, before) {
+		t.Errorf("heal touched a file that was edited: %v", err)
+	}
+	if err := os.Remove(work); err != nil {
+		t.Fatal(err)
+	}
+	if v, err = b.Verify(ctx, api.VerifyRequest{Set: "data", Heal: true}, quiet); err != nil || v.Healed != 1 {
+		t.Errorf("heal of a missing file (%v): %+v", err, v)
 	}
 	sameFolder(t, dir, dest)
 	if g, err := b.GC(ctx); err != nil || g.DiskBytes == 0 {
@@ -338,4 +364,29 @@ func TestBadRequests(t *testing.T) {
 		t.Fatal(err)
 	}
 	wantExit(t, "bad bootstrap", bad.Run(ctx), api.ExitUsage)
+}
+
+// rot changes a byte of a file and nothing else that an editor would change.
+func rot(t *testing.T, path string) {
+	t.Helper()
+	st, err := os.Stat(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	b, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	b[len(b)/2] ^= 1
+	f, err := os.OpenFile(path, os.O_WRONLY, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	if _, err := f.Write(b); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Chtimes(path, st.ModTime(), st.ModTime()); err != nil {
+		t.Fatal(err)
+	}
 }

@@ -39,7 +39,7 @@ func TestReadme(t *testing.T) {
 // transcript runs one command; one that ends with & goes on until the test ends.
 func transcript(t *testing.T, dir, command, want string) {
 	t.Helper()
-	pattern := regexp.MustCompile(`^(?s)` + strings.ReplaceAll(regexp.QuoteMeta(want), "…", `.*?`) + `$`)
+	pattern := regexp.MustCompile(`^(?s)` + strings.ReplaceAll(regexp.QuoteMeta(strings.TrimRight(want, "\n")), "…", `.*?`) + `\n*$`)
 	line, background := strings.CutSuffix(command, " &")
 	ctx, cancel := context.WithCancel(testContext(t))
 	cmd := exec.CommandContext(ctx, "sh", "-c", "exec "+line)

@@ -19,6 +19,8 @@ var edges = map[string][]string{
 	"blockstore/chunk":       {},
 	"blockstore/dag":         {"blockstore", "blockstore/chunk"},
 	"blockstore/memstore":    {"blockstore"},
+	"blockstore/diff":        {"blockstore", "blockstore/dag"},
+	"blockstore/patch":       {"blockstore"},
 	"blockstore/badgerstore": {"blockstore"},
 	"blockstore/storetest":   {"blockstore"},
 	"blockstore/worktree":    {"blockstore", "blockstore/chunk", "blockstore/dag"},
