@@ -10,7 +10,7 @@ import (
 	"strconv"
 	"strings"
 
-	"github.com/google/renameio/v2"
+	"github.com/google/renameio/v2/maybe"
 	"github.com/libp2p/go-libp2p/core/crypto"
 )
 
@@ -42,7 +42,7 @@ func openHome(dir string) (home, error) {
 	}
 	b, err := os.ReadFile(filepath.Join(dir, "format"))
 	if errors.Is(err, fs.ErrNotExist) {
-		return h, renameio.WriteFile(filepath.Join(dir, "format"), []byte(strconv.Itoa(homeFormat)+"\n"), 0o600)
+		return h, maybe.WriteFile(filepath.Join(dir, "format"), []byte(strconv.Itoa(homeFormat)+"\n"), 0o600)
 	}
 	if err != nil {
 		return h, fmt.Errorf("open home: %w", err)
@@ -92,7 +92,7 @@ func (h home) newKey(path string) (crypto.PrivKey, error) {
 	if err != nil {
 		return nil, fmt.Errorf("make key: %w", err)
 	}
-	if err := renameio.WriteFile(path, b, 0o600); err != nil {
+	if err := maybe.WriteFile(path, b, 0o600); err != nil {
 		return nil, fmt.Errorf("make key: %w", err)
 	}
 	return k, nil

@@ -16,7 +16,7 @@ import (
 	"sync"
 	"time"
 
-	"github.com/google/renameio/v2"
+	"github.com/google/renameio/v2/maybe"
 	"github.com/libp2p/go-libp2p/core/crypto"
 	"github.com/libp2p/go-libp2p/core/peer"
 	"github.com/libp2p/go-libp2p/core/protocol"
@@ -232,7 +232,7 @@ func (n *Node) remember(w *network) {
 	b, err := json.Marshal(w.book)
 	w.mu.Unlock()
 	if err == nil {
-		err = renameio.WriteFile(n.home.peers(), b, 0o600)
+		err = maybe.WriteFile(n.home.peers(), b, 0o600)
 	}
 	if err != nil {
 		n.cfg.Log.Warn("remember peers", "err", err)

@@ -48,11 +48,11 @@ var edges = map[string][]string{
 
 // sole lists the heavy dependencies and the only packages whose production code may import them.
 var sole = map[string][]string{
-	"github.com/dgraph-io/badger/":          {"blockstore/badgerstore"},
-	"github.com/libp2p/go-libp2p-kad-dht":   {"discovery/dht"},
-	"github.com/libp2p/go-libp2p-pubsub":    {"protocols/beacon"},
-	"github.com/spf13/cobra":                {"cmd/node"},
-	"github.com/sabhiram/go-gitignore":      {"blockstore/worktree"},
+	"github.com/dgraph-io/badger/":        {"blockstore/badgerstore"},
+	"github.com/libp2p/go-libp2p-kad-dht": {"discovery/dht"},
+	"github.com/libp2p/go-libp2p-pubsub":  {"protocols/beacon"},
+	"github.com/spf13/cobra":              {"cmd/node"},
+
 	"github.com/ipfs/boxo/":                 {}, // tests only: independent readers of our DAGs
 	"github.com/ipfs/go-unixfsnode":         {},
 	"github.com/libp2p/go-libp2p/core/host": {"protocols/list", "protocols/chunks", "discovery/dht", "discovery/mdns", "discovery", "node/swarm", "node"},

@@ -257,6 +257,9 @@ var errSuperseded = errors.New("a newer revision took this one's place")
 const movedGrace = time.Second
 
 func (d *download) superseded() bool {
+	if d.g.o.Pinned {
+		return false // the next run would choose the same one again
+	}
 	for _, h := range d.g.holders {
 		if head(h.v).Revision > head(d.g.v).Revision {
 			return true

@@ -292,6 +292,10 @@ func (g *get) choose(ctx context.Context, t record.Ticket) error {
 		own = time.After(ownGrace)
 	}
 	var settle <-chan time.Time
+	if len(g.holders) > 0 { // of a run before; they need not say anything more
+		g.pick(t)
+		settle = time.After(grace)
+	}
 	for {
 		select {
 		case <-ctx.Done():

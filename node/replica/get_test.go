@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
 	"path/filepath"
 	"sync"
 	"sync/atomic"
@@ -11,7 +12,6 @@ import (
 	"time"
 
 	"github.com/ipfs/go-cid"
-	"github.com/libp2p/go-libp2p/core/peer"
 	"github.com/multiformats/go-multiaddr"
 	"golang.org/x/time/rate"
 
@@ -347,24 +347,6 @@ func TestTwoGetsAtOnce(t *testing.T) {
 	sameTree(t, dir, dest)
 }
 
-// Records of holders that are away must not keep a get from the one that is there.
-func TestManyDeadProviders(t *testing.T) {
-	t.Parallel()
-	dir := newTree(t, 30)
-	a := newMember(t, role{})
-	id := a.share(dir).Replica.Set()
-	b := newMember(t, role{})
-	for range 3 * maxHolders {
-		p, err := peer.IDFromPrivateKey(newKey(t))
-		if err != nil {
-			t.Fatal(err)
-		}
-		b.peers = append(b.peers, peer.AddrInfo{ID: p, Addrs: []multiaddr.Multiaddr{multiaddr.StringCast("/ip4/127.0.0.1/tcp/1")}})
-	}
-	b.peers = append(b.peers, a.host.AddrInfo())
-	sameTree(t, dir, b.fetch(id).Dest)
-}
-
 // Whoever watches is told of the others, so that getters find each other through a seeder.
 func TestWatchersHearOfEachOther(t *testing.T) {
 	t.Parallel()
@@ -401,4 +383,67 @@ func TestWatchersHearOfEachOther(t *testing.T) {
 	wait(t, second, "the second hears of the first")
 	cancel()
 	watchers.Wait()
+}
+
+// The set changes while it is fetched, and nobody has the old bytes any more.
+func TestGetOfASetThatChanges(t *testing.T) {
+	t.Parallel()
+	inside, goOn := make(chan struct{}), make(chan struct{})
+	a := newMember(t, leaves(func(s serving) {
+		if s.n == 4 {
+			close(inside)
+		}
+		if s.n >= 4 {
+			select {
+			case <-goOn:
+			case <-s.ctx.Done():
+			}
+		}
+	}))
+	dir := bigTree(t, 32, 24)
+	write(t, filepath.Join(dir, "second"), noise(9032, 12<<18))
+	id := a.share(dir).Replica.Set()
+	b, dest, errs := newMember(t, role{}, a), filepath.Join(t.TempDir(), "dest"), make(chan error, 1)
+	var got Got
+	go func() {
+		var err error
+		got, err = b.Get(within(t), record.Ticket{Set: id}, into(dest))
+		errs <- err
+	}()
+	wait(t, inside, "the fourth leaf")
+	write(t, filepath.Join(dir, "large"), noise(9033, 20<<18))
+	write(t, filepath.Join(dir, "second"), noise(9034, 12<<18))
+	a.share(dir)
+	close(goOn)
+	if err := <-errs; err != nil {
+		t.Fatal(err)
+	}
+	if got.Head.Revision != 2 {
+		t.Errorf("got revision %d, want 2", got.Head.Revision)
+	}
+	sameTree(t, dir, dest)
+}
+
+// Of a pinned revision that is gone there is no copy, and a newer one does not help.
+func TestPinnedRevisionThatIsGone(t *testing.T) {
+	t.Parallel()
+	dir := bigTree(t, 33, 8)
+	a := newMember(t, role{})
+	id := a.share(dir).Replica.Set()
+	b := newMember(t, role{}, a)
+	got := b.fetch(id)
+	write(t, filepath.Join(dir, "large"), noise(9035, 8<<18))
+	a.share(dir)
+	if err := os.Truncate(filepath.Join(got.Dest, "large"), 1<<20); err != nil {
+		t.Fatal(err)
+	}
+	o := into(got.Dest)
+	o.Pinned, o.Force, o.Patience = true, true, 2*time.Second
+	_, err := b.Get(within(t), record.Ticket{Set: id}, o)
+	if !errors.Is(err, ErrTimeout) && !errors.Is(err, ErrDamaged) {
+		t.Errorf("got %v, want ErrTimeout or ErrDamaged", err)
+	}
+	if h, _ := b.replica(id).Head(); h.Revision != 1 {
+		t.Errorf("revision %d, want the pinned one", h.Revision)
+	}
 }

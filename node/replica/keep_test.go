@@ -9,8 +9,10 @@ import (
 
 	"github.com/ipfs/go-cid"
 
+	"github.com/shoal-p2p/shoal/blockstore"
 	"github.com/shoal-p2p/shoal/blockstore/badgerstore"
 	"github.com/shoal-p2p/shoal/protocols/list"
+	"github.com/shoal-p2p/shoal/protocols/record"
 )
 
 func TestVerifyNamesWhatIsDamaged(t *testing.T) {
@@ -169,5 +171,42 @@ func TestRemove(t *testing.T) {
 	}
 	if f := a.recorded(ctx, rep.Set(), dir); len(f) > 0 {
 		t.Errorf("%d files are still recorded", len(f))
+	}
+}
+
+func TestLiveNamesWhatTheHeadsConsistOf(t *testing.T) {
+	t.Parallel()
+	a := newMember(t, role{})
+	one, two := a.share(newTree(t, 63)).Replica, a.share(bigTree(t, 9063, 3)).Replica
+	f := newForge(t)
+	root := blockstore.Sum(cid.DagProtobuf, []byte("not here yet"))
+	f.bundle.Heads = [][]byte{f.head(f.node, root, f.proposal(root, 1, 1, 1))}
+	a.ensure(must(record.VerifyBundle(f.set, f.bundle)), State{Set: f.set.String(), Name: "part", Dir: "/nowhere"})
+	keep, err := a.Live(within(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	lay, err := a.Layout(within(t), one)
+	if err != nil {
+		t.Fatal(err)
+	}
+	of := nodesBelow(t, a, one)
+	var all []cid.Cid
+	for _, n := range of {
+		all = append(all, n.Cid())
+	}
+	for _, l := range lay.Leaves {
+		all = append(all, l.Cid)
+	}
+	for _, c := range all {
+		if !keep(one.Set(), c) || keep(two.Set(), c) || keep(root, c) {
+			t.Fatalf("%s: kept in its set %v, in another %v, in none %v", c, keep(one.Set(), c), keep(two.Set(), c), keep(root, c))
+		}
+		if !keep(f.set, c) {
+			t.Fatal("a set that is not complete loses what it has")
+		}
+	}
+	if keep(one.Set(), root) {
+		t.Error("what is in no revision is kept")
 	}
 }

@@ -9,7 +9,7 @@ import (
 	"path/filepath"
 	"strings"
 
-	"github.com/google/renameio/v2"
+	"github.com/google/renameio/v2/maybe"
 	"github.com/ipfs/go-cid"
 
 	"github.com/shoal-p2p/shoal/protocols/record"
@@ -53,7 +53,7 @@ func (s states) save(st State) error {
 	if err != nil {
 		return fmt.Errorf("save state of %s: %w", st.Set, err)
 	}
-	if err := renameio.WriteFile(s.path(st.Set), b, 0o600); err != nil {
+	if err := maybe.WriteFile(s.path(st.Set), b, 0o600); err != nil {
 		return fmt.Errorf("save state of %s: %w", st.Set, err)
 	}
 	return nil
