@@ -51,6 +51,7 @@ var sole = map[string][]string{
 	"github.com/dgraph-io/badger/":        {"blockstore/badgerstore"},
 	"github.com/libp2p/go-libp2p-kad-dht": {"discovery/dht"},
 	"github.com/libp2p/go-libp2p-pubsub":  {"protocols/beacon"},
+	"github.com/klauspost/compress/":      {"blockstore/patch"},
 	"github.com/spf13/cobra":              {"cmd/node"},
 
 	"github.com/ipfs/boxo/":                 {}, // tests only: independent readers of our DAGs
@@ -61,7 +62,7 @@ var sole = map[string][]string{
 }
 
 // pure lists the packages that decide and never act, and what they therefore must not import.
-var pure = []string{"blockstore", "blockstore/chunk", "blockstore/dag", "protocols/wire", "protocols/record", "node/fetch", "discovery/peerbook"}
+var pure = []string{"blockstore", "blockstore/chunk", "blockstore/dag", "blockstore/patch", "blockstore/diff", "protocols/wire", "protocols/record", "node/fetch", "discovery/peerbook"}
 
 var impure = []string{"os", "net", "log", "log/slog", "sync", "syscall", "os/exec", "net/http", "io/ioutil"}
 
