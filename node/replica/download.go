@@ -228,10 +228,12 @@ func (d *download) patience(ctx context.Context) error {
 	}
 	st := d.sched.Stats()
 	quiet := now.Sub(d.progress)
-	if quiet > movedGrace && st.Left > 0 && d.starved.Total == st.Left && d.superseded() {
-		return fmt.Errorf("fetch: %w", errSuperseded)
-	}
-	if quiet > d.g.o.Grace && st.Left > 0 && d.starved.Total == st.Left && d.hopeless() {
+	switch starving := st.Left > 0 && d.starved.Total == st.Left; {
+	case starving && d.superseded(): // what is gone was replaced, not damaged
+		if quiet > movedGrace {
+			return fmt.Errorf("fetch: %w", errSuperseded)
+		}
+	case starving && quiet > d.g.o.Grace && d.hopeless():
 		return fmt.Errorf("fetch: %w: %s", ErrDamaged, d.names(d.starved.Leaves))
 	}
 	if quiet > d.g.o.Patience {

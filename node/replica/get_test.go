@@ -12,12 +12,10 @@ import (
 	"time"
 
 	"github.com/ipfs/go-cid"
-	"github.com/multiformats/go-multiaddr"
 	"golang.org/x/time/rate"
 
 	"github.com/shoal-p2p/shoal/blockstore"
 	"github.com/shoal-p2p/shoal/blockstore/worktree"
-	"github.com/shoal-p2p/shoal/protocols/list"
 	"github.com/shoal-p2p/shoal/protocols/record"
 )
 
@@ -347,44 +345,6 @@ func TestTwoGetsAtOnce(t *testing.T) {
 	sameTree(t, dir, dest)
 }
 
-// Whoever watches is told of the others, so that getters find each other through a seeder.
-func TestWatchersHearOfEachOther(t *testing.T) {
-	t.Parallel()
-	a := newMember(t, role{})
-	id := a.share(newTree(t, 31)).Replica.Set()
-	ctx, cancel := context.WithCancel(within(t))
-	var watchers sync.WaitGroup
-	watch := func(m, other *member) <-chan struct{} {
-		if err := m.Connect(ctx, a.host.AddrInfo()); err != nil {
-			t.Fatal(err)
-		}
-		found, once := make(chan struct{}), sync.Once{}
-		watchers.Go(func() {
-			err := m.Watch(ctx, a.host.ID(), id, nil, func(u list.Update) error {
-				for _, p := range u.Peers {
-					if p.ID == m.host.ID() {
-						t.Error("told of itself")
-					}
-					if p.ID == other.host.ID() && multiaddr.Contains(p.Addrs, other.host.Addrs()[0]) {
-						once.Do(func() { close(found) })
-					}
-				}
-				return nil
-			})
-			if ctx.Err() == nil {
-				t.Errorf("watch ended: %v", err)
-			}
-		})
-		return found
-	}
-	b, c := newMember(t, role{}, a), newMember(t, role{}, a)
-	first, second := watch(b, c), watch(c, b)
-	wait(t, first, "the first hears of the second")
-	wait(t, second, "the second hears of the first")
-	cancel()
-	watchers.Wait()
-}
-
 // The set changes while it is fetched, and nobody has the old bytes any more.
 func TestGetOfASetThatChanges(t *testing.T) {
 	t.Parallel()
@@ -405,9 +365,11 @@ func TestGetOfASetThatChanges(t *testing.T) {
 	id := a.share(dir).Replica.Set()
 	b, dest, errs := newMember(t, role{}, a), filepath.Join(t.TempDir(), "dest"), make(chan error, 1)
 	var got Got
+	o := into(dest)
+	o.Grace = 0 // longer than it takes to hear of the new revision
 	go func() {
 		var err error
-		got, err = b.Get(within(t), record.Ticket{Set: id}, into(dest))
+		got, err = b.Get(within(t), record.Ticket{Set: id}, o)
 		errs <- err
 	}()
 	wait(t, inside, "the fourth leaf")

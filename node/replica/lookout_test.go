@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"sync"
 	"testing"
 	"time"
 
@@ -115,4 +116,42 @@ func TestChooseWaitsForTheOthers(t *testing.T) {
 	if err := g.choose(ctx, ticket); err != nil || time.Since(started) > limit/2 {
 		t.Errorf("the second time: %v after %v", err, time.Since(started))
 	}
+}
+
+// Whoever watches is told of the others, so that getters find each other through a seeder.
+func TestWatchersHearOfEachOther(t *testing.T) {
+	t.Parallel()
+	a := newMember(t, role{})
+	id := a.share(newTree(t, 31)).Replica.Set()
+	ctx, cancel := context.WithCancel(within(t))
+	var watchers sync.WaitGroup
+	watch := func(m, other *member) <-chan struct{} {
+		if err := m.Connect(ctx, a.host.AddrInfo()); err != nil {
+			t.Fatal(err)
+		}
+		found, once := make(chan struct{}), sync.Once{}
+		watchers.Go(func() {
+			err := m.Watch(ctx, a.host.ID(), id, nil, func(u list.Update) error {
+				for _, p := range u.Peers {
+					if p.ID == m.host.ID() {
+						t.Error("told of itself")
+					}
+					if p.ID == other.host.ID() && multiaddr.Contains(p.Addrs, other.host.Addrs()[0]) {
+						once.Do(func() { close(found) })
+					}
+				}
+				return nil
+			})
+			if ctx.Err() == nil {
+				t.Errorf("watch ended: %v", err)
+			}
+		})
+		return found
+	}
+	b, c := newMember(t, role{}, a), newMember(t, role{}, a)
+	first, second := watch(b, c), watch(c, b)
+	wait(t, first, "the first hears of the second")
+	wait(t, second, "the second hears of the first")
+	cancel()
+	watchers.Wait()
 }
