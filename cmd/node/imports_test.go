@@ -24,13 +24,14 @@ var edges = map[string][]string{
 	"blockstore/badgerstore": {"blockstore"},
 	"blockstore/storetest":   {"blockstore"},
 	"blockstore/worktree":    {"blockstore", "blockstore/chunk", "blockstore/dag"},
+	"protocols/handler":      {},
 	"protocols/wire":         {},
 	"protocols/record/pb":    {}, // generated
 	"protocols/list/pb":      {"protocols/record/pb"},
 	"protocols/chunks/pb":    {},
 	"protocols/record":       {"blockstore", "blockstore/dag", "protocols/record/pb"},
-	"protocols/list":         {"blockstore", "protocols/wire", "protocols/record", "protocols/list/pb"},
-	"protocols/chunks":       {"blockstore", "blockstore/dag", "protocols/wire", "protocols/chunks/pb"},
+	"protocols/list":         {"blockstore", "protocols/wire", "protocols/handler", "protocols/record", "protocols/list/pb"},
+	"protocols/chunks":       {"blockstore", "blockstore/dag", "protocols/wire", "protocols/handler", "protocols/chunks/pb"},
 	"discovery":              {},
 	"discovery/peerbook":     {},
 	"discovery/dht":          {"discovery"},
@@ -56,7 +57,7 @@ var sole = map[string][]string{
 
 	"github.com/ipfs/boxo/":                 {}, // tests only: independent readers of our DAGs
 	"github.com/ipfs/go-unixfsnode":         {},
-	"github.com/libp2p/go-libp2p/core/host": {"protocols/list", "protocols/chunks", "discovery/dht", "discovery/mdns", "discovery", "node/swarm", "node"},
+	"github.com/libp2p/go-libp2p/core/host": {"protocols/handler", "protocols/list", "protocols/chunks", "discovery/dht", "discovery/mdns", "discovery", "node/swarm", "node"},
 	"github.com/libp2p/go-libp2p/p2p/":      {"node/swarm", "node", "discovery", "discovery/mdns", "discovery/dht"},
 	"github.com/vbauerster/mpb/":            {"cmd/node"},
 }

@@ -16,6 +16,7 @@ import (
 
 	"github.com/shoal-p2p/shoal/blockstore"
 	chunkspb "github.com/shoal-p2p/shoal/protocols/chunks/pb"
+	"github.com/shoal-p2p/shoal/protocols/handler"
 	"github.com/shoal-p2p/shoal/protocols/wire"
 )
 
@@ -30,10 +31,8 @@ type ServerOptions struct {
 type server struct {
 	source  Source
 	o       ServerOptions
-	piece   int             // payload bytes asked of the limiter at once
-	ctx     context.Context // ends when the server is closed
-	buffers sync.Pool       // of *[]byte with bufferSize bytes
-	streams streams
+	piece   int       // payload bytes asked of the limiter at once
+	buffers sync.Pool // of *[]byte with bufferSize bytes
 }
 
 // Register answers chunk sessions of h out of src until the function it returns is called; that one
@@ -45,40 +44,12 @@ func Register(h host.Host, src Source, o ServerOptions) (close func()) {
 	if o.Sent == nil {
 		o.Sent = func(peer.ID, int) {}
 	}
-	ctx, cancel := context.WithCancel(context.Background())
-	srv := &server{source: src, o: o, piece: Piece, ctx: ctx}
+	srv := &server{source: src, o: o, piece: Piece}
 	if l, ok := o.Limiter.(interface{ Burst() int }); ok {
 		srv.piece = max(1, min(Piece, l.Burst()))
 	}
 	srv.buffers.New = func() any { b := make([]byte, bufferSize); return &b }
-	h.SetStreamHandler(ID, srv.handle)
-	return func() {
-		h.RemoveStreamHandler(ID)
-		cancel()
-		srv.streams.close()
-	}
-}
-
-// handle owns s. A clean end is Close; everything else is Reset, which tells the peer and frees both
-// sides at once.
-func (srv *server) handle(s network.Stream) {
-	p := s.Conn().RemotePeer()
-	n, ok := srv.streams.enter(p)
-	if !ok {
-		s.Reset()
-		return
-	}
-	defer srv.streams.leave(p)
-	ctx, cancel := context.WithCancel(srv.ctx)
-	defer cancel()
-	stop := context.AfterFunc(ctx, func() { s.Reset() })
-	err := srv.serve(ctx, s, n > MaxStreams)
-	if stop() && err == nil {
-		s.Close()
-		return
-	}
-	s.Reset()
-	srv.o.Log.Debug("chunk session ended", "peer", p, "err", err)
+	return handler.Register(h, ID, MaxStreams, srv.serve, o.Log)
 }
 
 func (srv *server) serve(ctx context.Context, s network.Stream, busy bool) error {

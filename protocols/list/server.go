@@ -14,10 +14,10 @@ import (
 	"github.com/ipfs/go-cid"
 	"github.com/libp2p/go-libp2p/core/host"
 	"github.com/libp2p/go-libp2p/core/network"
-	"github.com/libp2p/go-libp2p/core/peer"
 	"google.golang.org/protobuf/proto"
 
 	"github.com/shoal-p2p/shoal/blockstore"
+	"github.com/shoal-p2p/shoal/protocols/handler"
 	listpb "github.com/shoal-p2p/shoal/protocols/list/pb"
 	"github.com/shoal-p2p/shoal/protocols/wire"
 )
@@ -26,43 +26,13 @@ import (
 type server struct {
 	catalog Catalog
 	log     *slog.Logger
-	ctx     context.Context // ends when the server is closed
-	streams streams
 }
 
 // Register answers list streams of h out of c until the function it returns is called; that one ends
 // every stream and waits for the handlers.
 func Register(h host.Host, c Catalog, log *slog.Logger) (close func()) {
-	ctx, cancel := context.WithCancel(context.Background())
-	srv := &server{catalog: c, log: log, ctx: ctx}
-	h.SetStreamHandler(ID, srv.handle)
-	return func() {
-		h.RemoveStreamHandler(ID)
-		cancel()
-		srv.streams.close()
-	}
-}
-
-// handle owns s. A clean answer ends with Close; everything else with Reset, which tells the peer and
-// frees both sides at once.
-func (srv *server) handle(s network.Stream) {
-	p := s.Conn().RemotePeer()
-	n, ok := srv.streams.enter(p)
-	if !ok {
-		s.Reset()
-		return
-	}
-	defer srv.streams.leave(p)
-	ctx, cancel := context.WithCancel(srv.ctx)
-	defer cancel()
-	stop := context.AfterFunc(ctx, func() { s.Reset() })
-	err := srv.serve(ctx, s, n > MaxStreams)
-	if stop() && err == nil {
-		s.Close()
-		return
-	}
-	s.Reset()
-	srv.log.Debug("list stream ended", "peer", p, "err", err)
+	srv := &server{catalog: c, log: log}
+	return handler.Register(h, ID, MaxStreams, srv.serve, log)
 }
 
 func (srv *server) serve(ctx context.Context, s network.Stream, busy bool) error {
@@ -264,46 +234,4 @@ func send(s network.Stream, m proto.Message) error {
 	defer s.Scope().ReleaseMemory(n)
 	s.SetWriteDeadline(time.Now().Add(frameTime(n)))
 	return wire.WriteMsg(s, m)
-}
-
-// streams counts the streams of each peer, and lets the server wait for all handlers. The zero value
-// is ready.
-type streams struct {
-	wg sync.WaitGroup // one for each stream
-
-	mu     sync.Mutex // guards what follows
-	closed bool
-	open   map[peer.ID]int
-}
-
-// enter counts a stream in and tells how many p has; false if the server is closed.
-func (t *streams) enter(p peer.ID) (int, bool) {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	if t.closed {
-		return 0, false
-	}
-	if t.open == nil {
-		t.open = make(map[peer.ID]int)
-	}
-	t.wg.Add(1)
-	t.open[p]++
-	return t.open[p], true
-}
-
-func (t *streams) leave(p peer.ID) {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	if t.open[p]--; t.open[p] == 0 {
-		delete(t.open, p)
-	}
-	t.wg.Done()
-}
-
-// close refuses new streams and waits for the open ones, which the caller has told to end.
-func (t *streams) close() {
-	t.mu.Lock()
-	t.closed = true
-	t.mu.Unlock()
-	t.wg.Wait()
 }
