@@ -254,6 +254,9 @@ func (n *Node) Verify(ctx context.Context, q api.VerifyRequest, progress func(ap
 	if err != nil {
 		return api.VerifyResult{}, explain(err)
 	}
+	if err := n.store.VerifyChecksums(ctx); err != nil {
+		return api.VerifyResult{}, explain(err)
+	}
 	report := func(done, total int64) { progress(api.Progress{Phase: "check", BytesDone: done, BytesTotal: total}) }
 	c, err := n.sets.Verify(ctx, rep, report)
 	if err != nil {

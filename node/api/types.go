@@ -74,7 +74,7 @@ type Progress struct {
 
 // LsRequest asks for the sets of this node, or for the entries of one.
 type LsRequest struct {
-	Set  string `json:"set,omitempty"`  // "" = list the sets; also a ticket of a set this node does not hold
+	Set  string `json:"set,omitempty"`  // "" = list the sets
 	Path string `json:"path,omitempty"` // folder or file inside the set
 }
 

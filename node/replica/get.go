@@ -70,7 +70,8 @@ const defaultGrace = 5 * time.Second
 // being dialled.
 const grace = 50 * time.Millisecond
 
-// ownGrace is how long a get of a set that is complete here waits for anybody with something newer.
+// ownGrace is how long a get of a set that is complete here waits for anybody with something newer, and one that
+// was shown false records for anybody honest.
 const ownGrace = 2 * time.Second
 
 // get is one run of Get; its fields belong to the goroutine that runs it.
@@ -291,7 +292,7 @@ func (g *get) choose(ctx context.Context, t record.Ticket) error {
 	if rep, ok := g.r.lookup(t.Set); ok && rep.State().Complete {
 		own = time.After(ownGrace)
 	}
-	var settle <-chan time.Time
+	var settle, doubt <-chan time.Time
 	if len(g.holders) > 0 { // of a run before; they need not say anything more
 		g.pick(t)
 		settle = time.After(grace)
@@ -307,9 +308,16 @@ func (g *get) choose(ctx context.Context, t record.Ticket) error {
 			return nil
 		case <-settle:
 			return nil
+		case <-doubt:
+			if len(g.holders) == 0 {
+				return g.nobody()
+			}
 		case <-g.look.signal:
 			g.absorb()
 			if len(g.holders) == 0 {
+				if doubt == nil && g.forged() != nil {
+					doubt = time.After(ownGrace) // an honest holder may be on its way
+				}
 				continue
 			}
 			if g.pick(t); g.answered() {
@@ -332,12 +340,20 @@ func (g *get) answered() bool {
 	return true
 }
 
-// nobody says why no holder was found.
-func (g *get) nobody() error {
+// forged is why some peer's records were refused, or nil.
+func (g *get) forged() error {
 	for _, err := range g.failed {
 		if errors.Is(err, record.ErrForged) || errors.Is(err, record.ErrMalformed) || errors.Is(err, ErrForged) {
-			return fmt.Errorf("find: %w: %w", ErrForged, err)
+			return err
 		}
+	}
+	return nil
+}
+
+// nobody says why no holder was found.
+func (g *get) nobody() error {
+	if err := g.forged(); err != nil {
+		return fmt.Errorf("find: %w: %w", ErrForged, err)
 	}
 	if g.net.Peers() == 0 {
 		return fmt.Errorf("find: %w", ErrNoPeers)
