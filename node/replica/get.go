@@ -198,7 +198,7 @@ func (g *get) known(ctx context.Context) worktree.Known {
 func (g *get) fill(ctx context.Context, t record.Ticket, s *session, nodes []blockstore.Block, got *Got) error {
 	g.rep.serve(s)
 	defer g.rep.unserve(s)
-	store := g.keep(ctx, nodes)
+	store := g.keep(ctx, s, nodes)
 	defer store.wait()
 	d := newDownload(g, s)
 	err := d.run(ctx)

@@ -31,7 +31,7 @@ func (w *nodeWriter) wait() error {
 // to be what its writer signed.
 func (g *get) layout(ctx context.Context, h record.Head) (*session, []blockstore.Block, error) {
 	lim := dag.DefaultLimits()
-	s := &session{nodes: map[cid.Cid][]byte{}}
+	s := &session{}
 	var nodes []blockstore.Block
 	// Nodes of another set are no use: peers are served only what is recorded under the set they name.
 	lay, err := dag.ReadLayout(ctx, h.Root, g.r.nodesOf(g.rep.id), lim)
@@ -39,11 +39,13 @@ func (g *get) layout(ctx context.Context, h record.Head) (*session, []blockstore
 		if nodes, err = g.fetchNodes(ctx, h.Root, lim); err != nil {
 			return nil, nil, err
 		}
+		byCid := make(map[cid.Cid][]byte, len(nodes))
 		for _, b := range nodes {
-			s.nodes[b.Cid()] = b.Data()
+			byCid[b.Cid()] = b.Data()
 		}
+		s.nodes.Store(&byCid)
 		lay, err = dag.ReadLayout(ctx, h.Root, func(_ context.Context, c cid.Cid) ([]byte, error) {
-			if b, ok := s.nodes[c]; ok {
+			if b, ok := byCid[c]; ok {
 				return b, nil
 			}
 			return nil, blockstore.ErrNotFound
@@ -67,8 +69,8 @@ func (g *get) layout(ctx context.Context, h record.Head) (*session, []blockstore
 // one transaction of the store takes.
 const putBatch = 1 << 20
 
-// keep starts to store nodes.
-func (g *get) keep(ctx context.Context, nodes []blockstore.Block) *nodeWriter {
+// keep starts to store the nodes of a session, which then lets go of them.
+func (g *get) keep(ctx context.Context, s *session, nodes []blockstore.Block) *nodeWriter {
 	w := &nodeWriter{done: make(chan struct{})}
 	go func() {
 		defer close(w.done)
@@ -80,6 +82,9 @@ func (g *get) keep(ctx context.Context, nodes []blockstore.Block) *nodeWriter {
 			}
 			w.err = g.r.cfg.Store.Put(ctx, g.rep.id, nodes[:n]...)
 			nodes = nodes[n:]
+		}
+		if w.err == nil {
+			s.nodes.Store(nil)
 		}
 	}()
 	return w

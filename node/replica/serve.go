@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"slices"
 	"sync"
+	"sync/atomic"
 
 	"github.com/ipfs/go-cid"
 	"github.com/libp2p/go-libp2p/core/peer"
@@ -21,11 +22,20 @@ import (
 // point to is safe for concurrent use.
 type session struct {
 	lay   *dag.Layout
-	nodes map[cid.Cid][]byte // every node of the revision
+	nodes atomic.Pointer[map[cid.Cid][]byte] // nodes that are not in the store yet; nil once all are
 	index map[cid.Cid]uint32 // leaf -> its number in lay.Leaves
 	out   *worktree.Checkout
 
 	readers sync.WaitGroup // of out; grows only while the session is visible
+}
+
+// node finds a node that is on its way into the store.
+func (s *session) node(c cid.Cid) ([]byte, bool) {
+	if m := s.nodes.Load(); m != nil {
+		b, ok := (*m)[c]
+		return b, ok
+	}
+	return nil, false
 }
 
 // close ends a session that is not visible any more.
@@ -215,7 +225,7 @@ func (rd *reader) Get(ctx context.Context, c cid.Cid, buf []byte) ([]byte, error
 			if b, err := s.out.Read(i, buf); err == nil {
 				return b, nil
 			}
-		} else if b, ok := s.nodes[c]; ok {
+		} else if b, ok := s.node(c); ok {
 			return append(buf[:0], b...), nil
 		}
 	}
