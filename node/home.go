@@ -56,6 +56,9 @@ func openHome(dir string) (home, error) {
 
 var errNewerHome = errors.New("written by a newer version")
 
+// homeMarks are the files that tell any node's home from other folders.
+func homeMarks() []string { return []string{"identity.key", "format"} }
+
 func (h home) records() string { return filepath.Join(h.dir, "records") }
 func (h home) store() string   { return filepath.Join(h.dir, "store") }
 func (h home) peers() string   { return filepath.Join(h.dir, "peers.json") }
@@ -78,8 +81,22 @@ func (h home) key(file string) (crypto.PrivKey, error) {
 	if err != nil {
 		return nil, fmt.Errorf("read key %s: %w", path, err)
 	}
+	// An Ed25519 key is stored with its public half, and nothing else notices that the two do not belong together.
+	probe := []byte("shoal key check")
+	sig, err := k.Sign(probe)
+	if err == nil {
+		var ok bool
+		if ok, err = k.GetPublic().Verify(probe, sig); err == nil && !ok {
+			err = errBadKey
+		}
+	}
+	if err != nil {
+		return nil, fmt.Errorf("read key %s: %w", path, err)
+	}
 	return k, nil
 }
+
+var errBadKey = errors.New("key is damaged")
 
 var errOpenKey = errors.New("readable by other users")
 

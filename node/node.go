@@ -20,6 +20,7 @@ import (
 	"github.com/libp2p/go-libp2p/core/crypto"
 	"github.com/libp2p/go-libp2p/core/peer"
 	"github.com/libp2p/go-libp2p/core/protocol"
+	"github.com/multiformats/go-multiaddr"
 	"golang.org/x/sync/errgroup"
 	"golang.org/x/time/rate"
 
@@ -98,7 +99,7 @@ func open(cfg Config) (*Node, error) {
 			return nil, errors.Join(err, n.store.Close())
 		}
 	}
-	n.sets, err = replica.Open(replica.Config{Store: n.store, Home: h.dir, Dir: h.records(), Key: n.key, OwnerKey: n.ownerKey, Now: n.now, Log: cfg.Log})
+	n.sets, err = replica.Open(replica.Config{Store: n.store, Home: h.dir, HomeMarks: homeMarks(), Dir: h.records(), Key: n.key, OwnerKey: n.ownerKey, Now: n.now, Log: cfg.Log})
 	if err != nil {
 		return nil, errors.Join(err, n.store.Close())
 	}
@@ -145,6 +146,11 @@ func (n *Node) serve(ctx context.Context) error {
 	bootstrap, err := static.Parse(n.cfg.Bootstrap...)
 	if err != nil {
 		return usage("bad_bootstrap", "an address looks like /ip4/192.0.2.1/tcp/4581/p2p/12D3...", "%v", err)
+	}
+	for _, a := range n.cfg.Listen {
+		if _, err := multiaddr.NewMultiaddr(a); err != nil {
+			return usage("bad_listen", "an address looks like /ip4/0.0.0.0/tcp/4581", "--listen %q: %v", a, err)
+		}
 	}
 	if len(n.cfg.Listen) == 0 {
 		n.cfg.Listen = nil // the default; an empty list would mean nowhere

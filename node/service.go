@@ -56,7 +56,7 @@ func shareOptions(q api.ShareRequest) (replica.ShareOptions, error) {
 	if err != nil {
 		return replica.ShareOptions{}, err
 	}
-	o := replica.ShareOptions{Dir: real, Name: q.Name, Set: q.Set}
+	o := replica.ShareOptions{Dir: real, Name: q.Name, Set: q.Set, AllowDeletions: q.AllowDeletions}
 	switch {
 	case st.Mode().IsRegular():
 		o.Dir, o.Only = filepath.Split(real)
@@ -110,7 +110,7 @@ func (n *Node) Get(ctx context.Context, q api.GetRequest, progress func(api.Prog
 	return api.GetResult{
 		Set: got.Replica.Set().String(), Name: got.Replica.State().Name, Revision: got.Head.Revision, Root: got.Head.Root.String(),
 		Dest: got.Dest, Files: got.Files, BytesTotal: got.Total, BytesReused: got.Total - got.Fetched, BytesFetched: got.Fetched,
-		WireIn: got.WireIn, WireOut: got.WireOut, Sources: got.Sources,
+		WireIn: got.WireIn, WireOut: got.WireOut, Sources: got.Sources, FilesRemoved: got.Removed,
 		Seconds: n.now().Sub(start).Seconds(), Skipped: skipped(got.Skipped),
 	}, nil
 }
@@ -158,7 +158,7 @@ func realPath(path string) string {
 // Ls implements api.Looker.
 func (n *Node) Ls(ctx context.Context, q api.LsRequest) (api.LsResult, error) {
 	if q.Set == "" {
-		var out api.LsResult
+		out := api.LsResult{Sets: []api.SetInfo{}}
 		for _, rep := range n.sets.Replicas() {
 			out.Sets = append(out.Sets, n.info(rep))
 		}

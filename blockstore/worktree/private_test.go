@@ -101,7 +101,7 @@ func TestRemove(t *testing.T) {
 	if err := os.WriteFile(filepath.Join(dir, "edited"), []byte("my own work"), 0o644); err != nil {
 		t.Fatal(err)
 	}
-	n, err := Remove(dir, files)
+	n, err := Remove(dir, files, func(dir string) bool { return false })
 	if err != nil || n != 3 {
 		t.Fatalf("removed %d: %v", n, err)
 	}

@@ -14,9 +14,9 @@ import (
 )
 
 // Remove deletes the recorded files of a folder that nobody changed since they were recorded, and the
-// folders that are empty then, the root among them. A file that was changed stays. It returns how many files
-// went; what could not be removed is joined in the error, and the rest is removed all the same.
-func Remove(tree string, files []blockstore.File) (removed int, err error) {
+// folders that are empty then, except those that keep names. A file that was changed stays. It returns how
+// many files went; what could not be removed is joined in the error, and the rest is removed all the same.
+func Remove(tree string, files []blockstore.File, keep func(dir string) bool) (removed int, err error) {
 	root, err := os.OpenRoot(tree)
 	if errors.Is(err, fs.ErrNotExist) {
 		return 0, nil
@@ -25,12 +25,12 @@ func Remove(tree string, files []blockstore.File) (removed int, err error) {
 		return 0, fmt.Errorf("remove files: %w", err)
 	}
 	defer root.Close()
-	r := &remover{root: root, parents: map[string]bool{}}
+	r := &remover{root: root, keep: keep, parents: map[string]bool{}}
 	for _, f := range files {
 		r.file(f)
 	}
 	r.prune()
-	if info, err := os.Lstat(tree); err == nil && info.IsDir() {
+	if info, err := os.Lstat(tree); err == nil && info.IsDir() && !keep("") {
 		_ = os.Remove(tree) // only if it is empty
 	}
 	return r.removed, errors.Join(r.failed...)
@@ -41,6 +41,7 @@ const maxFailures = 10
 
 type remover struct {
 	root    *os.Root
+	keep    func(dir string) bool
 	parents map[string]bool // of removed files, with theirs
 	removed int
 	failed  []error
@@ -64,7 +65,9 @@ func (r *remover) file(f blockstore.File) {
 	}
 	r.removed++
 	for dir := path.Dir(f.Path); dir != "."; dir = path.Dir(dir) {
-		r.parents[dir] = true
+		if !r.keep(dir) {
+			r.parents[dir] = true
+		}
 	}
 }
 

@@ -30,6 +30,9 @@ type ScanOptions struct {
 	IgnoreFile string
 	// Private lists folders that are never published, wherever they are met: the node's home.
 	Private []string
+	// PrivateMarks are names that together mark a folder as one of another node's, whose keys must not be
+	// published either.
+	PrivateMarks []string
 	// Workers read and hash; 0 is GOMAXPROCS.
 	Workers int
 	// Only is the base name of the one file to publish: the root directory then holds just that.

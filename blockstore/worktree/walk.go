@@ -66,6 +66,14 @@ func (w *walker) walk(d *scanDir, rules *ignoreRules, depth int) error {
 		w.skip(d.path, err)
 		return nil
 	}
+	if w.marked(names) && w.o.Only == "" {
+		if d.path == "" {
+			return fmt.Errorf("scan: %w", ErrPrivate)
+		}
+		d.failed = true
+		w.skip(d.path, ErrPrivate)
+		return nil
+	}
 	w.dirs++
 	if depth == 0 && w.o.Only != "" {
 		names = []string{w.o.Only}
@@ -82,6 +90,16 @@ func (w *walker) walk(d *scanDir, rules *ignoreRules, depth int) error {
 		}
 	}
 	return nil
+}
+
+// marked tells whether a folder with these names is some node's home.
+func (w *walker) marked(names []string) bool {
+	for _, mark := range w.o.PrivateMarks {
+		if !slices.Contains(names, mark) {
+			return false
+		}
+	}
+	return len(w.o.PrivateMarks) > 0
 }
 
 // readRules adds the ignore file of d, if it has one. A rule that cannot be read ends the scan: it may

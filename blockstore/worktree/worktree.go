@@ -12,7 +12,7 @@
 // Checkout: look at what lies in the folder and refuse it if something would be lost; then accept leaves
 // in any order, write each at all its places in temporaries, and rename a file into place when its last
 // leaf has arrived. Finish adds what has no bytes and records the files. Files that a newer revision
-// no longer has are left alone: deleting them is not a checkout's business.
+// no longer has are left alone by a checkout; Remove deletes those that nobody changed.
 //
 // Everything goes through os.Root and no symlink that lies in a folder is ever followed: a directory is
 // opened from its parent's handle and refused if it is not the one that lstat saw. That does not stop

@@ -100,5 +100,8 @@ func (a *app) printGet(w io.Writer, res api.GetResult) {
 	took := time.Duration(res.Seconds * float64(time.Second)).Round(10 * time.Millisecond)
 	a.say("got %s revision %d: %s, %s; %s were here, %s fetched from %s in %v", printable(res.Name), res.Revision,
 		count(res.Files, "file"), size(res.BytesTotal), size(res.BytesReused), size(res.BytesFetched), count(res.Sources, "peer"), took)
+	if res.FilesRemoved > 0 {
+		a.say("%s gone in this revision removed", count(res.FilesRemoved, "file"))
+	}
 	fmt.Fprintln(w, printable(res.Dest))
 }

@@ -28,10 +28,14 @@ func newShareCommand(a *app) *cobra.Command {
 	f := cmd.Flags()
 	f.StringVar(&r.Name, "name", "", "name of the set (default: that of the folder)")
 	f.StringVar(&r.Set, "set", "", "re-link a moved folder to this set")
+	f.BoolVar(&r.AllowDeletions, "allow-deletions", false, "publish although more than half of the files are gone")
 	f.BoolVar(&once, "once", false, "stop after the first peer has it all")
 	f.BoolVar(&qr, "qr", false, "show the ticket as a QR code too")
 	addSettingFlags(f)
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
+		if args[0] == "" {
+			return usagef("share needs a folder or file, got an empty name")
+		}
 		r.Path = absolute(args[0])
 		if err := readable(r.Path); err != nil {
 			return err

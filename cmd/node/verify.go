@@ -54,6 +54,9 @@ func (a *app) damage(r api.VerifyResult) error {
 		return nil
 	}
 	e := &api.Error{Title: fmt.Sprintf("%s of this set damaged", count(left, "block")), Hint: "put the files back, or `" + a.name + " verify --heal`"}
+	if len(r.Skipped) > 0 {
+		e.Hint = "somebody changed what was skipped; `" + a.name + " get SET --force` overwrites it"
+	}
 	if len(r.Files) > 0 {
 		e.Detail = r.Files[0]
 		if len(r.Files) > 1 {

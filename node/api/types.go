@@ -7,9 +7,10 @@ import "context"
 
 // ShareRequest asks to make a file set of a folder or a single file, or to update the one it already is.
 type ShareRequest struct {
-	Path string `json:"path"`           // absolute
-	Name string `json:"name,omitempty"` // default: the folder's base name
-	Set  string `json:"set,omitempty"`  // re-link a moved folder to this set
+	Path           string `json:"path"`                      // absolute
+	Name           string `json:"name,omitempty"`            // default: the folder's base name
+	Set            string `json:"set,omitempty"`             // re-link a moved folder to this set
+	AllowDeletions bool   `json:"allow_deletions,omitempty"` // publish although more than half of the files are gone
 }
 
 // ShareResult is the revision a share made or found unchanged.
@@ -57,7 +58,8 @@ type GetResult struct {
 	BytesFetched int64     `json:"bytes_fetched"` // verified leaf bytes received
 	WireIn       int64     `json:"wire_in"`       // all bytes received on the protocols' streams
 	WireOut      int64     `json:"wire_out"`
-	Sources      int       `json:"sources"` // peers that delivered at least one block
+	FilesRemoved int       `json:"files_removed"` // of an earlier revision, gone in this one
+	Sources      int       `json:"sources"`       // peers that delivered at least one block
 	Seconds      float64   `json:"seconds"`
 	Skipped      []Skipped `json:"skipped,omitempty"`
 }
@@ -80,7 +82,7 @@ type LsRequest struct {
 
 // LsResult has Sets or Entries, as asked.
 type LsResult struct {
-	Sets    []SetInfo `json:"sets,omitempty"`
+	Sets    []SetInfo `json:"sets,omitzero"` // empty, not absent, when there are none
 	Entries []Entry   `json:"entries,omitempty"`
 }
 

@@ -53,6 +53,7 @@ type Got struct {
 	Reused  int64 // of Total, on this disk already
 	Fetched int64 // of Total, received and verified in this run
 	Sources int
+	Removed int // files an earlier revision had and this one has not
 	Skipped []worktree.Skipped
 	WireIn  int64
 	WireOut int64
@@ -215,7 +216,28 @@ func (g *get) fill(ctx context.Context, t record.Ticket, s *session, nodes []blo
 		return err
 	}
 	got.Skipped = res.Skipped
+	if got.Removed, err = g.removeGone(ctx, s.lay); err != nil {
+		return err
+	}
 	return g.complete(t, s, holdsAll(s.lay, res.Skipped))
+}
+
+// removeGone deletes the files this node wrote for an earlier revision that the new one no longer has. One
+// that somebody changed since stays, and is forgotten: it is theirs.
+func (g *get) removeGone(ctx context.Context, lay *dag.Layout) (int, error) {
+	gone, err := g.r.gone(ctx, g.rep.id, g.dest, lay)
+	if err != nil || len(gone) == 0 {
+		return 0, err
+	}
+	dirs := map[string]bool{}
+	for _, e := range lay.Entries {
+		dirs[e.Path] = e.Kind == dag.KindDir
+	}
+	n, err := worktree.Remove(g.dest, gone, func(dir string) bool { return dirs[dir] })
+	if err != nil {
+		return n, err
+	}
+	return n, g.r.drop(ctx, g.dest, gone)
 }
 
 // holdsAll tells whether every leaf is on disk although entries were skipped: a symlink that could not be made

@@ -37,6 +37,7 @@ var (
 	ErrTimeout    = errors.New("timed out")                // sources were there but gave nothing for too long
 	ErrDamaged    = errors.New("no good copy to be had")   // a block is corrupt at every holder
 	ErrInUse      = errors.New("folder belongs to another set")
+	ErrDeletions  = errors.New("more than half of the files are gone")
 	ErrBusy       = errors.New("set is being fetched or shared already")
 	ErrTooBig     = errors.New("set is larger than allowed")
 	ErrForged     = errors.New("records of the set are not valid") // no holder showed records that verify
@@ -97,13 +98,15 @@ type Network struct {
 
 // Config is what a Registry is made of; all fields but Net are required.
 type Config struct {
-	Store    Store
-	Home     string                         // folder of the node's own state: never shared, never written by a get
-	Dir      string                         // of the state files; exists
-	Key      crypto.PrivKey                 // the node key
-	OwnerKey func() (crypto.PrivKey, error) // made on first use
-	Now      func() time.Time
-	Log      *slog.Logger
+	Store Store
+	Home  string // folder of the node's own state: never shared, never written by a get
+	// HomeMarks are file names that together mark any node's home.
+	HomeMarks []string
+	Dir       string                         // of the state files; exists
+	Key       crypto.PrivKey                 // the node key
+	OwnerKey  func() (crypto.PrivKey, error) // made on first use
+	Now       func() time.Time
+	Log       *slog.Logger
 }
 
 // Registry holds the replicas of a node.

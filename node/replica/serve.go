@@ -23,7 +23,7 @@ import (
 type session struct {
 	lay   *dag.Layout
 	nodes atomic.Pointer[map[cid.Cid][]byte] // nodes that are not in the store yet; nil once all are
-	index map[cid.Cid]uint32 // leaf -> its number in lay.Leaves
+	index map[cid.Cid]uint32                 // leaf -> its number in lay.Leaves
 	out   *worktree.Checkout
 
 	readers sync.WaitGroup // of out; grows only while the session is visible

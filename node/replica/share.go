@@ -24,11 +24,13 @@ const IgnoreFile = ".shoalignore"
 
 // ShareOptions says how to share a folder.
 type ShareOptions struct {
-	Dir      string // absolute
-	Only     string // base name, to share this one file of Dir
-	Name     string // of a new set
-	Set      string // re-link this set to Dir, a folder that was moved
-	Progress func(files int, bytes int64)
+	Dir  string // absolute
+	Only string // base name, to share this one file of Dir
+	Name string // of a new set
+	Set  string // re-link this set to Dir, a folder that was moved
+	// AllowDeletions publishes although more than half of the files are gone.
+	AllowDeletions bool
+	Progress       func(files int, bytes int64)
 }
 
 // Shared is what a share did.
@@ -70,7 +72,14 @@ func (r *Registry) Share(ctx context.Context, o ShareOptions) (Shared, error) {
 	if err != nil {
 		return Shared{}, fmt.Errorf("share %s: %w", o.Dir, err)
 	}
-	if err := r.dropGone(ctx, rep.id, treeOf(o.Dir, o.Only), lay); err != nil {
+	gone, err := r.gone(ctx, rep.id, treeOf(o.Dir, o.Only), lay)
+	if err != nil {
+		return Shared{}, err
+	}
+	if err := guard(len(gone), v, o); err != nil {
+		return Shared{}, err
+	}
+	if err := r.drop(ctx, treeOf(o.Dir, o.Only), gone); err != nil {
 		return Shared{}, err
 	}
 	if err := r.publish(rep, st, v, o, lay); err != nil {
@@ -101,7 +110,11 @@ func (r *Registry) relink(ctx context.Context, rep *Replica, st State, v record.
 	if err := r.commit(rep, st, v); err != nil {
 		return err
 	}
-	return r.dropGone(ctx, rep.id, old, &dag.Layout{})
+	gone, err := r.gone(ctx, rep.id, old, &dag.Layout{})
+	if err != nil {
+		return err
+	}
+	return r.drop(ctx, old, gone)
 }
 
 // forFolder finds the replica a folder is, or makes a new set for it, not yet registered or saved.
@@ -199,7 +212,7 @@ func (s treeStore) PutFiles(ctx context.Context, files ...blockstore.File) error
 func (r *Registry) scan(ctx context.Context, rep *Replica, o ShareOptions) (worktree.Snapshot, error) {
 	tree := treeOf(o.Dir, o.Only)
 	return worktree.Scan(ctx, o.Dir, treeStore{r.cfg.Store, tree}, worktree.ScanOptions{
-		Set: rep.id, Profile: rep.Verified().Genesis.Profile, IgnoreFile: IgnoreFile, Private: []string{r.cfg.Home}, Only: o.Only,
+		Set: rep.id, Profile: rep.Verified().Genesis.Profile, IgnoreFile: IgnoreFile, Private: []string{r.cfg.Home}, PrivateMarks: r.cfg.HomeMarks, Only: o.Only,
 		Known: r.known(ctx, tree), Get: r.cfg.Store, Now: r.cfg.Now, Progress: o.Progress,
 	})
 }
@@ -217,25 +230,44 @@ func (r *Registry) nodesOf(set cid.Cid) func(context.Context, cid.Cid) ([]byte, 
 	return func(ctx context.Context, c cid.Cid) ([]byte, error) { return r.cfg.Store.GetFrom(ctx, set, c, nil) }
 }
 
-// dropGone forgets the recorded files of a set in a tree that the new revision no longer has.
-func (r *Registry) dropGone(ctx context.Context, set cid.Cid, tree string, lay *dag.Layout) error {
+// guard refuses a revision that lacks more than half of the files of the one before: a folder that was
+// emptied or is not mounted must not empty the copies of everybody who follows it.
+func guard(gone int, v record.Verified, o ShareOptions) error {
+	if len(v.Heads) == 0 || o.AllowDeletions {
+		return nil
+	}
+	if before, _ := Totals(head(v), v.Config); uint64(gone)*2 > before {
+		return fmt.Errorf("share %s: %w: %d of %d files", o.Dir, ErrDeletions, gone, before)
+	}
+	return nil
+}
+
+// gone lists the recorded files of a set's tree that a revision does not have.
+func (r *Registry) gone(ctx context.Context, set cid.Cid, tree string, lay *dag.Layout) ([]blockstore.File, error) {
 	live := make(map[string]bool, len(lay.Entries))
 	for _, e := range lay.Entries {
-		if e.Kind == dag.KindFile {
-			live[e.Path] = true
-		}
+		live[e.Path] = e.Kind == dag.KindFile
 	}
-	var gone []string
+	var gone []blockstore.File
 	err := r.cfg.Store.Files(ctx, tree, func(f blockstore.File) error {
 		if f.Set == set && !live[f.Path] {
-			gone = append(gone, f.Path)
+			gone = append(gone, f)
 		}
 		return nil
 	})
-	if err != nil || len(gone) == 0 {
-		return err
+	return gone, err
+}
+
+// drop forgets files.
+func (r *Registry) drop(ctx context.Context, tree string, files []blockstore.File) error {
+	if len(files) == 0 {
+		return nil // no path would mean all
 	}
-	return r.cfg.Store.DropFiles(ctx, tree, gone...)
+	paths := make([]string, len(files))
+	for i, f := range files {
+		paths[i] = f.Path
+	}
+	return r.cfg.Store.DropFiles(ctx, tree, paths...)
 }
 
 // publish signs a proposal and the head that orders it, and commits both. The head goes last: everything
@@ -296,7 +328,7 @@ func (r *Registry) Remove(ctx context.Context, rep *Replica, files bool) (remove
 		return 0, fmt.Errorf("remove files of %s: %w: they are the author's own", st.Dir, ErrInUse)
 	}
 	if files {
-		if removed, err = worktree.Remove(st.Dir, r.recorded(ctx, rep.id, st.Dir)); err != nil {
+		if removed, err = worktree.Remove(st.Dir, r.recorded(ctx, rep.id, st.Dir), func(string) bool { return false }); err != nil {
 			return removed, err // the set stays known, so that the same command can be tried again
 		}
 	}

@@ -226,3 +226,63 @@ func TestNewerStateIsRefused(t *testing.T) {
 		t.Errorf("got %v, want ErrNewerFormat", err)
 	}
 }
+
+// What the author deletes goes at the reader too, unless somebody changed it there; folders that the revision
+// still has stay.
+func TestDeletionsReachTheReader(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	for _, name := range []string{"keep", "also", "third", "gone", "sub/gone", "edited", "empty/x"} {
+		write(t, filepath.Join(dir, name), []byte(name))
+	}
+	a := newMember(t, role{})
+	id := a.share(dir).Replica.Set()
+	b := newMember(t, role{}, a)
+	dest := b.fetch(id).Dest
+	write(t, filepath.Join(dest, "edited"), []byte("my own work, longer than before"))
+	for _, name := range []string{"gone", "sub/gone", "sub", "edited"} {
+		if err := os.Remove(filepath.Join(dir, name)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	a.share(dir)
+	got, err := b.Get(within(t), record.Ticket{Set: id}, into(dest))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got.Removed != 2 {
+		t.Errorf("removed %d files, want 2", got.Removed)
+	}
+	for name, there := range map[string]bool{"gone": false, "sub": false, "edited": true, "empty/x": true, "keep": true} {
+		if _, err := os.Lstat(filepath.Join(dest, name)); (err == nil) != there {
+			t.Errorf("%s: %v, want there: %v", name, err, there)
+		}
+	}
+}
+
+// An emptied folder does not empty everybody's copy.
+func TestMassDeletionIsRefused(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	names := []string{"a", "b", "c"}
+	for _, name := range names {
+		write(t, filepath.Join(dir, name), []byte(name))
+	}
+	a := newMember(t, role{})
+	first := a.share(dir)
+	for _, name := range names[:2] {
+		if err := os.Remove(filepath.Join(dir, name)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if _, err := a.Share(within(t), ShareOptions{Dir: dir, Name: "x"}); !errors.Is(err, ErrDeletions) {
+		t.Fatalf("got %v, want ErrDeletions", err)
+	}
+	if h, _ := a.replica(first.Replica.Set()).Head(); h.Revision != 1 {
+		t.Errorf("revision %d, want 1", h.Revision)
+	}
+	s, err := a.Share(within(t), ShareOptions{Dir: dir, Name: "x", AllowDeletions: true})
+	if err != nil || s.Head.Revision != 2 {
+		t.Errorf("allowed: revision %d, %v", s.Head.Revision, err)
+	}
+}
