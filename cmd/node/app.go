@@ -53,7 +53,14 @@ type app struct {
 
 // Main runs one command line and returns its exit code.
 func Main(p process) (code int) {
+	out := &checkedWriter{w: p.stdout}
+	p.stdout = out
 	a := &app{process: p}
+	defer func() {
+		if err := out.failed(); err != nil && code == api.ExitOK {
+			code = a.report(fmt.Errorf("write the result: %w", err))
+		}
+	}()
 	// Before flags are parsed, an error about flags has to know already in which form it is wanted.
 	a.opts.json = slices.Contains(p.args, "--json")
 	defer func() {

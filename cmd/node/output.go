@@ -127,6 +127,9 @@ func yesNo(b bool) string {
 
 // isTerminal tells whether people look at w.
 func isTerminal(w any) bool {
+	if c, ok := w.(*checkedWriter); ok {
+		w = c.w
+	}
 	f, ok := w.(*os.File)
 	return ok && term.IsTerminal(int(f.Fd()))
 }
