@@ -35,9 +35,10 @@ type NodeChange struct {
 // Nodes lists the nodes below and including newRoot that no old DAG has, each once and behind one that links to
 // it. An old node that get does not have (blockstore.ErrNotFound or ErrCorrupt) is as if it were nowhere.
 //
-// The number of calls of get is proportional to the number of nodes listed, whatever the size of the DAGs. Hence
-// two things may be listed though they are old: copies of nodes from parts of the old DAGs that have not
-// changed, and nodes that were moved out of the depths of a folder that is gone. Nothing new is ever left out.
+// The number of calls of get is proportional to the change, whatever the size of the DAGs: to the nodes listed
+// and those that seem new until the place they were moved from is met. Hence two things may be listed though
+// they are old: copies of nodes from parts of the old DAGs that have not changed, and nodes that were moved out
+// of the depths of a folder that is gone. Nothing new is ever left out.
 //
 // Errors: what get returns for a new node; blockstore.ErrCorrupt; dag.ErrMalformed; dag.ErrLimit for more than
 // lim.Nodes calls of get, the only limit that counts here, or more than 8 Mi new nodes. Nodes checks each node,
