@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"strconv"
 	"sync"
 	"time"
 
@@ -75,15 +76,18 @@ const (
 
 // Checkout builds a folder out of a layout. Its methods are safe for concurrent use, but Close comes last.
 type Checkout struct {
-	dest  string // absolute
-	set   cid.Cid
-	o     CheckoutOptions
-	plan  *plan
-	root  *os.Root
-	made  bool       // dest was not there before
-	tmp   *dirHandle // TempDir
-	dirs  *handles[*dirHandle]
-	parts *handles[*os.File] // temporaries of files of several leaves
+	dest string // absolute
+	set  cid.Cid
+	o    CheckoutOptions
+	plan *plan
+	root *os.Root
+	made bool       // dest was not there before
+	tmp  *dirHandle // TempDir
+	// shards are folders in TempDir for files of at most one chunk: several goroutines that make files in one
+	// folder wait for each other in the kernel (10,000 small files: 0.17 s, in eight folders 0.11 s).
+	shards [8]*dirHandle
+	dirs   *handles[*dirHandle]
+	parts  *handles[*os.File] // temporaries of files of several leaves
 
 	zero zeroSums
 
@@ -257,7 +261,37 @@ func (c *Checkout) open() error {
 	if err != nil {
 		return ioError("open "+TempDir, err)
 	}
+	if err := c.openShards(); err != nil {
+		return err
+	}
 	return c.rememberMade()
+}
+
+func (c *Checkout) openShards() error {
+	for i := range c.shards {
+		name := strconv.Itoa(i)
+		if err := c.tmp.root.Mkdir(name, 0o700); err != nil && !errors.Is(err, fs.ErrExist) {
+			return ioError("make "+TempDir, err)
+		}
+		dir, err := openDir(c.tmp.root, name)
+		if err == nil {
+			c.shards[i], err = newDirHandle(c.root, dir, TempDir+"/"+name)
+		}
+		if err != nil {
+			return ioError("open "+TempDir, err)
+		}
+	}
+	return nil
+}
+
+// temp is where the temporary of entry e lies, and its name.
+func (c *Checkout) temp(e int32) (*dirHandle, string) {
+	entry := c.plan.Entries[e]
+	name := tempName(entry)
+	if len(entry.Leaves) > 1 {
+		return c.tmp, name
+	}
+	return c.shards[int(name[0])%len(c.shards)], name
 }
 
 // madeMark is the file in TempDir that says that a checkout made the folder around it, so that one that
@@ -323,6 +357,11 @@ func (c *Checkout) Have(i uint32) bool {
 // Close releases the handles. Temporaries stay, for the next checkout to go on with.
 func (c *Checkout) Close() error {
 	errs := []error{c.parts.Close(), c.dirs.Close()}
+	for _, s := range c.shards {
+		if s != nil {
+			errs = append(errs, s.Close())
+		}
+	}
 	if c.tmp != nil {
 		errs = append(errs, c.tmp.Close())
 	}

@@ -246,6 +246,7 @@ func TestResumeFromDamagedTemporaries(t *testing.T) {
 	tmp := dest + "/" + TempDir
 	list, err := os.ReadDir(tmp)
 	must(t, err)
+	list = slices.DeleteFunc(list, fs.DirEntry.IsDir) // of small files none is left unfinished
 	for k, d := range list {
 		name := filepath.Join(tmp, d.Name())
 		switch k % 4 {

@@ -138,23 +138,23 @@ func (c *Checkout) writeWhole(e int32, p uint32, data []byte) error {
 func (c *Checkout) openTemp(e int32, flag int) (*os.File, error) {
 	// openNoBlock spares the four fcntl calls with which os prepares a file for its poller, in vain.
 	const create = os.O_RDWR | os.O_CREATE | os.O_EXCL | openNoBlock
-	name := tempName(c.plan.Entries[e])
-	f, err := c.tmp.root.OpenFile(name, create, 0o600)
+	dir, name := c.temp(e)
+	f, err := dir.root.OpenFile(name, create, 0o600)
 	if !errors.Is(err, fs.ErrExist) {
 		return f, err
 	}
-	if info, err := c.tmp.root.Lstat(name); err == nil && info.Mode().IsRegular() {
-		if f, _, err = openRegular(c.tmp.root, name, os.O_RDWR|flag, info); err == nil {
+	if info, err := dir.root.Lstat(name); err == nil && info.Mode().IsRegular() {
+		if f, _, err = openRegular(dir.root, name, os.O_RDWR|flag, info); err == nil {
 			if size := c.plan.Entries[e].Size; info.Size() > size {
 				err = f.Truncate(size)
 			}
 			return f, err
 		}
 	}
-	if err := c.tmp.root.RemoveAll(name); err != nil {
+	if err := dir.root.RemoveAll(name); err != nil {
 		return nil, err
 	}
-	return c.tmp.root.OpenFile(name, create, 0o600)
+	return dir.root.OpenFile(name, create, 0o600)
 }
 
 // markDone notes that place p is written, and tells whether its file is complete, which is then the
@@ -188,20 +188,21 @@ func (c *Checkout) unmark(p uint32) {
 // place gives the complete temporary f of entry e its mode and mtime and moves it into place. If that
 // would overwrite something that is not ours the entry is skipped, which is no error.
 func (c *Checkout) place(e int32, f *os.File) error {
-	entry, name := c.plan.Entries[e], tempName(c.plan.Entries[e])
+	entry := c.plan.Entries[e]
+	tmp, name := c.temp(e)
 	if err := f.Chmod(fs.FileMode(entry.Attr.Mode & 0o777)); err != nil {
 		return ioError("set mode", err)
 	}
 	if t := entry.Attr.Mtime; !t.IsZero() {
-		if err := setMtime(c.tmp, name, t); err != nil {
+		if err := setMtime(tmp, name, t); err != nil {
 			return ioError("set mtime", err)
 		}
 	}
-	err := c.moveInto(e, name)
+	err := c.moveInto(e, tmp, name)
 	switch {
 	case errors.Is(err, ErrConflict), errors.Is(err, ErrCollision), isBadName(err):
 		c.skip(e, err)
-		return c.tmp.root.Remove(name)
+		return tmp.root.Remove(name)
 	case err != nil:
 		return ioError("rename", err)
 	}
@@ -218,7 +219,7 @@ func (c *Checkout) place(e int32, f *os.File) error {
 }
 
 // moveInto renames the temporary to its final name if what is there is what the look saw.
-func (c *Checkout) moveInto(e int32, tmpName string) error {
+func (c *Checkout) moveInto(e int32, tmp *dirHandle, tmpName string) error {
 	path, name := c.plan.Entries[e].Path, c.plan.name(e)
 	dir, err := c.dir(c.plan.parent[e])
 	if errors.Is(err, ErrKind) || errors.Is(err, errSwapped) || errors.Is(err, fs.ErrNotExist) {
@@ -239,15 +240,15 @@ func (c *Checkout) moveInto(e int32, tmpName string) error {
 		case err == nil && !c.o.Force && (!now.Mode().IsRegular() || makeStamp(now) != seen.seen):
 			return &ConflictError{Paths: []string{path}}
 		case err == nil && !now.IsDir():
-			return move(c.tmp, tmpName, dir.v, name)
+			return move(tmp, tmpName, dir.v, name)
 		}
 	}
-	err = moveNew(c.tmp, tmpName, dir.v, name)
+	err = moveNew(tmp, tmpName, dir.v, name)
 	if errors.Is(err, fs.ErrExist) {
 		err = c.occupied(e, dir.v)
 	}
 	if errors.Is(err, ErrConflict) && c.o.Force && !isDir(dir.v.root, name) {
-		err = move(c.tmp, tmpName, dir.v, name)
+		err = move(tmp, tmpName, dir.v, name)
 	}
 	return err
 }
@@ -332,7 +333,7 @@ func (c *Checkout) readPlace(p uint32, buf []byte) bool {
 		return false
 	}
 	if st != placed {
-		if readAt(c.tmp.root, tempName(c.plan.Entries[e]), buf, c.plan.off[p]) == nil {
+		if dir, name := c.temp(e); readAt(dir.root, name, buf, c.plan.off[p]) == nil {
 			return true
 		}
 	}
