@@ -27,7 +27,7 @@ fuzz T="10s":
 
 # wall, CPU, memory and bytes beside rsync, aria2 and cp
 bench-peers *A:
-    bash .ci/bench-peers {{A}}
+    go run ./testnet/benchpeers {{A}}
 
 bench PKG="./...":
     go test -run '^$' -bench . -benchmem {{PKG}}

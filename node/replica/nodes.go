@@ -156,12 +156,7 @@ const (
 // tree is 50 bytes for 64 KiB of content at least, an entry of a folder is a name of up to 255 bytes with
 // its own node; shards add a little.
 func nodeBytes(h record.Head, c record.Config) int64 {
-	var entries, bytes uint64
-	for _, sealed := range h.Proposals {
-		if p, _, err := record.OpenProposal(sealed, c); err == nil {
-			entries, bytes = entries+p.Entries, bytes+p.Bytes
-		}
-	}
+	_, entries, bytes := stated(h, c)
 	const perEntry, least = 1 << 10, 1 << 20
 	return int64(min(entries*perEntry+bytes/512, 1<<40)) + least
 }

@@ -3,7 +3,6 @@ package replica
 import (
 	"context"
 	"fmt"
-	"slices"
 	"sync"
 	"sync/atomic"
 
@@ -51,9 +50,7 @@ func (r *Registry) readable(set cid.Cid, p peer.ID) (*Replica, bool) {
 	if !ok {
 		return nil, false
 	}
-	c := rep.Verified().Config
-	ok = c.Public || slices.Contains(c.Readers, p) || slices.Contains(c.Voters, p) || slices.Contains(c.Writers, p)
-	return rep, ok
+	return rep, rep.Verified().Config.MayRead(p)
 }
 
 // Catalog serves the list protocol from the registry.
@@ -83,12 +80,18 @@ func (c Catalog) Sets(_ context.Context, p peer.ID) ([]list.SetEntry, error) {
 
 // Totals are the files and bytes the writer stated in its proposal.
 func Totals(h record.Head, c record.Config) (files, bytes uint64) {
+	files, _, bytes = stated(h, c)
+	return files, bytes
+}
+
+// stated sums what the writers signed in a head's proposals.
+func stated(h record.Head, c record.Config) (files, entries, bytes uint64) {
 	for _, sealed := range h.Proposals {
 		if p, _, err := record.OpenProposal(sealed, c); err == nil {
-			files, bytes = files+p.Files, bytes+p.Bytes
+			files, entries, bytes = files+p.Files, entries+p.Entries, bytes+p.Bytes
 		}
 	}
-	return files, bytes
+	return files, entries, bytes
 }
 
 // Info answers for one set.

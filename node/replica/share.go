@@ -19,9 +19,6 @@ import (
 	"github.com/shoal-p2p/shoal/protocols/record"
 )
 
-// IgnoreFile is the name of the files that say what a share leaves out, in gitignore syntax.
-const IgnoreFile = ".shoalignore"
-
 // ShareOptions says how to share a folder.
 type ShareOptions struct {
 	Dir  string // absolute
@@ -212,7 +209,7 @@ func (s treeStore) PutFiles(ctx context.Context, files ...blockstore.File) error
 func (r *Registry) scan(ctx context.Context, rep *Replica, o ShareOptions) (worktree.Snapshot, error) {
 	tree := treeOf(o.Dir, o.Only)
 	return worktree.Scan(ctx, o.Dir, treeStore{r.cfg.Store, tree}, worktree.ScanOptions{
-		Set: rep.id, Profile: rep.Verified().Genesis.Profile, IgnoreFile: IgnoreFile, Private: []string{r.cfg.Home}, PrivateMarks: r.cfg.HomeMarks, Only: o.Only,
+		Set: rep.id, Profile: rep.Verified().Genesis.Profile, IgnoreFile: worktree.IgnoreFile, Private: []string{r.cfg.Home}, PrivateMarks: r.cfg.HomeMarks, Only: o.Only,
 		Known: r.known(ctx, tree), Get: r.cfg.Store, Now: r.cfg.Now, Progress: o.Progress,
 	})
 }
