@@ -59,9 +59,11 @@ var errNewerHome = errors.New("written by a newer version")
 // homeMarks are the files that tell any node's home from other folders.
 func homeMarks() []string { return []string{"identity.key", "format"} }
 
-func (h home) records() string { return filepath.Join(h.dir, "records") }
-func (h home) store() string   { return filepath.Join(h.dir, "store") }
-func (h home) peers() string   { return filepath.Join(h.dir, "peers.json") }
+func (h home) records() string  { return filepath.Join(h.dir, "records") }
+func (h home) store() string    { return filepath.Join(h.dir, "store") }
+func (h home) segments() string { return filepath.Join(h.dir, "segments") }
+func (h home) jobs() string     { return filepath.Join(h.dir, "jobs.json") }
+func (h home) peers() string    { return filepath.Join(h.dir, "peers.json") }
 
 // key reads the Ed25519 key in file, or makes one (0600). A file that others can read is refused: a key
 // that leaked is no identity.

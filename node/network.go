@@ -20,7 +20,9 @@ import (
 	"github.com/shoal-p2p/shoal/discovery/peerbook"
 	"github.com/shoal-p2p/shoal/node/swarm"
 	"github.com/shoal-p2p/shoal/protocols/chunks"
+	"github.com/shoal-p2p/shoal/protocols/delta"
 	"github.com/shoal-p2p/shoal/protocols/list"
+	"github.com/shoal-p2p/shoal/protocols/record"
 )
 
 const (
@@ -80,8 +82,18 @@ func (w *network) Ban(p peer.ID, why string) {
 }
 
 // Watch opens the list protocol's watch.
-func (w *network) Watch(ctx context.Context, p peer.ID, set cid.Cid, capability []byte, fn func(list.Update) error) error {
-	return list.Watch(ctx, w.host, p, set, capability, fn)
+func (w *network) Watch(ctx context.Context, p peer.ID, set cid.Cid, capability []byte, known *record.Bundle, fn func(list.Update) error) error {
+	return list.Watch(ctx, w.host, p, set, capability, known, fn)
+}
+
+// History asks for the heads before the newest.
+func (w *network) History(ctx context.Context, p peer.ID, set cid.Cid, capability []byte) ([][]byte, error) {
+	return list.History(ctx, w.host, p, set, capability)
+}
+
+// Delta opens a session of the delta protocol.
+func (w *network) Delta(ctx context.Context, p peer.ID, q delta.Request) (*delta.Session, error) {
+	return delta.Open(ctx, w.host, p, q)
 }
 
 // Chunks opens a session of the chunks protocol.

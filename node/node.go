@@ -31,7 +31,9 @@ import (
 	"github.com/shoal-p2p/shoal/discovery/static"
 	"github.com/shoal-p2p/shoal/node/replica"
 	"github.com/shoal-p2p/shoal/node/swarm"
+	"github.com/shoal-p2p/shoal/protocols/beacon"
 	"github.com/shoal-p2p/shoal/protocols/chunks"
+	"github.com/shoal-p2p/shoal/protocols/delta"
 	"github.com/shoal-p2p/shoal/protocols/list"
 )
 
@@ -44,22 +46,27 @@ type Config struct {
 	DHT       string   // "server" (default) or "client", for a node that nobody can dial
 	Up, Down  int64    // bytes per second of payload; 0 = no limit
 	Reserve   int64    // bytes of free disk to leave; 0 = default
+	Keep      int      // revisions of a set that can be given back, the newest included; 0 = default
+	KeepBytes int64    // bytes kept of a set's past revisions; 0 = default
 	Offline   bool     // no network: commands that only read
+	Resume    bool     // follow and watch again what was followed and watched when the home was used the last time
 	Version   string
 	Log       *slog.Logger
 }
 
 // Node is one node. Create it with New; its methods are safe for concurrent use.
 type Node struct {
-	cfg   Config
-	home  home
-	key   crypto.PrivKey
-	self  peer.ID
-	store *badgerstore.Store
-	sets  *replica.Registry
-	now   func() time.Time
-	start time.Time
-	ready chan struct{}
+	cfg    Config
+	home   home
+	key    crypto.PrivKey
+	self   peer.ID
+	store  *badgerstore.Store
+	sets   *replica.Registry
+	jobs   *jobs
+	events hub
+	now    func() time.Time
+	start  time.Time
+	ready  chan struct{}
 
 	mu    sync.Mutex // guards what follows
 	owner crypto.PrivKey
@@ -99,7 +106,10 @@ func open(cfg Config) (*Node, error) {
 			return nil, errors.Join(err, n.store.Close())
 		}
 	}
-	n.sets, err = replica.Open(replica.Config{Store: n.store, Home: h.dir, HomeMarks: homeMarks(), Dir: h.records(), Key: n.key, OwnerKey: n.ownerKey, Now: n.now, Log: cfg.Log})
+	if n.jobs, err = loadJobs(h.jobs()); err != nil {
+		return nil, errors.Join(err, n.store.Close())
+	}
+	n.sets, err = replica.Open(replica.Config{Store: n.store, Home: h.dir, HomeMarks: homeMarks(), Dir: h.records(), Segments: h.segments(), Keep: replica.KeepPolicy{Revisions: cfg.Keep, Bytes: cfg.KeepBytes}, Key: n.key, OwnerKey: n.ownerKey, Now: n.now, Log: cfg.Log})
 	if err != nil {
 		return nil, errors.Join(err, n.store.Close())
 	}
@@ -157,7 +167,7 @@ func (n *Node) serve(ctx context.Context) error {
 	}
 	bytes := &wireCounter{}
 	host, err := swarm.New(ctx, swarm.Config{Key: n.key, Listen: n.cfg.Listen, Bandwidth: bytes, UserAgent: "shoal/" + n.cfg.Version,
-		Protocols: []protocol.ID{list.ID, chunks.ID}, Log: n.cfg.Log})
+		Protocols: []protocol.ID{list.ID, chunks.ID, delta.ID}, Log: n.cfg.Log})
 	if err != nil {
 		return err
 	}
@@ -181,9 +191,21 @@ func (n *Node) serve(ctx context.Context) error {
 
 	defer list.Register(host, n.sets.Catalog(), n.cfg.Log)()
 	defer chunks.Register(host, n.sets.Source(), chunks.ServerOptions{Limiter: limiter(n.cfg.Up), Log: n.cfg.Log})()
+	defer delta.Register(host, n.sets.Deltas(), delta.ServerOptions{Limiter: limiter(n.cfg.Up), Log: n.cfg.Log})()
 	n.attach(w, announce)
 
 	group, ctx := errgroup.WithContext(ctx)
+	bus, err := beacon.New(ctx, host, n.cfg.Log)
+	if err != nil {
+		return err
+	}
+	herald := newHerald(ctx, bus, n.sets, n.start, n.cfg.Log)
+	group.Go(func() error { return herald.run(ctx, &n.events) })
+	n.jobs.open(ctx)
+	defer n.jobs.close()
+	if n.cfg.Resume {
+		n.resume()
+	}
 	group.Go(func() error { return table.Run(ctx) })
 	group.Go(func() error { return announce.Run(ctx) })
 	group.Go(func() error { return redial.Run(ctx) })

@@ -30,16 +30,27 @@ func (n *Node) Share(ctx context.Context, q api.ShareRequest, progress func(api.
 	o.Progress = func(files int, bytes int64) {
 		progress(api.Progress{Phase: "scan", Files: files, BytesDone: bytes})
 	}
-	done, err := n.sets.Share(ctx, o)
+	done, err := n.shareNow(ctx, o)
 	if err != nil {
 		return api.ShareResult{}, explain(err)
 	}
+	if q.Watch {
+		set, wish := done.Replica.State().Set, watchWish{Path: filepath.Join(o.Dir, o.Only)}
+		if err := n.jobs.change(func(w *wishes) { w.Watch[set] = wish }); err != nil {
+			return api.ShareResult{}, explain(err)
+		}
+		n.startWatch(set, wish)
+	}
+	return n.shareResult(done, start), nil
+}
+
+func (n *Node) shareResult(done replica.Shared, start time.Time) api.ShareResult {
 	rep, snap := done.Replica, done.Snapshot
 	return api.ShareResult{
 		Set: rep.Set().String(), Ticket: n.sets.Ticket(rep).String(), Name: rep.State().Name,
 		Revision: done.Head.Revision, Root: snap.Root.String(), Files: snap.Files, Bytes: snap.Bytes, BytesNew: snap.BytesRead,
 		Durable: false, Holders: rep.Holders(), Seconds: n.now().Sub(start).Seconds(), Skipped: skipped(snap.Skipped),
-	}, nil
+	}
 }
 
 // shareOptions checks the path and tells a folder from a single file.
@@ -56,7 +67,7 @@ func shareOptions(q api.ShareRequest) (replica.ShareOptions, error) {
 	if err != nil {
 		return replica.ShareOptions{}, err
 	}
-	o := replica.ShareOptions{Dir: real, Name: q.Name, Set: q.Set, AllowDeletions: q.AllowDeletions}
+	o := replica.ShareOptions{Dir: real, Name: q.Name, Set: q.Set, AllowDeletions: q.AllowDeletions, Note: q.Note}
 	switch {
 	case st.Mode().IsRegular():
 		o.Dir, o.Only = filepath.Split(real)
@@ -97,22 +108,34 @@ func (n *Node) Get(ctx context.Context, q api.GetRequest, progress func(api.Prog
 			return api.GetResult{}, usage("bad_timeout", "write it like 30s or 5m", "%q is not a duration", q.Timeout)
 		}
 	}
-	got, err := n.sets.Get(ctx, ticket, replica.GetOptions{
+	o := replica.GetOptions{
 		Dest: func(name string) string { return n.dest(q, ticket, name) }, Force: q.Force,
-		MaxBytes: q.MaxBytes, Patience: patience,
+		MaxBytes: q.MaxBytes, Patience: patience, Plan: q.Plan,
 		Progress: func(p replica.Progress) {
 			progress(api.Progress{Phase: p.Phase, BytesDone: p.Done, BytesTotal: p.Total, Sources: p.Sources})
 		},
-	})
+	}
+	for _, dir := range q.Using {
+		if !filepath.IsAbs(dir) {
+			return api.GetResult{}, usage("relative_path", "", "get needs an absolute path, got %q", dir)
+		}
+		o.Using = append(o.Using, realPath(dir))
+	}
+	var got replica.Got
+	if q.Rev != 0 {
+		got, err = n.restore(ctx, q, ticket, o)
+	} else {
+		got, err = n.sets.Get(ctx, ticket, o)
+	}
 	if err != nil {
 		return api.GetResult{}, explain(err)
 	}
-	return api.GetResult{
-		Set: got.Replica.Set().String(), Name: got.Replica.State().Name, Revision: got.Head.Revision, Root: got.Head.Root.String(),
-		Dest: got.Dest, Files: got.Files, BytesTotal: got.Total, BytesReused: got.Total - got.Fetched, BytesFetched: got.Fetched,
-		WireIn: got.WireIn, WireOut: got.WireOut, Sources: got.Sources, FilesRemoved: got.Removed,
-		Seconds: n.now().Sub(start).Seconds(), Skipped: skipped(got.Skipped),
-	}, nil
+	out := n.getResult(got)
+	out.Seconds = n.now().Sub(start).Seconds()
+	if got.Changed && !q.Plan && q.Rev == 0 {
+		n.tell(api.Event{Kind: api.EventComplete, Set: out.Set, Name: out.Name, Revision: out.Revision, Result: &out})
+	}
+	return out, nil
 }
 
 // ticket reads a ticket or set id, or finds a set this node knows by that text.
@@ -239,6 +262,9 @@ func (n *Node) info(rep *replica.Replica) api.SetInfo {
 			i.Role = "primary"
 		}
 	}
+	w := n.jobs.list()
+	_, i.Following = w.Follow[st.Set]
+	_, i.Watching = w.Watch[st.Set]
 	switch {
 	case st.Shared:
 		i.State = "shared"
@@ -278,7 +304,7 @@ func (n *Node) Verify(ctx context.Context, q api.VerifyRequest, progress func(ap
 	if err != nil {
 		return res, explain(err)
 	}
-	res.Healed, res.Files, res.Skipped = c.Damaged-again.Damaged, again.Files, skipped(got.Skipped)
+	res.Healed, res.Files, res.Skipped = c.Damaged-again.Damaged, again.Files, skipped(got.Done.Skipped)
 	return res, nil
 }
 

@@ -14,7 +14,7 @@
 //     that stand once on either side, wherever they moved; then, neighbour by neighbour, what is equal beside
 //     an anchor or at an end of both files; then the remaining duplicates in order. The bases of a new leaf are
 //     the old ones between the anchors around it, where it would lie if the bytes behind the left anchor, or
-//     before the right one, had not moved: at most MaxBases.
+//     before the right one, had not moved: at most MaxBases. What was appended to a file has none.
 //   - Nodes: which nodes are new? Both DAGs are read from the roots down, side by side, and never below a node
 //     that is in both (nodes.go).
 //   - NewPlan: what does whoever has this disk do to get the new revision? The plan is a value that can be

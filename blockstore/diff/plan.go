@@ -72,6 +72,9 @@ type Plan struct {
 	Root   cid.Cid
 	Leaves []LeafPlan // of each leaf of the new layout
 	Files  []FilePlan // of each file, in the order of the layout
+	// Others are the symlinks and folders that are made or get another target, mode or mtime: entries of the new
+	// layout, in order.
+	Others []int
 	// Gone are the paths of the old revision that are to be removed, a folder before what lies in it: those
 	// that the new one lacks, but for files that are moved, and those where it has another kind of entry.
 	Gone []string
@@ -96,6 +99,7 @@ func NewPlan(new, old *dag.Layout, here func(cid.Cid) bool) *Plan {
 		}
 	}
 	p.addFiles(c)
+	p.addOthers(c)
 	for i, e := range c.old.entries {
 		j := c.toNew[i]
 		if j < 0 || c.new.entries[j].Kind != e.Kind || c.new.entries[j].Path != e.Path && !p.moves(c, int(j)) {
@@ -166,9 +170,42 @@ func (p *Plan) addFiles(c *comparison) {
 	}
 }
 
+// addOthers fills Others.
+func (p *Plan) addOthers(c *comparison) {
+	for j := range c.new.entries {
+		n := &c.new.entries[j]
+		if n.Kind == dag.KindFile {
+			continue
+		}
+		if i := c.toOld[j]; i >= 0 {
+			o := &c.old.entries[i]
+			if o.Path == n.Path && o.Kind == n.Kind && o.Target == n.Target && sameAttr(o.Attr, n.Attr) {
+				continue
+			}
+		}
+		p.Others = append(p.Others, j)
+	}
+}
+
+// Touches tells whether an entry of the new layout is not already on a disk that holds the old revision as it
+// was: the entries for which it is true are all that must be made or changed there, besides removing Gone. It
+// is what dag.Layout.Part asks for.
+func (p *Plan) Touches(entry int) bool {
+	if at, ok := p.file(entry); ok {
+		return p.Files[at].Action != Keep || p.Files[at].Attr
+	}
+	_, other := slices.BinarySearch(p.Others, entry)
+	return other
+}
+
+// file finds the plan of an entry of the new layout, if it is a file.
+func (p *Plan) file(entry int) (at int, ok bool) {
+	return slices.BinarySearchFunc(p.Files, entry, func(f FilePlan, entry int) int { return f.Entry - entry })
+}
+
 // moves tells whether new entry j is a file that is moved.
 func (p *Plan) moves(c *comparison, j int) bool {
-	at, ok := slices.BinarySearchFunc(p.Files, j, func(f FilePlan, j int) int { return f.Entry - j })
+	at, ok := p.file(j)
 	return ok && p.Files[at].Action == Move
 }
 
@@ -176,7 +213,7 @@ func (p *Plan) moves(c *comparison, j int) bool {
 func (p *Plan) Equal(q *Plan) bool {
 	return p.Root == q.Root &&
 		p.Total == q.Total && p.Reused == q.Reused && p.Patched == q.Patched && p.Fetched == q.Fetched &&
-		slices.Equal(p.Files, q.Files) && slices.Equal(p.Gone, q.Gone) &&
+		slices.Equal(p.Files, q.Files) && slices.Equal(p.Others, q.Others) && slices.Equal(p.Gone, q.Gone) &&
 		slices.EqualFunc(p.Leaves, q.Leaves, func(a, b LeafPlan) bool {
 			return a.Source == b.Source && slices.Equal(a.Base, b.Base)
 		})

@@ -116,6 +116,109 @@ func TestPlanMakesTheNewRevision(t *testing.T) {
 	})
 }
 
+// TestPartMakesTheNewRevision: a disk that holds the old revision has the new one, attributes and all, when what
+// the plan touches is made and what is gone is removed; and nothing is touched without need.
+func TestPartMakesTheNewRevision(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		a, b := revisions(t, 12)
+		old, new := a.layout(t), b.layout(t)
+		have := map[cid.Cid]bool{}
+		for _, l := range old.Leaves {
+			have[l.Cid] = rapid.IntRange(0, 9).Draw(t, "lost") > 0
+		}
+		p := NewPlan(new, old, func(c cid.Cid) bool { return have[c] })
+		part, _ := new.Part(p.Touches)
+		disk, before, want := states(old), states(old), states(new)
+		for _, path := range p.Gone {
+			delete(disk, path)
+		}
+		for _, f := range p.Files {
+			if f.Action == Move {
+				delete(disk, f.From)
+			}
+		}
+		for i, e := range part.Entries {
+			s := stateOf(part, e)
+			disk[e.Path] = s
+			above := i+1 < len(part.Entries) && strings.HasPrefix(part.Entries[i+1].Path, e.Path)
+			lost := slices.ContainsFunc(e.Leaves, func(l uint32) bool { return !have[part.Leaves[l].Cid] })
+			if o, ok := before[e.Path]; ok && o == s && !lost && !above && i > 0 {
+				t.Fatalf("%q is touched, but is as it was", e.Path)
+			}
+		}
+		if !maps.Equal(disk, want) {
+			t.Fatalf("got\n%v, want\n%v\n%s", disk, want, strings.Join(p.Lines(), "\n"))
+		}
+	})
+}
+
+func TestTouches(t *testing.T) {
+	link := func(target string) item { return item{kind: dag.KindSymlink, target: target} }
+	private := item{kind: dag.KindDir, mode: 0o700}
+	touched := file(1)
+	touched.mtime++
+	base := with(map[string]item{"a/f": file(1), "a/g": file(2, 3), "a/l": link("f"), "d/e": dir(), "z": file(9)})
+	tests := map[string]struct {
+		change func(m model)
+		want   []string
+	}{
+		"nothing":                    {func(model) {}, nil},
+		"content":                    {func(m model) { m["a/g"] = file(2, 4) }, []string{"a/g"}},
+		"mtime":                      {func(m model) { m["a/f"] = touched }, []string{"a/f"}},
+		"a copy":                     {func(m model) { m.put("n/f", file(1)) }, []string{"n", "n/f"}},
+		"a file moved":               {func(m model) { m.move("a/f", "d/f") }, []string{"d/f"}},
+		"a file gone":                {func(m model) { m.remove("a/f") }, nil},
+		"a target":                   {func(m model) { m["a/l"] = link("g") }, []string{"a/l"}},
+		"a link moved":               {func(m model) { m.move("a/l", "l") }, []string{"l"}},
+		"a folder's mode":            {func(m model) { m["a"] = private }, []string{"a"}},
+		"a folder moved":             {func(m model) { m.move("a", "b") }, []string{"b", "b/f", "b/g", "b/l"}},
+		"a folder made":              {func(m model) { m.put("d/e/new", dir()) }, []string{"d/e/new"}},
+		"a folder instead of a file": {func(m model) { delete(m, "z"); m.put("z/z", file(9)) }, []string{"z", "z/z"}},
+		"a link instead of a folder": {func(m model) { m.remove("d"); m["d"] = link("a") }, []string{"d"}},
+	}
+	old := base.layout(t)
+	all := func(cid.Cid) bool { return true }
+	for name, test := range tests {
+		m := base.clone()
+		test.change(m)
+		new := m.layout(t)
+		p := NewPlan(new, old, all)
+		var got []string
+		for i, e := range new.Entries {
+			if p.Touches(i) {
+				got = append(got, e.Path)
+			}
+		}
+		if !slices.Equal(got, test.want) {
+			t.Errorf("%s: %q, want %q", name, got, test.want)
+		}
+	}
+	n := 0
+	for i := range old.Entries {
+		if NewPlan(old, nil, all).Touches(i) {
+			n++
+		}
+	}
+	if n != len(old.Entries) {
+		t.Errorf("from nothing: %d of %d entries", n, len(old.Entries))
+	}
+}
+
+// TestPlanOfAppend: the last leaf of a file that grew is not said to be patched from what it has nothing of.
+func TestPlanOfAppend(t *testing.T) {
+	old := with(map[string]item{"log": file(1, 2, 99)}).layout(t)
+	new := with(map[string]item{"log": file(1, 2, 505, 506, 507)}).layout(t)
+	p := NewPlan(new, old, func(c cid.Cid) bool {
+		return slices.ContainsFunc(old.Leaves, func(l blockstore.Leaf) bool { return l.Cid == c })
+	})
+	want := []Source{Reuse, Reuse, Patch, Fetch, Fetch}
+	for i, l := range p.Leaves {
+		if l.Source != want[i] {
+			t.Errorf("leaf %d is %v, want %v", i, l.Source, want[i])
+		}
+	}
+}
+
 func checkTotals(t fataler, p *Plan, new *dag.Layout) {
 	t.Helper()
 	var by [Fetch + 1]int64

@@ -72,6 +72,8 @@ func (s *sequence) add(id uint32, size int64) {
 	s.off = append(s.off, s.off[len(s.off)-1]+size)
 }
 
+func (s *sequence) size(i int) int64 { return s.off[i+1] - s.off[i] }
+
 // tokens is how often a part stands in either sequence, and where in the old one: one more than the first of
 // those places that may still become an anchor, or 0.
 type tokens struct{ olds, news, first int32 }
@@ -156,6 +158,9 @@ func (a *aligner) runs(old, new sequence, missing func(place int) bool) (runs []
 		if left >= 0 {
 			g.left.First, g.left.N = free.behind(int(to[left]))
 		}
+		if right == len(new.ids) && left+1 < right {
+			g.grown = g.left == g.right && g.left.N == 1 && new.off[left+2]-g.from >= old.size(g.left.First)
+		}
 		for i := left + 1; i < right; i++ {
 			if missing(i) {
 				runs = addPlace(runs, i, g.bases(new.off[i], new.off[i+1]))
@@ -218,14 +223,22 @@ type gap struct {
 	// The old places without an anchor behind the left anchor and before the right one: the same ones, unless
 	// something between them was moved or deleted.
 	left, right Span
+	// grown: it ends with both sequences, and nothing old lies in it but the last place, whose part the first
+	// new one is as large as. That is what an append makes of the part that the end of the file had cut off. All
+	// of that part is then in the first new one, and the others have nothing of it. Where it was an insertion
+	// instead, what they would have had of it is less than what the file grew by.
+	grown bool
 }
 
 // bases returns the old places for the bytes [start, end) of the new sequence.
 func (g *gap) bases(start, end int64) []int {
 	zero := g.old.off[g.left.First] - g.from // where the new sequence begins in the old one, seen from the left
 	front := g.cover(g.left, start+zero, end+zero)
-	zero = g.old.off[g.right.First+g.right.N] - g.to
-	back := g.cover(g.right, start+zero, end+zero)
+	var back Span
+	if !g.grown {
+		zero = g.old.off[g.right.First+g.right.N] - g.to
+		back = g.cover(g.right, start+zero, end+zero)
+	}
 	if front.N+back.N == 0 {
 		return nil
 	}

@@ -6,9 +6,11 @@ import (
 	"slices"
 	"testing"
 
+	"github.com/ipfs/go-cid"
 	"pgregory.net/rapid"
 
 	"github.com/shoal-p2p/shoal/blockstore"
+	"github.com/shoal-p2p/shoal/blockstore/chunk"
 )
 
 // checkRuns holds runs against what a run is, found by brute force.
@@ -107,6 +109,12 @@ func TestRunsByCase(t *testing.T) {
 		{"inserted between leaves", hundred, edit(40, 0, 500), "[{{40 1} []}]"},
 		{"inserted in front", hundred, edit(0, 1, 500, 501), "[{{0 2} [0]}]"},
 		{"appended", hundred, edit(99, 1, seq(500, 10)...), "[{{99 2} [99]} {{101 7} []} {{108 1} [99]}]"},
+		{"appended to a leaf that grows", hundred, edit(99, 1, seq(505, 10)...), "[{{99 1} [99]} {{100 9} []}]"},
+		{"appended within the last leaf", hundred, edit(99, 1, 505), "[{{99 1} [99]}]"},
+		{"appended to an only leaf", seq(99, 1), seq(505, 3), "[{{0 1} [0]} {{1 2} []}]"},
+		{"appended behind the last leaf", hundred, edit(100, 0, 500, 501), "[{{100 2} []}]"},
+		{"appended and edited before", hundred, slices.Concat(edit(40, 1, 501)[:99], seq(505, 3)), "[{{40 1} [40]} {{99 1} [99]} {{100 2} []}]"},
+		{"appended and edited at the end", hundred, edit(98, 2, seq(505, 4)...), "[{{98 4} [98 99]}]"},
 		{"deleted inside a leaf", hundred, edit(40, 2, 500), "[{{40 1} [40 41]}]"},
 		{"deleted from inside one leaf to inside another", hundred, edit(20, 60, 500), "[{{20 1} [20 79]}]"},
 		{"whole leaves deleted", hundred, edit(20, 60), "[]"},
@@ -133,6 +141,39 @@ func TestRunsByCase(t *testing.T) {
 			}
 		})
 	}
+}
+
+// TestAppendsHaveOneBase: of a file that was cut by content and grew at its end, one leaf at most has a base, and
+// that is the old last leaf, which lies in it whole.
+func TestAppendsHaveOneBase(t *testing.T) {
+	cutter, err := chunk.New(chunk.Params{Min: 64, Avg: 512, Max: 2048})
+	if err != nil {
+		t.Fatal(err)
+	}
+	cut := func(data []byte) (leaves []blockstore.Leaf) {
+		for len(data) > 0 {
+			n := cutter.Cut(data, true)
+			leaves = append(leaves, blockstore.Leaf{Cid: blockstore.Sum(cid.Raw, data[:n]), Size: uint32(n)})
+			data = data[n:]
+		}
+		return leaves
+	}
+	rapid.Check(t, func(t *rapid.T) {
+		data := make([]byte, rapid.IntRange(1, 20_000).Draw(t, "bytes"))
+		rand.NewChaCha8([32]byte{rapid.Byte().Draw(t, "seed")}).Read(data)
+		at := rapid.IntRange(0, len(data)).Draw(t, "old")
+		old, new := cut(data[:at]), cut(data)
+		runs := Runs(old, new)
+		checkRuns(t, old, new, runs)
+		for _, r := range runs {
+			if len(r.Base) == 0 {
+				continue
+			}
+			if last := len(old) - 1; !slices.Equal(r.Base, []int{last}) || r.New != (Span{last, 1}) || new[last].Size <= old[last].Size {
+				t.Fatalf("%d bytes appended to %d: run %v", len(data)-at, at, r)
+			}
+		}
+	})
 }
 
 func FuzzRuns(f *testing.F) {

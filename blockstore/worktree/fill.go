@@ -15,59 +15,102 @@ import (
 )
 
 // makeDirs makes the folders that are missing. All can be entered and written by us until Finish.
-func (c *Checkout) makeDirs(l *look) error {
+func (c *Checkout) makeDirs() error {
 	for i, e := range c.plan.Entries {
 		i := int32(i)
-		if i == 0 || e.Kind != dag.KindDir || c.files[i].status == skipped {
+		if i == 0 || e.Kind != dag.KindDir {
 			continue
 		}
-		if c.files[c.plan.parent[i]].status == skipped {
-			c.files[i].status = skipped
+		c.mu.Lock()
+		if c.files[c.plan.parent[i]].status == skipped && c.files[i].status != skipped {
+			c.leaveOut(i)
+		}
+		out := c.files[i].status == skipped
+		c.mu.Unlock()
+		if out {
 			continue
 		}
 		var err error
-		if l.modes != nil && l.modes[i] != 0 {
-			if l.modes[i].Perm()&0o700 != 0o700 {
-				err = c.makeWritable(i)
-			}
-		} else {
-			err = c.makeDir(i, slices.Contains(l.inWay, i))
+		if mode := c.mode(i); mode == 0 {
+			err = c.makeDir(i)
+		} else if mode.Perm()&0o700 != 0o700 {
+			err = c.makeWritable(i)
 		}
 		if err != nil {
 			return err
 		}
 	}
+	c.inheritSkips()
 	return nil
 }
 
+// mode is that of folder entry i at the look, 0 if it was not there.
+func (c *Checkout) mode(i int32) fs.FileMode {
+	if c.modes == nil {
+		return 0
+	}
+	return c.modes[i]
+}
+
 // makeDir makes folder entry i, or skips it and all below if its name is taken.
-func (c *Checkout) makeDir(i int32, inWay bool) error {
+func (c *Checkout) makeDir(i int32) error {
+	if err := c.o.step(); err != nil {
+		return err
+	}
+	note := line{kind: dag.KindDir, path: c.plan.Entries[i].Path}
+	if !c.journal.lazy {
+		if err := c.journal.write(note); err != nil {
+			return ioError("write journal", err)
+		}
+	}
 	parent, err := c.dir(c.plan.parent[i])
 	if err != nil {
 		return ioError("make folder", err)
 	}
 	defer c.dirs.put(parent)
 	name := c.plan.name(i)
-	if inWay {
-		if err := parent.v.root.Remove(name); err != nil {
-			return ioError("remove", err)
+	err = parent.v.root.Mkdir(name, 0o700)
+	if errors.Is(err, fs.ErrExist) {
+		if err = c.occupied(i, parent.v); errors.Is(err, ErrConflict) {
+			if isDir(parent.v.root, name) {
+				return nil // somebody else made the very folder
+			}
+			err = c.replaceByDir(i, parent.v, name)
 		}
 	}
-	err = parent.v.root.Mkdir(name, 0o700)
 	switch {
-	case errors.Is(err, fs.ErrExist):
-		if err = c.occupied(i, parent.v); errors.Is(err, ErrConflict) && isDir(parent.v.root, name) {
-			return nil // somebody else made the very folder
-		}
-		c.skip(i, err)
-		return nil
-	case isBadName(err):
+	case errors.Is(err, ErrConflict), errors.Is(err, ErrCollision), isBadName(err):
 		c.skip(i, err)
 		return nil
 	case err != nil:
 		return ioError("make folder", err)
+	case c.journal.lazy:
+		c.journal.later(note)
 	}
 	return nil
+}
+
+// replaceByDir makes the folder of entry i in the place of something else.
+func (c *Checkout) replaceByDir(i int32, parent *dirHandle, name string) error {
+	over, err := c.makeWay(i, parent)
+	if err != nil {
+		return err
+	}
+	if err := c.o.step(); err != nil {
+		return err
+	}
+	if over {
+		if err := parent.root.Remove(name); err != nil {
+			return err
+		}
+	}
+	if err := c.o.step(); err != nil {
+		return err
+	}
+	if err = parent.root.Mkdir(name, 0o700); errors.Is(err, fs.ErrExist) {
+		err = c.occupied(i, parent)
+	}
+	return err
 }
 
 // makeWritable lets us work in a folder that exists; Finish sets its mode.
@@ -87,8 +130,8 @@ func (c *Checkout) makeWritable(i int32) error {
 	return nil
 }
 
-// fill copies leaves that are here to their other places, takes what it can from files that will be
-// replaced (old: the places), and moves into place the files that are complete.
+// fill copies leaves that are here to their other places, and takes what it can from files that will be
+// replaced (old: the places) and from elsewhere on this disk.
 func (c *Checkout) fill(ctx context.Context, old []uint32) error {
 	from := make(map[uint32]uint32, len(old)) // leaf: place
 	for _, p := range old {
@@ -106,7 +149,7 @@ func (c *Checkout) fill(ctx context.Context, old []uint32) error {
 		}
 		c.mu.Unlock()
 		p, inOld := from[i]
-		if !lacking || !here && !inOld {
+		if !lacking || !here && !inOld && c.o.Local == nil {
 			continue
 		}
 		g.Go(func() error {
@@ -115,10 +158,7 @@ func (c *Checkout) fill(ctx context.Context, old []uint32) error {
 			return c.fillLeaf(group, i, p, inOld, buf)
 		})
 	}
-	if err := g.Wait(); err != nil {
-		return err
-	}
-	return c.placeComplete(ctx)
+	return g.Wait()
 }
 
 // fillLeaf spreads leaf i from where it is. If it cannot be read after all it must be fetched.
@@ -134,40 +174,14 @@ func (c *Checkout) fillLeaf(ctx context.Context, i, oldPlace uint32, inOld bool,
 			err = blockstore.Verify(c.plan.Leaves[i].Cid, data)
 		}
 	}
-	if err != nil {
-		return nil
+	if err != nil && c.o.Local != nil {
+		data, err = c.o.Local(ctx, c.plan.Leaves[i].Cid, *buf)
+	}
+	if err != nil || len(data) != int(c.plan.Leaves[i].Size) {
+		return ctx.Err()
 	}
 	*buf = data
 	return c.write(i, data)
-}
-
-// placeComplete finishes the files whose temporaries a checkout that was killed had completed.
-func (c *Checkout) placeComplete(ctx context.Context) error {
-	for i, e := range c.plan.Entries {
-		if err := ctx.Err(); err != nil {
-			return err
-		}
-		c.mu.Lock()
-		f := &c.files[i]
-		complete := e.Kind == dag.KindFile && len(e.Leaves) > 0 && f.status == open && f.left == 0
-		if complete {
-			f.status = placing
-		}
-		c.mu.Unlock()
-		if !complete {
-			continue
-		}
-		tmp, err := c.openTemp(int32(i), 0)
-		if err != nil {
-			return ioError("open temporary", err)
-		}
-		err = c.place(int32(i), tmp)
-		tmp.Close()
-		if err != nil {
-			return err
-		}
-	}
-	return nil
 }
 
 // zeroSums remembers the CIDs of zero bytes by size, so that holes need no hashing. The zero value is

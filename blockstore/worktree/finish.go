@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
 	"os"
 	"slices"
 	"strings"
@@ -15,15 +16,22 @@ import (
 
 // Result is what a finished checkout did.
 type Result struct {
-	Files   int       // in place and recorded
-	Skipped []Skipped // left out, by path; of a folder that is left out only itself
+	Files     int        // in place and recorded
+	Moved     int        // files of Files that were renamed: see CheckoutOptions.Moves
+	Skipped   []Skipped  // left out, by path; of a folder that is left out only itself
+	Conflicts []Conflict // renamed aside, by path: see CheckoutOptions.CopyConflicts
 }
 
-// Finish completes the folder when Need is empty: empty files, symlinks, modes of the folders, records of
-// all files through put (at most 512 a call, with their leaves), removal of the temporaries. Nothing is
-// synced; see Sync. Errors: ErrIncomplete while leaves are missing; those of put.
+// Finish completes the folder when Need is empty: Release if that was not called, empty files, symlinks, records of
+// all files through put (at most 512 a call, with their leaves), removal of the temporaries and, unless the
+// layout is Partial, of what a checkout that was killed put in place for a revision that is not this one;
+// modes of the folders. Nothing is synced; see Sync. Errors: ErrIncomplete while leaves are missing; those of
+// put.
 func (c *Checkout) Finish(ctx context.Context, put func(...blockstore.File) error) (Result, error) {
 	if err := c.complete(); err != nil {
+		return Result{}, err
+	}
+	if err := c.Release(ctx); err != nil {
 		return Result{}, err
 	}
 	for i, e := range c.plan.Entries {
@@ -38,9 +46,8 @@ func (c *Checkout) Finish(ctx context.Context, put func(...blockstore.File) erro
 	if err != nil {
 		return Result{}, err
 	}
-	c.parts.Close()
-	if err := c.root.RemoveAll(TempDir); err != nil {
-		return Result{}, ioError("remove temporaries", err)
+	if err := c.cleanUp(); err != nil {
+		return Result{}, err
 	}
 	if err := c.dirModes(); err != nil {
 		return Result{}, err
@@ -48,7 +55,26 @@ func (c *Checkout) Finish(ctx context.Context, put func(...blockstore.File) erro
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	slices.SortFunc(c.skipped, func(a, b Skipped) int { return strings.Compare(a.Path, b.Path) })
-	return Result{Files: n, Skipped: slices.Clone(c.skipped)}, nil
+	slices.SortFunc(c.conflicts, func(a, b Conflict) int { return strings.Compare(a.Path, b.Path) })
+	return Result{Files: n, Moved: c.moved, Skipped: slices.Clone(c.skipped), Conflicts: slices.Clone(c.conflicts)}, nil
+}
+
+// cleanUp removes what no revision needs.
+func (c *Checkout) cleanUp() error {
+	if !c.o.Partial {
+		if err := c.removeOrphans(); err != nil {
+			return err
+		}
+	}
+	c.parts.Close()
+	c.journal.drop()
+	if err := c.o.step(); err != nil {
+		return err
+	}
+	if err := c.root.RemoveAll(TempDir); err != nil {
+		return ioError("remove temporaries", err)
+	}
+	return nil
 }
 
 func (c *Checkout) complete() error {
@@ -94,12 +120,19 @@ func (c *Checkout) symlink(i int32, e dag.Entry) error {
 	}
 	defer c.dirs.put(dir)
 	name := c.plan.name(i)
+	note := line{kind: dag.KindSymlink, path: e.Path, target: e.Target}
+	if c.journal.lazy {
+		c.journal.later(note)
+	} else if err := c.journal.write(note); err != nil {
+		return ioError("write journal", err)
+	}
+	if err := c.o.step(); err != nil {
+		return err
+	}
 	err = dir.v.root.Symlink(e.Target, name)
 	if errors.Is(err, fs.ErrExist) {
-		if err = c.occupied(i, dir.v); errors.Is(err, ErrConflict) && c.o.Force && !isDir(dir.v.root, name) {
-			if err = dir.v.root.Remove(name); err == nil {
-				err = dir.v.root.Symlink(e.Target, name)
-			}
+		if err = c.occupied(i, dir.v); errors.Is(err, ErrConflict) {
+			err = c.replaceByLink(i, e, dir.v, name)
 		}
 	}
 	if err != nil {
@@ -110,6 +143,32 @@ func (c *Checkout) symlink(i int32, e dag.Entry) error {
 	defer c.mu.Unlock()
 	c.files[i].status = placed
 	return nil
+}
+
+// replaceByLink makes the symlink of entry i in the place of something else, in one step if that may be
+// overwritten.
+func (c *Checkout) replaceByLink(i int32, e dag.Entry, dir *dirHandle, name string) error {
+	over, err := c.makeWay(i, dir)
+	if err != nil {
+		return err
+	}
+	if err := c.o.step(); err != nil {
+		return err
+	}
+	if !over {
+		return dir.root.Symlink(e.Target, name)
+	}
+	tmp := tempName(e)
+	if err := c.tmp.root.RemoveAll(tmp); err != nil {
+		return err
+	}
+	if err := c.tmp.root.Symlink(e.Target, tmp); err != nil {
+		return err
+	}
+	if err := c.o.step(); err != nil {
+		return err
+	}
+	return move(c.tmp, tmp, dir, name)
 }
 
 // fixAttr gives a file that is right but for mode or mtime those of the revision.
@@ -134,8 +193,17 @@ func (c *Checkout) fixAttr(i int32, e dag.Entry) error {
 		return ioError("set attributes", err)
 	}
 	defer f.Close()
+	if err := c.noteAttr(i, seen); err != nil {
+		return err
+	}
+	if err := c.o.step(); err != nil {
+		return err
+	}
 	err = f.Chmod(fs.FileMode(e.Attr.Mode & 0o777))
 	if t := e.Attr.Mtime; err == nil && !t.IsZero() {
+		if err := c.o.step(); err != nil {
+			return err
+		}
 		err = setMtime(dir.v, name, t)
 	}
 	if err == nil {
@@ -169,6 +237,10 @@ func (c *Checkout) record(put func(...blockstore.File) error) (int, error) {
 		if e.Kind != dag.KindFile || f.status != placed {
 			continue
 		}
+		n++
+		if c.o.Partial && f.unread {
+			continue
+		}
 		leaves := make([]blockstore.Leaf, len(e.Leaves))
 		for k, l := range e.Leaves {
 			leaves[k] = c.plan.Leaves[l]
@@ -176,7 +248,6 @@ func (c *Checkout) record(put func(...blockstore.File) error) (int, error) {
 		batch = append(batch, blockstore.File{
 			Set: c.set, Tree: c.dest, Path: e.Path, Stamp: f.stamp, ScannedNs: f.known, Cid: e.Cid, Leaves: leaves,
 		})
-		n++
 		if len(batch) == batchFiles {
 			if err := flush(); err != nil {
 				return n, fmt.Errorf("checkout: record: %w", err)
@@ -189,16 +260,22 @@ func (c *Checkout) record(put func(...blockstore.File) error) (int, error) {
 	return n, nil
 }
 
-// dirModes sets the modes of the folders, the deepest first: one may forbid us to enter it.
+// dirModes sets the modes of the folders where they differ, the deepest first: one may forbid us to enter it.
 func (c *Checkout) dirModes() error {
 	for i := len(c.plan.Entries) - 1; i >= 0; i-- {
 		e := c.plan.Entries[i]
+		want := fs.FileMode(e.Attr.Mode & 0o777)
 		if e.Kind != dag.KindDir || c.files[i].status == skipped || i == 0 && !c.made {
 			continue // a folder that was there already keeps the mode its owner gave it
 		}
+		if was := c.mode(int32(i)); was.IsDir() && was.Perm() == want && want&0o700 == 0o700 {
+			continue
+		}
 		dir, err := c.dir(int32(i))
 		if err == nil {
-			err = dir.v.self.Chmod(fs.FileMode(e.Attr.Mode & 0o777))
+			if err = c.o.step(); err == nil {
+				err = dir.v.self.Chmod(want)
+			}
 			c.dirs.put(dir)
 		}
 		if err != nil {
@@ -206,4 +283,65 @@ func (c *Checkout) dirModes() error {
 		}
 	}
 	return nil
+}
+
+// removeOrphans removes what earlier checkouts of this folder put in place, nobody recorded or changed, and this
+// revision does not have.
+func (c *Checkout) removeOrphans() error {
+	paths := slices.Sorted(maps.Keys(c.journal.old))
+	kinds := make(map[string]dag.Kind, len(paths))
+	for _, e := range c.plan.Entries {
+		if len(c.journal.old[e.Path]) > 0 {
+			kinds[e.Path] = e.Kind
+		}
+	}
+	for _, path := range slices.Backward(paths) { // what lies in a folder before the folder
+		if kinds[path] != 0 {
+			continue
+		}
+		if err := c.removeOrphan(path, c.journal.old[path]); err != nil {
+			return ioError("remove what was left", err)
+		}
+	}
+	return nil
+}
+
+func (c *Checkout) removeOrphan(path string, lines []line) error {
+	folder, name := splitPath(path)
+	dir, err := c.dirAt(folder)
+	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, ErrKind) || errors.Is(err, errSwapped) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	defer c.dirs.put(dir)
+	info, err := dir.v.root.Lstat(name)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	own := false
+	switch {
+	case info.IsDir():
+		own = slices.ContainsFunc(lines, func(l line) bool { return l.kind == dag.KindDir })
+	case info.Mode().IsRegular():
+		own = c.journal.owns(path, makeStamp(info))
+	case info.Mode()&fs.ModeSymlink != 0:
+		target, err := dir.v.root.Readlink(name)
+		own = err == nil && c.journal.ownsLink(path, target)
+	}
+	if !own {
+		return nil
+	}
+	if err := c.o.step(); err != nil {
+		return err
+	}
+	err = dir.v.root.Remove(name)
+	if info.IsDir() {
+		return nil // it may hold something
+	}
+	return err
 }

@@ -10,9 +10,6 @@ import (
 	"slices"
 	"sync"
 
-	"golang.org/x/sync/errgroup"
-
-	"github.com/shoal-p2p/shoal/blockstore"
 	"github.com/shoal-p2p/shoal/blockstore/dag"
 )
 
@@ -24,13 +21,13 @@ const maxPaths = 10
 type look struct {
 	c     *Checkout
 	root  *os.Root          // nil: dest does not exist
-	names []map[string]bool // of each folder entry that exists: what is in it and not in the revision
-	modes []fs.FileMode     // of each folder entry that exists
+	names []map[string]bool // of each folder entry that was listed: what is in it and not in the revision
 
 	mu        sync.Mutex // guards what follows
 	ours      bool       // this node wrote here before
 	conflicts []string
-	inWay     []int32   // folder entries where a file lies that may be overwritten
+	cleared   []string  // paths of folders that are in the way and hold only what is ours
+	folders   []int32   // entries where a folder is in the way
 	skipped   []Skipped // symlinks that differ in a folder that is ours
 	links     []int32   // the entries of these
 	old       []uint32  // places whose bytes lie at the same place of a file that will be replaced
@@ -55,7 +52,18 @@ func (l *look) run(ctx context.Context) error {
 	}
 	c.root, l.root = root, root
 	l.names = make([]map[string]bool, len(c.plan.Entries))
-	l.modes = make([]fs.FileMode, len(c.plan.Entries))
+	c.modes = make([]fs.FileMode, len(c.plan.Entries))
+	l.ours = c.o.Partial
+	tmp, err := l.openTemp()
+	if err != nil {
+		return err
+	}
+	if tmp != nil {
+		defer tmp.Close()
+		if err := c.journal.read(tmp); err != nil {
+			return ioError("read journal", err)
+		}
+	}
 	files, err := l.list(ctx)
 	if err != nil {
 		return err
@@ -63,10 +71,42 @@ func (l *look) run(ctx context.Context) error {
 	if err := l.compare(ctx, files); err != nil {
 		return err
 	}
-	if err := l.temporaries(ctx); err != nil {
+	if err := l.moves(); err != nil {
 		return err
 	}
+	if tmp != nil {
+		if err := l.temporaries(ctx, tmp); err != nil {
+			return err
+		}
+	}
 	return l.verdict()
+}
+
+// openTemp opens TempDir, if it is there.
+func (l *look) openTemp() (*os.Root, error) {
+	tmp, err := openDir(l.root, TempDir)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return nil, nil
+	case errors.Is(err, ErrKind), errors.Is(err, errSwapped):
+		l.conflicts = append(l.conflicts, TempDir)
+		return nil, nil
+	case err != nil:
+		return nil, ioError("look", err)
+	}
+	return tmp, nil
+}
+
+// empty: nothing lay in dest but what an earlier checkout left unfinished.
+func (l *look) empty() bool {
+	return l.root == nil || !l.c.o.Partial && len(l.names[0]) == 0 && !slices.ContainsFunc(l.c.files, func(f fileState) bool { return f.exists })
+}
+
+// conflict notes that something must not be touched, unless it is renamed aside later.
+func (l *look) conflict(path string) {
+	if !l.c.o.copies() {
+		l.conflicts = append(l.conflicts, path)
+	}
 }
 
 // list goes through the folders that exist and notes what has the name of an entry.
@@ -89,14 +129,23 @@ func (l *look) list(ctx context.Context) ([]existing, error) {
 			continue
 		}
 		name := l.c.plan.name(i)
-		if l.c.files[i].status == skipped || l.names[parent] == nil || !l.names[parent][name] {
+		if l.c.files[i].status == skipped || l.c.modes[parent] == 0 {
 			continue
 		}
-		delete(l.names[parent], name)
+		if !l.c.o.Partial && !l.names[parent][name] {
+			continue
+		}
 		info, err := l.lstat(parent, name)
+		if l.c.o.Partial && err == nil {
+			err = l.exact(i)
+		}
+		if l.c.o.Partial && errors.Is(err, fs.ErrNotExist) {
+			continue
+		}
 		if err != nil {
 			return nil, ioError("look", err)
 		}
+		delete(l.names[parent], name)
 		f, err := l.entry(i, info)
 		if err != nil {
 			return nil, err
@@ -115,7 +164,34 @@ func (l *look) lstat(parent int32, name string) (fs.FileInfo, error) {
 	return dir.v.root.Lstat(name)
 }
 
+// exact makes sure that what the file system finds for entry i has its very name: it may take two for one. For
+// what is recorded it did.
+func (l *look) exact(i int32) error {
+	if _, known := l.c.o.Known(l.c.plan.Entries[i].Path); known || l.c.plan.Entries[i].Kind == dag.KindDir {
+		return nil
+	}
+	parent := l.c.plan.parent[i]
+	if l.names[parent] == nil {
+		if err := l.listFolder(parent); err != nil {
+			return err
+		}
+	}
+	if !l.names[parent][l.c.plan.name(i)] {
+		return fs.ErrNotExist
+	}
+	return nil
+}
+
+// folder notes that folder entry i is there.
 func (l *look) folder(i int32, info fs.FileInfo) error {
+	l.c.modes[i] = info.Mode()
+	if l.c.o.Partial {
+		return nil
+	}
+	return l.listFolder(i)
+}
+
+func (l *look) listFolder(i int32) error {
 	dir, err := l.c.dir(i)
 	if err != nil {
 		return ioError("look", err)
@@ -125,7 +201,7 @@ func (l *look) folder(i int32, info fs.FileInfo) error {
 	if err != nil {
 		return ioError("look", err)
 	}
-	l.names[i], l.modes[i] = make(map[string]bool, len(names)), info.Mode()
+	l.names[i] = make(map[string]bool, len(names))
 	for _, n := range names {
 		if i == 0 && isTempName(n) {
 			l.ours = true
@@ -139,29 +215,71 @@ func (l *look) folder(i int32, info fs.FileInfo) error {
 // entry notes what lies in the place of entry i, and returns it if it is a file to be compared.
 func (l *look) entry(i int32, info fs.FileInfo) ([]existing, error) {
 	e := l.c.plan.Entries[i]
-	switch {
-	case e.Kind == dag.KindDir && info.IsDir():
+	if e.Kind == dag.KindDir && info.IsDir() {
 		return nil, l.folder(i, info)
+	}
+	l.c.files[i].exists = true
+	switch {
+	case info.IsDir():
+		return nil, l.folderInWay(i)
 	case e.Kind == dag.KindFile && info.Mode().IsRegular():
-		f := &l.c.files[i]
-		f.exists, f.seen = true, makeStamp(info)
+		l.c.files[i].seen = makeStamp(info)
 		return []existing{{i, info}}, nil
-	case e.Kind == dag.KindSymlink && info.Mode()&fs.ModeSymlink != 0:
-		if target, err := l.readlink(i); err != nil {
-			return nil, ioError("look", err)
-		} else if target == e.Target {
-			l.c.files[i].status = placed
-		} else if !l.c.o.Force {
-			l.links = append(l.links, i)
+	case info.Mode()&fs.ModeSymlink != 0:
+		return nil, l.link(i)
+	case info.Mode().IsRegular():
+		f := &l.c.files[i]
+		var recorded bool
+		f.seen = makeStamp(info)
+		f.ours, recorded = l.c.ownFile(e.Path, f.seen)
+		l.ours = l.ours || recorded
+		if !f.ours && !l.c.o.Force {
+			l.conflict(e.Path)
 		}
-	case info.IsDir() || !l.c.o.Force: // a folder is not removed, forced or not
-		l.conflicts = append(l.conflicts, e.Path)
-	case e.Kind == dag.KindDir:
-		l.inWay = append(l.inWay, i)
-	case e.Kind == dag.KindFile:
-		l.c.files[i].exists = true
+	case !l.c.o.Force:
+		l.conflict(e.Path)
 	}
 	return nil, nil
+}
+
+// folderInWay looks at a folder in the place of entry i, which is none: if all in it is ours it may go.
+func (l *look) folderInWay(i int32) error {
+	dir, err := l.c.dir(l.c.plan.parent[i])
+	if err != nil {
+		return ioError("look", err)
+	}
+	defer l.c.dirs.put(dir)
+	s, path := &sweep{c: l.c}, l.c.plan.Entries[i].Path
+	clean, err := s.folder(dir.v.root, l.c.plan.name(i), path)
+	if err != nil {
+		return ioError("look", err)
+	}
+	l.ours = l.ours || s.recorded
+	l.folders = append(l.folders, i)
+	if clean {
+		l.cleared = append(l.cleared, path)
+	} else {
+		l.conflict(path)
+	}
+	return nil
+}
+
+// link looks at a symlink in the place of entry i.
+func (l *look) link(i int32) error {
+	e := l.c.plan.Entries[i]
+	target, err := l.readlink(i)
+	switch {
+	case err != nil:
+		return ioError("look", err)
+	case e.Kind == dag.KindSymlink && target == e.Target:
+		l.c.files[i].status = placed
+	case l.c.o.Force || l.c.o.copies() || l.c.ownLink(e.Path, target):
+	case e.Kind == dag.KindSymlink:
+		l.links = append(l.links, i)
+	default:
+		l.conflict(e.Path)
+	}
+	return nil
 }
 
 func (l *look) readlink(i int32) (string, error) {
@@ -171,158 +289,6 @@ func (l *look) readlink(i int32) (string, error) {
 	}
 	defer l.c.dirs.put(dir)
 	return dir.v.root.Readlink(l.c.plan.name(i))
-}
-
-// compare decides of each file that exists whether it stays, may be replaced, or is in conflict.
-func (l *look) compare(ctx context.Context, files []existing) error {
-	g, ctx := errgroup.WithContext(ctx)
-	g.SetLimit(l.c.o.Workers)
-	for _, x := range files {
-		rec, known := l.c.o.Known(l.c.plan.Entries[x.entry].Path)
-		l.ours = l.ours || known
-		stamp := l.c.files[x.entry].seen
-		if known && rec.Cid == l.c.plan.Entries[x.entry].Cid && rec.Set == l.c.set && Trusted(stamp, rec) {
-			l.keep(x.entry, stamp, rec.ScannedNs)
-			continue
-		}
-		mayReplace := l.c.o.Force || known && (rec.Stamp == stamp || rotten(rec, stamp))
-		g.Go(func() error { return l.compareBytes(ctx, x, mayReplace) })
-	}
-	return g.Wait()
-}
-
-// rotten tells whether a file that was found damaged (its record's ScannedNs is 0) looks as nobody's edit: an
-// editor changes mtime or inode. What damages a file may well touch its ctime.
-func rotten(rec blockstore.File, now blockstore.Stamp) bool {
-	now.CtimeNs = rec.Stamp.CtimeNs
-	return rec.ScannedNs == 0 && rec.Stamp == now
-}
-
-// keep notes that the file of entry e is right as it is.
-func (l *look) keep(e int32, stamp blockstore.Stamp, known int64) {
-	c, attr := l.c, l.c.plan.Entries[e].Attr
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	f := &c.files[e]
-	f.status, f.left, f.stamp, f.known = placed, 0, stamp, known
-	f.fixAttr = stamp.Mode != attr.Mode&0o777 || !attr.Mtime.IsZero() && stamp.MtimeNs != attr.Mtime.UnixNano()
-	for p := c.plan.first[e]; p < c.plan.first[e+1]; p++ {
-		c.done.set(p)
-	}
-}
-
-func (l *look) compareBytes(ctx context.Context, x existing, mayReplace bool) error {
-	c := l.c
-	var right []uint32
-	known := c.o.Now().UnixNano()
-	if x.info.Size() == c.plan.Entries[x.entry].Size {
-		dir, err := c.dir(c.plan.parent[x.entry])
-		if err != nil {
-			return ioError("look", err)
-		}
-		defer c.dirs.put(dir)
-		f, _, err := openRegular(dir.v.root, c.plan.name(x.entry), os.O_RDONLY, x.info)
-		if err != nil {
-			return ioError("look", err)
-		}
-		defer f.Close()
-		if right, err = c.hashPlaces(ctx, f, x.entry); err != nil {
-			return err
-		}
-		if sameStamp(f, makeStamp(x.info)) == nil && len(right) == len(c.plan.Entries[x.entry].Leaves) {
-			l.keep(x.entry, makeStamp(x.info), known)
-			return nil
-		}
-	}
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if mayReplace {
-		l.old = append(l.old, right...)
-	} else {
-		l.conflicts = append(l.conflicts, c.plan.Entries[x.entry].Path)
-	}
-	return nil
-}
-
-// hashPlaces returns the places of entry e that hold the right bytes in f. An unreadable part is wrong.
-func (c *Checkout) hashPlaces(ctx context.Context, f *os.File, e int32) ([]uint32, error) {
-	var right []uint32
-	var buf []byte
-	for p := c.plan.first[e]; p < c.plan.first[e+1]; p++ {
-		if err := ctx.Err(); err != nil {
-			return nil, err
-		}
-		n := c.plan.size(p)
-		buf = slices.Grow(buf[:0], n)[:n]
-		if readFull(f, buf, c.plan.off[p]) != nil {
-			continue
-		}
-		want := c.plan.Leaves[c.plan.leaf[p]].Cid
-		if isZero(buf) && !c.zero.is(want, n) {
-			continue // a hole
-		}
-		if blockstore.Verify(want, buf) == nil {
-			right = append(right, p)
-		}
-	}
-	return right, nil
-}
-
-// temporaries finds out what a checkout that was killed had written.
-func (l *look) temporaries(ctx context.Context) error {
-	c := l.c
-	tmp, err := openDir(l.root, TempDir)
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil
-	}
-	if errors.Is(err, ErrKind) || errors.Is(err, errSwapped) {
-		l.conflicts = append(l.conflicts, TempDir)
-		return nil
-	}
-	if err != nil {
-		return ioError("look", err)
-	}
-	defer tmp.Close()
-	list, err := readNames(tmp)
-	if err != nil {
-		return ioError("look", err)
-	}
-	if len(list) == 0 {
-		return nil
-	}
-	there := make(map[string]bool, len(list))
-	for _, n := range list {
-		there[n] = true
-	}
-	g, ctx := errgroup.WithContext(ctx)
-	g.SetLimit(c.o.Workers)
-	for i, e := range c.plan.Entries {
-		if e.Kind == dag.KindFile && len(e.Leaves) > 0 && c.files[i].status == open && there[tempName(e)] {
-			g.Go(func() error { return c.hashTemp(ctx, tmp, int32(i)) })
-		}
-	}
-	return g.Wait()
-}
-
-func (c *Checkout) hashTemp(ctx context.Context, tmp *os.Root, e int32) error {
-	name := tempName(c.plan.Entries[e])
-	info, err := tmp.Lstat(name)
-	if err != nil || !info.Mode().IsRegular() || info.Size() > c.plan.Entries[e].Size {
-		return nil // of no use: openTemp will cut it off
-	}
-	f, _, err := openRegular(tmp, name, os.O_RDONLY, info)
-	if err != nil {
-		return nil
-	}
-	defer f.Close()
-	right, err := c.hashPlaces(ctx, f, e)
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	for _, p := range right {
-		c.done.set(p)
-		c.files[e].left--
-	}
-	return err
 }
 
 // verdict is nil if the checkout may go on.
@@ -344,6 +310,11 @@ func (l *look) verdict() error {
 		}
 		l.c.files[i].status = skipped
 		l.skipped = append(l.skipped, Skipped{Path: path, Err: &ConflictError{Paths: []string{path}}})
+	}
+	if !l.ours {
+		for _, path := range l.cleared {
+			l.conflict(path)
+		}
 	}
 	if len(l.conflicts) == 0 {
 		return nil

@@ -97,6 +97,9 @@ func (c *Checkout) writePlace(p uint32, data []byte) error {
 		return ioError("open temporary", err)
 	}
 	defer c.parts.put(h)
+	if err := c.o.step(); err != nil {
+		return err
+	}
 	if _, err := h.v.WriteAt(data, c.plan.off[p]); err != nil {
 		return ioError("write temporary", err)
 	}
@@ -119,6 +122,9 @@ func (c *Checkout) writeWhole(e int32, p uint32, data []byte) error {
 	}
 	defer f.Close()
 	if len(data) > 0 {
+		if err := c.o.step(); err != nil {
+			return err
+		}
 		if _, err := f.WriteAt(data, 0); err != nil {
 			return ioError("write temporary", err)
 		}
@@ -139,11 +145,17 @@ func (c *Checkout) openTemp(e int32, flag int) (*os.File, error) {
 	// openNoBlock spares the four fcntl calls with which os prepares a file for its poller, in vain.
 	const create = os.O_RDWR | os.O_CREATE | os.O_EXCL | openNoBlock
 	dir, name := c.temp(e)
+	if err := c.o.step(); err != nil {
+		return nil, err
+	}
 	f, err := dir.root.OpenFile(name, create, 0o600)
 	if !errors.Is(err, fs.ErrExist) {
 		return f, err
 	}
 	if info, err := dir.root.Lstat(name); err == nil && info.Mode().IsRegular() {
+		if info.Mode().Perm()&0o600 != 0o600 { // it was about to be moved
+			_ = dir.root.Chmod(name, 0o600) // if it fails, so does the open
+		}
 		if f, _, err = openRegular(dir.root, name, os.O_RDWR|flag, info); err == nil {
 			if size := c.plan.Entries[e].Size; info.Size() > size {
 				err = f.Truncate(size)
@@ -168,7 +180,7 @@ func (c *Checkout) markDone(p uint32) bool {
 	c.done.set(p)
 	f := &c.files[c.plan.owner[p]]
 	f.left--
-	if f.left > 0 || f.status != open {
+	if f.left > 0 || f.status != open || c.held {
 		return false
 	}
 	f.status = placing
@@ -190,20 +202,38 @@ func (c *Checkout) unmark(p uint32) {
 func (c *Checkout) place(e int32, f *os.File) error {
 	entry := c.plan.Entries[e]
 	tmp, name := c.temp(e)
+	if err := c.o.step(); err != nil {
+		return err
+	}
 	if err := f.Chmod(fs.FileMode(entry.Attr.Mode & 0o777)); err != nil {
 		return ioError("set mode", err)
 	}
 	if t := entry.Attr.Mtime; !t.IsZero() {
+		if err := c.o.step(); err != nil {
+			return err
+		}
 		if err := setMtime(tmp, name, t); err != nil {
 			return ioError("set mtime", err)
 		}
 	}
+	if !c.journal.lazy {
+		info, err := f.Stat()
+		if err == nil {
+			err = c.journal.write(fileLine(entry.Path, makeStamp(info)))
+		}
+		if err != nil {
+			return ioError("write journal", err)
+		}
+	}
 	err := c.moveInto(e, tmp, name)
-	switch {
-	case errors.Is(err, ErrConflict), errors.Is(err, ErrCollision), isBadName(err):
+	if refused(err) {
 		c.skip(e, err)
+		if err := c.o.step(); err != nil {
+			return err
+		}
 		return tmp.root.Remove(name)
-	case err != nil:
+	}
+	if err != nil {
 		return ioError("rename", err)
 	}
 	known := c.o.Now().UnixNano()
@@ -211,15 +241,24 @@ func (c *Checkout) place(e int32, f *os.File) error {
 	if err != nil {
 		return ioError("stat", err)
 	}
+	stamp := makeStamp(info)
 	c.mu.Lock()
-	defer c.mu.Unlock()
 	s := &c.files[e]
-	s.status, s.stamp, s.known = placed, makeStamp(info), known
+	s.status, s.stamp, s.known = placed, stamp, known
+	c.mu.Unlock()
+	if c.journal.lazy {
+		c.journal.later(fileLine(entry.Path, stamp))
+	}
 	return nil
 }
 
-// moveInto renames the temporary to its final name if what is there is what the look saw.
-func (c *Checkout) moveInto(e int32, tmp *dirHandle, tmpName string) error {
+// refused: an entry cannot be put in place, which is no failure of the checkout.
+func refused(err error) bool {
+	return errors.Is(err, ErrConflict) || errors.Is(err, ErrCollision) || isBadName(err)
+}
+
+// moveInto renames the file that is to become entry e to its final name, if what is there may go.
+func (c *Checkout) moveInto(e int32, from *dirHandle, fromName string) error {
 	path, name := c.plan.Entries[e].Path, c.plan.name(e)
 	dir, err := c.dir(c.plan.parent[e])
 	if errors.Is(err, ErrKind) || errors.Is(err, errSwapped) || errors.Is(err, fs.ErrNotExist) {
@@ -230,25 +269,32 @@ func (c *Checkout) moveInto(e int32, tmp *dirHandle, tmpName string) error {
 	}
 	defer c.dirs.put(dir)
 	c.mu.Lock()
-	seen := c.files[e]
+	existed := c.files[e].exists
 	c.mu.Unlock()
-	if seen.exists {
-		now, err := dir.v.root.Lstat(name)
-		switch {
-		case err != nil && !errors.Is(err, fs.ErrNotExist):
+	if err := c.o.step(); err != nil {
+		return err
+	}
+	if !existed {
+		err := moveNew(from, fromName, dir.v, name)
+		if !errors.Is(err, fs.ErrExist) {
 			return err
-		case err == nil && !c.o.Force && (!now.Mode().IsRegular() || makeStamp(now) != seen.seen):
-			return &ConflictError{Paths: []string{path}}
-		case err == nil && !now.IsDir():
-			return move(tmp, tmpName, dir.v, name)
+		}
+		if err := c.occupied(e, dir.v); !errors.Is(err, ErrConflict) {
+			return err
 		}
 	}
-	err = moveNew(tmp, tmpName, dir.v, name)
-	if errors.Is(err, fs.ErrExist) {
-		err = c.occupied(e, dir.v)
+	over, err := c.makeWay(e, dir.v)
+	if err != nil {
+		return err
 	}
-	if errors.Is(err, ErrConflict) && c.o.Force && !isDir(dir.v.root, name) {
-		err = move(tmp, tmpName, dir.v, name)
+	if err := c.o.step(); err != nil {
+		return err
+	}
+	if over {
+		return move(from, fromName, dir.v, name)
+	}
+	if err = moveNew(from, fromName, dir.v, name); errors.Is(err, fs.ErrExist) {
+		err = c.occupied(e, dir.v)
 	}
 	return err
 }
@@ -294,12 +340,44 @@ func (c *Checkout) dir(e int32) (*handle[*dirHandle], error) {
 	})
 }
 
+// dirAt is the handle of the folder at path, which need not be an entry; give it back with c.dirs.put.
+func (c *Checkout) dirAt(path string) (*handle[*dirHandle], error) {
+	if path == "" {
+		return c.dir(0)
+	}
+	c.mu.Lock()
+	key, ok := c.far[path]
+	if !ok {
+		key = -1 - int32(len(c.far))
+		c.far[path] = key
+	}
+	c.mu.Unlock()
+	return c.dirs.get(key, func() (*dirHandle, error) {
+		up, name := splitPath(path)
+		parent, err := c.dirAt(up)
+		if err != nil {
+			return nil, err
+		}
+		defer c.dirs.put(parent)
+		root, err := openDir(parent.v.root, name)
+		if err != nil {
+			return nil, err
+		}
+		return newDirHandle(c.root, root, path)
+	})
+}
+
 // skip leaves entry e out for good and forgets the leaves that only it had.
 func (c *Checkout) skip(e int32, err error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.files[e].status = skipped
+	c.leaveOut(e)
 	c.skipped = append(c.skipped, Skipped{Path: c.plan.Entries[e].Path, Err: err})
+}
+
+// leaveOut is skip without a report. c.mu is held.
+func (c *Checkout) leaveOut(e int32) {
+	c.files[e].status = skipped
 	for p := c.plan.first[e]; p < c.plan.first[e+1]; p++ {
 		if i := c.plan.leaf[p]; c.leaves[i] == have && !c.somewhere(i) {
 			c.leaves[i] = missing
@@ -331,6 +409,9 @@ func (c *Checkout) readPlace(p uint32, buf []byte) bool {
 	c.mu.Unlock()
 	if !ok || st == skipped {
 		return false
+	}
+	if m, ok := c.moves[e]; ok && st != placed && c.readMove(m, buf, c.plan.off[p]) == nil {
+		return true
 	}
 	if st != placed {
 		if dir, name := c.temp(e); readAt(dir.root, name, buf, c.plan.off[p]) == nil {

@@ -105,6 +105,8 @@ func (a *app) rootCommand() *cobra.Command {
 		newRunCommand(a), newShareCommand(a), newGetCommand(a), newLsCommand(a), newShowCommand(a),
 		newVerifyCommand(a), newStatusCommand(a), newPeersCommand(a), newIDCommand(a), newRmCommand(a),
 		newGCCommand(a), newStopCommand(a), newVersionCommand(a), newTestnetCommand(a),
+		newPublishCommand(a), newFollowCommand(a), newUnfollowCommand(a), newHistoryCommand(a), newDiffCommand(a),
+		newRestoreCommand(a), newEventsCommand(a),
 	)
 	root.AddCommand(topics(a.name)...)
 	return root

@@ -44,7 +44,9 @@ type settings struct {
 		Level string `koanf:"level"`
 	} `koanf:"log"`
 	Store struct {
-		Reserve string `koanf:"reserve"`
+		Reserve       string `koanf:"reserve"`
+		KeepRevisions int    `koanf:"keep_revisions"`
+		KeepBytes     string `koanf:"keep_bytes"`
 	} `koanf:"store"`
 }
 
@@ -55,7 +57,7 @@ func defaultSettings() settings {
 	s.Discovery.DHT = "server"
 	s.Transfer.Up, s.Transfer.Down = "0", "0"
 	s.Log.Level = "auto" // warn, info under run, debug with -v
-	s.Store.Reserve = "0"
+	s.Store.Reserve, s.Store.KeepBytes = "0", "0"
 	return s
 }
 
@@ -192,12 +194,16 @@ func (a *app) hostConfig(s settings, auto slog.Level) (hostConfig, error) {
 	for _, v := range []struct {
 		key, text string
 		into      *int64
-	}{{"transfer.up", s.Transfer.Up, &c.Up}, {"transfer.down", s.Transfer.Down, &c.Down}, {"store.reserve", s.Store.Reserve, &c.Reserve}} {
+	}{{"transfer.up", s.Transfer.Up, &c.Up}, {"transfer.down", s.Transfer.Down, &c.Down}, {"store.reserve", s.Store.Reserve, &c.Reserve},
+		{"store.keep_bytes", s.Store.KeepBytes, &c.KeepBytes}} {
 		n, err := parseSize(v.text)
 		if err != nil {
 			return c, configError(fmt.Sprintf("%s: %s", v.key, err))
 		}
 		*v.into = n
+	}
+	if c.Keep = s.Store.KeepRevisions; c.Keep < 0 {
+		return c, configError(fmt.Sprintf("store.keep_revisions is %d; it counts revisions, the newest included", c.Keep))
 	}
 	level, err := a.logLevel(s.Log.Level, auto)
 	if err != nil {

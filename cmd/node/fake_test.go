@@ -21,6 +21,9 @@ type fakeHost struct {
 	getenv func(string) string
 
 	mu sync.Mutex // guards the files of the home
+
+	listening sync.Mutex // guards listeners
+	listeners map[int]func(api.Event)
 }
 
 func newFakeHost(getenv func(string) string) func(hostConfig) (host, error) {
@@ -138,6 +141,9 @@ func (f *fakeHost) Share(ctx context.Context, r api.ShareRequest, progress func(
 	if f.getenv("FAKE_SKIP") != "" {
 		res.Skipped = []api.Skipped{{Path: "evil\u202ename", Reason: "not permitted"}}
 	}
+	if r.Watch {
+		f.watched(res)
+	}
 	return res, ctx.Err()
 }
 
@@ -150,6 +156,9 @@ func (f *fakeHost) Get(ctx context.Context, r api.GetRequest, progress func(api.
 		return api.GetResult{}, &api.Error{Code: "bad_ticket", ExitCode: api.ExitUsage, Title: "not a ticket", Detail: r.Ticket, Hint: "`node help tickets`"}
 	}
 	progress(api.Progress{Phase: "fetch", BytesTotal: 100})
+	if r.Plan {
+		return f.plan(r, name), nil
+	}
 	attempt := filepath.Join(f.cfg.Home, "attempt")
 	if _, err := os.Stat(attempt); err != nil && f.getenv("FAKE_BLOCK") != "" {
 		if err := os.WriteFile(attempt, nil, 0o600); err != nil {
@@ -174,7 +183,10 @@ func (f *fakeHost) Get(ctx context.Context, r api.GetRequest, progress func(api.
 	if err := os.CopyFS(dest, os.DirFS(string(src))); err != nil && !errors.Is(err, fs.ErrExist) {
 		return api.GetResult{}, err
 	}
-	res.BytesFetched, res.WireIn, res.WireOut = 100, 120, 30
+	res.BytesFetched, res.WireIn, res.WireOut, res.Changed = 100, 120, 30, true
+	if r.Rev > 0 {
+		res.Revision = r.Rev
+	}
 	return res, f.put(api.SetInfo{Set: res.Set, Name: name, Revision: 1, Root: res.Root, Dir: dest, State: "complete", Role: "reader", Files: 1, Bytes: 100, Public: true})
 }
 

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -15,25 +16,30 @@ import (
 
 func newGetCommand(a *app) *cobra.Command {
 	var r api.GetRequest
-	var dest, maxBytes string
-	var seed bool
+	var o getOptions
 	cmd := &cobra.Command{
 		Use:   "get [TICKET|SET] [DEST]",
 		Short: "Fetch a file set into a folder",
-		Long: "Fetch the newest revision of a file set into DEST (default ./NAME). What lies there already is\n" +
-			"used, what this node did not write is never overwritten without --force, and the same command\n" +
-			"again goes on where the last one stopped. The ticket may be \"-\" (stdin), \"@FILE\", or come from\n" +
-			"SHOAL_TICKET when no argument is given.",
-		Args: a.arguments(0, 2),
+		Long: "Fetch a revision of a file set, the newest by default, into DEST (default ./NAME). What lies there\n" +
+			"already is used, so that little more than what changed is sent; what this node did not write is\n" +
+			"never overwritten without --force, and the same command again goes on where the last one stopped.\n" +
+			"The ticket may be \"-\" (stdin), \"@FILE\", or come from SHOAL_TICKET when no argument is given.",
+		Example: fmt.Sprintf("  %[1]s get TICKET ./photos --plan         # what would be done, and what it costs\n"+
+			"  %[1]s get photos ./old-photos --rev 3", a.name),
+		Args:              a.arguments(0, 2),
+		ValidArgsFunction: a.completeSet,
 	}
 	f := cmd.Flags()
-	f.StringVar(&dest, "dest", "", "same as DEST")
+	f.StringVar(&o.dest, "dest", "", "same as DEST")
 	f.BoolVar(&r.Force, "force", false, "overwrite files that differ")
-	f.StringVar(&maxBytes, "max-bytes", "", "refuse a set larger than this, as 10GB")
-	f.BoolVar(&seed, "seed", false, "go on serving the set until Ctrl-C")
+	f.StringVar(&o.maxBytes, "max-bytes", "", "refuse a set larger than this, as 10GB")
+	f.StringVar(&o.rev, "rev", "", "revision to fetch (default: the newest)")
+	f.BoolVar(&r.Plan, "plan", false, "say what would be done and what it would cost; nothing is written")
+	f.StringArrayVar(&r.Using, "using", nil, "folder whose files may hold parts of the set; may be repeated")
+	f.BoolVar(&o.seed, "seed", false, "go on serving the set until Ctrl-C")
 	addSettingFlags(f)
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
-		if err := a.getRequest(&r, args, dest, maxBytes); err != nil {
+		if err := a.getRequest(&r, args, o); err != nil {
 			return err
 		}
 		printed := false // a host that goes away later does not make a second result
@@ -48,8 +54,9 @@ func newGetCommand(a *app) *cobra.Command {
 				err = a.result(res, func(w io.Writer) { a.printGet(w, res) })
 				printed = true
 			}
+			a.conflicts(res.Conflicts)
 			partial := a.skipped(res.Skipped)
-			if err == nil && seed && !s.outlives() {
+			if err == nil && o.seed && !s.outlives() {
 				err = a.seed(ctx, s, res.Set, false)
 			}
 			return errors.Join(err, partial)
@@ -58,35 +65,40 @@ func newGetCommand(a *app) *cobra.Command {
 	return cmd
 }
 
+// getOptions are the flags of get that need reading.
+type getOptions struct {
+	dest, maxBytes, rev string
+	seed                bool
+}
+
 // getRequest fills r from what the user typed.
-func (a *app) getRequest(r *api.GetRequest, args []string, dest, maxBytes string) error {
-	arg := a.env("SHOAL_TICKET")
-	if len(args) > 0 {
-		arg = args[0]
-	}
-	if arg == "" {
-		e := usagef("get needs a ticket or a set")
-		e.Hint = "`node help tickets`"
-		return e
+func (a *app) getRequest(r *api.GetRequest, args []string, o getOptions) error {
+	switch {
+	case r.Plan && r.Force:
+		return usagef("--plan and --force exclude each other: a plan writes nothing")
+	case r.Plan && o.seed:
+		return usagef("--plan and --seed exclude each other: a plan fetches nothing")
 	}
 	var err error
-	if r.Ticket, err = a.ticket(arg); err != nil {
+	if o.rev != "" {
+		if r.Rev, err = revision(o.rev); err != nil {
+			return err
+		}
+	}
+	if r.Ticket, err = a.source("get", args); err != nil {
 		return err
 	}
-	if len(args) > 1 {
-		if dest != "" {
-			return usagef("DEST and --dest are the same; give one")
+	if r.Dest, r.Cwd, err = destination(args, o.dest); err != nil {
+		return err
+	}
+	for i, dir := range r.Using {
+		r.Using[i] = absolute(dir)
+		if err := readable(r.Using[i]); err != nil {
+			return err
 		}
-		dest = args[1]
 	}
-	if dest != "" {
-		r.Dest = absolute(dest)
-	}
-	if r.Cwd, err = os.Getwd(); err != nil && dest == "" {
-		return fmt.Errorf("find the working folder: %w", err)
-	}
-	if maxBytes != "" {
-		if r.MaxBytes, err = parseSize(maxBytes); err != nil {
+	if o.maxBytes != "" {
+		if r.MaxBytes, err = parseSize(o.maxBytes); err != nil {
 			return usagef("--max-bytes: %s", err)
 		}
 	}
@@ -96,12 +108,94 @@ func (a *app) getRequest(r *api.GetRequest, args []string, dest, maxBytes string
 	return nil
 }
 
+// source is the ticket or set that the first argument, or else the environment, names.
+func (a *app) source(verb string, args []string) (string, error) {
+	arg := a.env("SHOAL_TICKET")
+	if len(args) > 0 {
+		arg = args[0]
+	}
+	if arg == "" {
+		e := usagef("%s needs a ticket or a set", verb)
+		e.Hint = "`node help tickets`"
+		return "", e
+	}
+	return a.ticket(arg)
+}
+
+// destination is where files go: the second argument or --dest, made absolute, and else the working folder
+// with a name that the node knows.
+func destination(args []string, flag string) (dest, cwd string, err error) {
+	if len(args) > 1 {
+		if flag != "" {
+			return "", "", usagef("DEST and --dest are the same; give one")
+		}
+		flag = args[1]
+	}
+	if flag != "" {
+		dest = absolute(flag)
+	}
+	if cwd, err = os.Getwd(); err != nil && dest == "" {
+		return "", "", fmt.Errorf("find the working folder: %w", err)
+	}
+	return dest, cwd, nil
+}
+
 func (a *app) printGet(w io.Writer, res api.GetResult) {
-	took := time.Duration(res.Seconds * float64(time.Second)).Round(10 * time.Millisecond)
-	a.say("got %s revision %d: %s, %s; %s were here, %s fetched from %s in %v", printable(res.Name), res.Revision,
-		count(res.Files, "file"), size(res.BytesTotal), size(res.BytesReused), size(res.BytesFetched), count(res.Sources, "peer"), took)
+	if res.Plan {
+		a.printPlan(w, res)
+		return
+	}
+	a.say("got %s revision %d: %s", printable(res.Name), res.Revision, gotWords(res))
+	if res.FilesMoved > 0 {
+		a.say("%s moved", count(res.FilesMoved, "file"))
+	}
 	if res.FilesRemoved > 0 {
 		a.say("%s gone in this revision removed", count(res.FilesRemoved, "file"))
 	}
 	fmt.Fprintln(w, printable(res.Dest))
+}
+
+// gotWords is what a get did, in one line: the whole set, what of it had to be made, and everything that went
+// over the wire in both directions.
+func gotWords(r api.GetResult) string {
+	took := time.Duration(r.Seconds * float64(time.Second)).Round(10 * time.Millisecond)
+	return fmt.Sprintf("%s in %s; %s; %s received, %s sent in %v", size(r.BytesTotal), count(r.Files, "file"), madeOf(r), size(r.WireIn), size(r.WireOut), took)
+}
+
+// madeOf is where the bytes of a set came from.
+func madeOf(r api.GetResult) string {
+	if r.BytesReused >= r.BytesTotal {
+		if r.Changed {
+			return "all of it was here"
+		}
+		return "complete already"
+	}
+	var parts []string
+	if r.BytesReused > 0 {
+		parts = append(parts, fraction(r.BytesReused, r.BytesTotal)+" was here")
+	}
+	if r.BytesPatched > 0 {
+		parts = append(parts, size(r.BytesPatched)+" patched")
+	}
+	if r.BytesFetched > 0 {
+		parts = append(parts, size(r.BytesFetched)+" fetched")
+	}
+	return strings.Join(parts, ", ") + " from " + count(r.Sources, "peer")
+}
+
+// printPlan prints all as data but the reminder that it was only a plan.
+func (a *app) printPlan(w io.Writer, r api.GetResult) {
+	for _, l := range r.Lines {
+		fmt.Fprintln(w, oneLine(l))
+	}
+	facts(w,
+		"set", fmt.Sprintf("%s revision %d", printable(r.Name), r.Revision),
+		"folder", printable(r.Dest),
+		"whole set", fmt.Sprintf("%s in %s", size(r.BytesTotal), count(r.Files, "file")),
+		"here", fmt.Sprintf("%s, %s", size(r.BytesReused), fraction(r.BytesReused, r.BytesTotal)),
+		"to patch", size(r.BytesPatched),
+		"to fetch", size(r.BytesFetched),
+		"on the wire", "about "+size(r.WireEstimate),
+	)
+	a.say("this is a plan: nothing was written")
 }

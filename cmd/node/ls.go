@@ -15,9 +15,10 @@ import (
 
 func newLsCommand(a *app) *cobra.Command {
 	return &cobra.Command{
-		Use:   "ls [SET[/PATH]]",
-		Short: "List the sets of this node, or the files of one",
-		Args:  a.arguments(0, 1),
+		Use:               "ls [SET[/PATH]]",
+		Short:             "List the sets of this node, or the files of one",
+		Args:              a.arguments(0, 1),
+		ValidArgsFunction: a.completeSet,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			var r api.LsRequest
 			if len(args) == 1 {

@@ -125,6 +125,14 @@ func yesNo(b bool) string {
 	return "no"
 }
 
+// onlyYes leaves a fact out that is rarely so.
+func onlyYes(b bool) string {
+	if b {
+		return "yes"
+	}
+	return ""
+}
+
 // isTerminal tells whether people look at w.
 func isTerminal(w any) bool {
 	if c, ok := w.(*checkedWriter); ok {

@@ -15,9 +15,10 @@ import (
 func newRmCommand(a *app) *cobra.Command {
 	var r api.RmRequest
 	cmd := &cobra.Command{
-		Use:   "rm SET",
-		Short: "Forget a set; its files stay",
-		Args:  a.arguments(1, 1),
+		Use:               "rm SET",
+		Short:             "Forget a set; its files stay",
+		Args:              a.arguments(1, 1),
+		ValidArgsFunction: a.completeSet,
 	}
 	cmd.Flags().BoolVar(&r.Files, "files", false, "delete its files too")
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {

@@ -32,6 +32,8 @@ func (a *app) run(cmd *cobra.Command) error {
 	if err != nil {
 		return err
 	}
+	cfg.Resume = true
+	cfg.Resume = true
 	extra := ""
 	if a.opts.api != "" {
 		extra = absolute(a.opts.api)

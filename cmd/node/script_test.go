@@ -46,6 +46,7 @@ func TestScripts(t *testing.T) {
 		UpdateScripts:       os.Getenv("UPDATE_SCRIPTS") != "",
 		Setup: func(e *testscript.Env) error {
 			e.Setenv("SHOAL_HOME", filepath.Join(e.WorkDir, "home"))
+			e.Setenv("BAD", "\x1b[2J")
 			e.Setenv("FAKE_NET", filepath.Join(e.WorkDir, "net"))
 			return os.Mkdir(filepath.Join(e.WorkDir, "net"), 0o700)
 		},

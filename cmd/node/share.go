@@ -15,49 +15,112 @@ import (
 )
 
 func newShareCommand(a *app) *cobra.Command {
-	var r api.ShareRequest
-	var qr, once bool
+	c := sharing{app: a}
 	cmd := &cobra.Command{
 		Use:   "share PATH",
 		Short: "Make a file set of a folder or a file and print its ticket",
 		Long: "Make a file set of a folder or a single file, or update the one it already is, and print its\n" +
 			"ticket as the last line. With a running node it returns at once; else it stays and serves until\n" +
-			"Ctrl-C.",
+			"Ctrl-C. With --watch whatever changes in the folder is published as the next revision.",
 		Args: a.arguments(1, 1),
 	}
 	f := cmd.Flags()
+	r := &c.request
 	f.StringVar(&r.Name, "name", "", "name of the set (default: that of the folder)")
 	f.StringVar(&r.Set, "set", "", "re-link a moved folder to this set")
+	f.StringVarP(&r.Note, "message", "m", "", "what to say of the revision, shown by history")
+	f.BoolVar(&r.Watch, "watch", false, "from now on publish what changes")
 	f.BoolVar(&r.AllowDeletions, "allow-deletions", false, "publish although more than half of the files are gone")
-	f.BoolVar(&once, "once", false, "stop after the first peer has it all")
-	f.BoolVar(&qr, "qr", false, "show the ticket as a QR code too")
+	f.BoolVar(&c.once, "once", false, "stop after the first peer has it all")
+	f.BoolVar(&c.wait, "wait", false, "stay also when a running node shares")
+	f.BoolVar(&c.qr, "qr", false, "show the ticket as a QR code too")
 	addSettingFlags(f)
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
-		if args[0] == "" {
-			return usagef("share needs a folder or file, got an empty name")
-		}
-		r.Path = absolute(args[0])
-		if err := readable(r.Path); err != nil {
+		if err := c.check(args[0]); err != nil {
 			return err
 		}
-		printed := false // a host that goes away later does not make a second result
-		return a.withNode(cmd.Context(), attach{flags: f}, func(ctx context.Context, s session) error {
-			res, err := a.shareOnce(ctx, s, r)
-			if err != nil {
-				return err
-			}
-			if !printed {
-				err = a.printShare(res, qr)
-				printed = true
-			}
-			partial := a.skipped(res.Skipped)
-			if err == nil && !s.outlives() {
-				err = a.seed(ctx, s, res.Set, once)
-			}
-			return errors.Join(err, partial)
-		})
+		return a.withNode(cmd.Context(), attach{flags: f}, c.share)
 	}
 	return cmd
+}
+
+// sharing is one share command; it may go through several nodes.
+type sharing struct {
+	app            *app
+	request        api.ShareRequest
+	once, wait, qr bool
+	printed        bool // a host that goes away later does not make a second result
+}
+
+func (c *sharing) check(path string) error {
+	switch {
+	case path == "":
+		return usagef("share needs a folder or file, got an empty name")
+	case c.once && c.request.Watch:
+		return usagef("--once and --watch exclude each other: one ends, the other goes on")
+	}
+	if err := checkNote(c.request.Note); err != nil {
+		return err
+	}
+	c.request.Path = absolute(path)
+	return readable(c.request.Path)
+}
+
+// share shares with one node, and stays when that is what keeps the set shared.
+func (c *sharing) share(ctx context.Context, s session) error {
+	stays := c.wait || !s.outlives()
+	var news *feed
+	if c.request.Watch && stays {
+		var err error
+		if news, err = listen(ctx, s, api.EventsRequest{}); err != nil {
+			return err
+		}
+		defer news.close()
+	}
+	res, err := c.app.shareOnce(ctx, s, c.request)
+	if err != nil {
+		return err
+	}
+	if !c.printed {
+		err = c.app.printShare(res, c.qr)
+		c.printed = true
+	}
+	partial := c.app.skipped(res.Skipped)
+	switch {
+	case err != nil:
+	case news != nil:
+		err = c.app.watch(ctx, news, res.Set)
+	case stays:
+		err = c.app.seed(ctx, s, res.Set, c.once)
+	case c.request.Watch && !c.app.opts.json:
+		c.app.say("the running node publishes what changes: `%s events` shows it", c.app.name)
+	}
+	return errors.Join(err, partial)
+}
+
+// watch prints each new revision until a signal, which is a clean end.
+func (a *app) watch(ctx context.Context, news *feed, set string) error {
+	a.say("sharing what changes; Ctrl-C stops")
+	for {
+		e, err := news.next()
+		switch {
+		case err != nil && ctx.Err() != nil:
+			return seedEnd(ctx)
+		case err != nil:
+			return err
+		case e.Set != "" && e.Set != set:
+		case a.opts.json:
+			err = a.emit("event", e)
+		default:
+			a.say("%s", eventLine(e))
+		}
+		if err == nil && e.Kind == api.EventEnded && e.Set == set {
+			return ended("the folder is not watched any more", e)
+		}
+		if err != nil {
+			return err
+		}
+	}
 }
 
 // readable tells a wrong path before any node is started. A folder that only the node's user can read is

@@ -12,9 +12,10 @@ import (
 
 func newShowCommand(a *app) *cobra.Command {
 	return &cobra.Command{
-		Use:   "show SET",
-		Short: "Show all about one set",
-		Args:  a.arguments(1, 1),
+		Use:               "show SET",
+		Short:             "Show all about one set",
+		Args:              a.arguments(1, 1),
+		ValidArgsFunction: a.completeSet,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			ctx, cancel := a.bounded(cmd.Context())
 			defer cancel()
@@ -43,6 +44,8 @@ func printSet(w io.Writer, s api.SetInfo) {
 		"size", size(s.Bytes),
 		"public", yesNo(s.Public),
 		"owner key here", yesNo(s.Owner),
+		"follows", onlyYes(s.Following),
+		"watched", onlyYes(s.Watching),
 		"durable", yesNo(s.Durable),
 		"peers", strconv.Itoa(s.Peers),
 		"profile", s.Profile,

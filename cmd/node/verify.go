@@ -14,9 +14,10 @@ import (
 func newVerifyCommand(a *app) *cobra.Command {
 	var r api.VerifyRequest
 	cmd := &cobra.Command{
-		Use:   "verify SET|DIR",
-		Short: "Read every block of a set again and check it",
-		Args:  a.arguments(1, 1),
+		Use:               "verify SET|DIR",
+		Short:             "Read every block of a set again and check it",
+		Args:              a.arguments(1, 1),
+		ValidArgsFunction: a.completeSet,
 	}
 	cmd.Flags().BoolVar(&r.Heal, "heal", false, "fetch damaged blocks from peers")
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {

@@ -30,7 +30,10 @@ type hostConfig struct {
 	DHT       string // "server", "client", "off"
 	Up, Down  int64  // bytes a second, 0 = no limit
 	Reserve   int64  // bytes of free disk to keep, 0 = the store's default
+	Keep      int    // revisions of a set that can be given back; 0 = default
+	KeepBytes int64  // bytes kept of a set's past revisions; 0 = default
 	Offline   bool   // no network: for commands that only look
+	Resume    bool   // follow and watch again what was when the home was used the last time
 	Version   string
 	Log       *slog.Logger
 }

@@ -22,6 +22,7 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 type stub struct {
 	get    func(context.Context, GetRequest, func(Progress)) (GetResult, error)
 	status func(context.Context) (Status, error)
+	events func(context.Context, EventsRequest, func(Event)) error
 }
 
 func (s *stub) Share(_ context.Context, r ShareRequest, progress func(Progress)) (ShareResult, error) {
@@ -130,6 +131,28 @@ func TestEveryMethodArrives(t *testing.T) {
 	}
 	if r, err := c.GC(ctx); err != nil || r.Blocks != 7 {
 		t.Errorf("gc: %+v %v", r, err)
+	}
+	if r, err := c.Publish(ctx, PublishRequest{Target: "s", DryRun: true}, nil); err != nil || r.Set != "s" || !r.DryRun {
+		t.Errorf("publish: %+v %v", r, err)
+	}
+	if r, err := c.Restore(ctx, RestoreRequest{Set: "s", Rev: 3, Dest: "/d"}, nil); err != nil || r.Set != "s" || r.Revision != 3 || r.Dest != "/d" {
+		t.Errorf("restore: %+v %v", r, err)
+	}
+	if r, err := c.History(ctx, HistoryRequest{Set: "s", Verify: true}); err != nil || r.Set != "s" || len(r.Revisions) != 1 || !r.Revisions[0].Current {
+		t.Errorf("history: %+v %v", r, err)
+	}
+	if r, err := c.Diff(ctx, DiffRequest{Set: "s", A: 1, B: 2}); err != nil || r.Set != "s" || r.A != 1 || r.B != 2 {
+		t.Errorf("diff: %+v %v", r, err)
+	}
+	if r, err := c.Follow(ctx, FollowRequest{Ticket: "t", Dest: "/d"}, nil); err != nil || r.Set != "t" || r.Dest != "/d" || !r.Following {
+		t.Errorf("follow: %+v %v", r, err)
+	}
+	if r, err := c.Unfollow(ctx, UnfollowRequest{Set: "s"}); err != nil || r.Set != "s" {
+		t.Errorf("unfollow: %+v %v", r, err)
+	}
+	var heard []Event
+	if err := c.Events(ctx, EventsRequest{Set: "s"}, func(e Event) { heard = append(heard, e) }); err != nil || len(heard) != 1 || heard[0].Set != "s" {
+		t.Errorf("events: %+v %v", heard, err)
 	}
 	if err := c.Stop(ctx); err != nil {
 		t.Errorf("stop: %v", err)
@@ -244,7 +267,7 @@ func TestServerEndsDespiteADeafOperation(t *testing.T) {
 }
 
 func TestOperationEndsWithItsClient(t *testing.T) {
-	for _, op := range []string{"get", "status"} {
+	for _, op := range []string{"get", "status", "events"} {
 		started, ended := make(chan struct{}), make(chan struct{})
 		wait := func(ctx context.Context) error {
 			close(started)
@@ -257,6 +280,7 @@ func TestOperationEndsWithItsClient(t *testing.T) {
 				return GetResult{}, wait(ctx)
 			},
 			status: func(ctx context.Context) (Status, error) { return Status{}, wait(ctx) },
+			events: func(ctx context.Context, _ EventsRequest, _ func(Event)) error { return wait(ctx) },
 		}
 		socket, stop := node(t, s, ServerOptions{})
 		c := dial(t, socket)
@@ -264,10 +288,13 @@ func TestOperationEndsWithItsClient(t *testing.T) {
 		errs := make(chan error, 1)
 		go func() {
 			var err error
-			if op == "get" {
+			switch op {
+			case "get":
 				_, err = c.Get(ctx, GetRequest{}, nil)
-			} else {
+			case "status":
 				_, err = c.Status(ctx)
+			case "events":
+				err = c.Events(ctx, EventsRequest{}, nil)
 			}
 			errs <- err
 		}()
@@ -344,13 +371,19 @@ func TestOfflineHostRefusesTheNetwork(t *testing.T) {
 	c := dial(t, socket)
 	_, get := c.Get(t.Context(), GetRequest{}, nil)
 	_, share := c.Share(t.Context(), ShareRequest{}, nil)
-	for _, err := range []error{get, share} {
+	_, publish := c.Publish(t.Context(), PublishRequest{}, nil)
+	_, restore := c.Restore(t.Context(), RestoreRequest{}, nil)
+	_, follow := c.Follow(t.Context(), FollowRequest{}, nil)
+	for _, err := range []error{get, share, publish, restore, follow} {
 		if e := AsError(err); e.Code != CodeOfflineHost || !e.Retryable {
 			t.Errorf("%+v", e)
 		}
 	}
 	if _, err := c.Verify(t.Context(), VerifyRequest{}, nil); err != nil {
 		t.Error(err)
+	}
+	if _, err := c.Publish(t.Context(), PublishRequest{DryRun: true}, nil); err != nil {
+		t.Errorf("a dry run: %v", err)
 	}
 }
 

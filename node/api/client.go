@@ -104,22 +104,58 @@ func (c *Client) Stop(ctx context.Context) error {
 
 // Share implements Service.
 func (c *Client) Share(ctx context.Context, r ShareRequest, progress func(Progress)) (ShareResult, error) {
-	return follow[ShareResult](ctx, c, "share", r, progress)
+	return await[ShareResult](ctx, c, "share", r, listener{progress: progress})
 }
 
 // Get implements Service.
 func (c *Client) Get(ctx context.Context, r GetRequest, progress func(Progress)) (GetResult, error) {
-	return follow[GetResult](ctx, c, "get", r, progress)
+	return await[GetResult](ctx, c, "get", r, listener{progress: progress})
+}
+
+// Publish implements Service.
+func (c *Client) Publish(ctx context.Context, r PublishRequest, progress func(Progress)) (PublishResult, error) {
+	return await[PublishResult](ctx, c, "publish", r, listener{progress: progress})
+}
+
+// Restore implements Service.
+func (c *Client) Restore(ctx context.Context, r RestoreRequest, progress func(Progress)) (RestoreResult, error) {
+	return await[RestoreResult](ctx, c, "restore", r, listener{progress: progress})
+}
+
+// Follow implements Service.
+func (c *Client) Follow(ctx context.Context, r FollowRequest, progress func(Progress)) (FollowResult, error) {
+	return await[FollowResult](ctx, c, "follow", r, listener{progress: progress})
+}
+
+// Events implements Service. An fn that takes its time loses events, and is told how many.
+func (c *Client) Events(ctx context.Context, r EventsRequest, fn func(Event)) error {
+	_, err := await[struct{}](ctx, c, "events", r, listener{event: fn})
+	return err
 }
 
 // Verify implements Service.
 func (c *Client) Verify(ctx context.Context, r VerifyRequest, progress func(Progress)) (VerifyResult, error) {
-	return follow[VerifyResult](ctx, c, "verify", r, progress)
+	return await[VerifyResult](ctx, c, "verify", r, listener{progress: progress})
 }
 
 // Ls implements Service.
 func (c *Client) Ls(ctx context.Context, r LsRequest) (LsResult, error) {
 	return checked[LsResult](ctx, c, "ls", http.MethodPost, "ls", r)
+}
+
+// History implements Service.
+func (c *Client) History(ctx context.Context, r HistoryRequest) (HistoryResult, error) {
+	return checked[HistoryResult](ctx, c, "history", http.MethodPost, "history", r)
+}
+
+// Diff implements Service.
+func (c *Client) Diff(ctx context.Context, r DiffRequest) (DiffResult, error) {
+	return checked[DiffResult](ctx, c, "diff", http.MethodPost, "diff", r)
+}
+
+// Unfollow implements Service.
+func (c *Client) Unfollow(ctx context.Context, r UnfollowRequest) (UnfollowResult, error) {
+	return checked[UnfollowResult](ctx, c, "unfollow", http.MethodPost, "unfollow", r)
 }
 
 // Show implements Service.
@@ -225,8 +261,14 @@ func call[Res any](ctx context.Context, c *Client, op, method, path string, req 
 	return res, nil
 }
 
-// follow reads the lines of an operation until its last.
-func follow[Res any](ctx context.Context, c *Client, op string, req any, progress func(Progress)) (Res, error) {
+// listener takes what comes before the last line; nil = not wanted.
+type listener struct {
+	progress func(Progress)
+	event    func(Event)
+}
+
+// await reads the lines of an operation until its last.
+func await[Res any](ctx context.Context, c *Client, op string, req any, to listener) (Res, error) {
 	var res Res
 	if err := c.checkVersion(); err != nil {
 		return res, err
@@ -239,7 +281,7 @@ func follow[Res any](ctx context.Context, c *Client, op string, req any, progres
 	lines := bufio.NewScanner(resp.Body)
 	lines.Buffer(nil, maxLine)
 	for lines.Scan() {
-		done, err := line(lines.Bytes(), &res, progress)
+		done, err := line(lines.Bytes(), &res, to)
 		if err != nil || done {
 			return res, err
 		}
@@ -256,7 +298,7 @@ func follow[Res any](ctx context.Context, c *Client, op string, req any, progres
 
 // line takes one line in; done after the last. Types that are not known are skipped: members and types
 // are only ever added within a major version.
-func line[Res any](b []byte, res *Res, progress func(Progress)) (done bool, err error) {
+func line[Res any](b []byte, res *Res, to listener) (done bool, err error) {
 	var head struct {
 		Type string `json:"type"`
 	}
@@ -265,14 +307,9 @@ func line[Res any](b []byte, res *Res, progress func(Progress)) (done bool, err 
 	}
 	switch head.Type {
 	case "progress":
-		var p Progress
-		if err := json.Unmarshal(b, &p); err != nil {
-			return true, fmt.Errorf("decode progress: %w", err)
-		}
-		if progress != nil {
-			progress(p)
-		}
-		return false, nil
+		return hear("progress", b, to.progress)
+	case "event":
+		return hear("event", b, to.event)
 	case "result":
 		if err := json.Unmarshal(b, res); err != nil {
 			return true, fmt.Errorf("decode result: %w", err)
@@ -287,4 +324,16 @@ func line[Res any](b []byte, res *Res, progress func(Progress)) (done bool, err 
 	default:
 		return false, nil
 	}
+}
+
+// hear passes one line of an operation that goes on.
+func hear[T any](kind string, b []byte, fn func(T)) (done bool, err error) {
+	var v T
+	if err := json.Unmarshal(b, &v); err != nil {
+		return true, fmt.Errorf("decode %s: %w", kind, err)
+	}
+	if fn != nil {
+		fn(v)
+	}
+	return false, nil
 }

@@ -12,16 +12,24 @@
 //	POST /api/v1/ls       LsRequest, LsResult
 //	POST /api/v1/rm       RmRequest, RmResult
 //	POST /api/v1/gc       {}, GCResult
+//	POST /api/v1/history  HistoryRequest, HistoryResult
+//	POST /api/v1/diff     DiffRequest, DiffResult
+//	POST /api/v1/unfollow UnfollowRequest, UnfollowResult
 //	POST /api/v1/stop     {}, 202: the process drains and ends
 //	POST /api/v1/share    ShareRequest, lines
 //	POST /api/v1/get      GetRequest, lines
+//	POST /api/v1/publish  PublishRequest, lines
+//	POST /api/v1/restore  RestoreRequest, lines
+//	POST /api/v1/follow   FollowRequest, lines
 //	POST /api/v1/verify   VerifyRequest, lines
+//	POST /api/v1/events   EventsRequest, lines of type event, without end
 //
 // A failure of a plain endpoint is application/problem+json (RFC 9457) with the members of Error.
 // "Lines" are NDJSON, every object with "type" and "v": progress at most four times a second, then one
 // result or error, which is the last. An answer that ends without that last line means that the host
 // went away in the middle: the client reports ErrHostGone and its caller starts over. An operation ends
-// when its client disconnects.
+// when its client disconnects. Events are kept for a client that reads slowly, 256 of them; a notice says how
+// many it missed beyond that.
 //
 // Request bodies are at most 1 MiB and may hold no unknown members. Access is the socket's: mode 0600 in
 // a folder of mode 0700.

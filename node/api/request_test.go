@@ -61,7 +61,8 @@ func TestBadRequests(t *testing.T) {
 
 // Any body gets either the operation's answer, if it is strictly its request, or a problem.
 func FuzzRequestBody(f *testing.F) {
-	paths := []string{"/api/v1/share", "/api/v1/get", "/api/v1/verify", "/api/v1/ls", "/api/v1/rm", "/api/v1/gc"}
+	paths := []string{"/api/v1/share", "/api/v1/get", "/api/v1/verify", "/api/v1/ls", "/api/v1/rm", "/api/v1/gc",
+		"/api/v1/publish", "/api/v1/restore", "/api/v1/history", "/api/v1/diff", "/api/v1/follow", "/api/v1/unfollow", "/api/v1/events"}
 	for i := range paths {
 		f.Add(byte(i), []byte(`{}`))
 		f.Add(byte(i), []byte(`{"set":"s","ticket":"t","dest":"/d","max_bytes":9e99}`))
@@ -97,10 +98,11 @@ func FuzzAnswer(f *testing.F) {
 	f.Add([]byte(`{"type":"result","v":1,"set":"s"}`))
 	f.Add([]byte(`{"type":"error","v":1,"code":"x","exit_code":4}`))
 	f.Add([]byte(`{"type":"progress","v":1,"bytes_done":1}`))
+	f.Add([]byte(`{"type":"event","v":1,"kind":"complete","result":{"set":"s"}}`))
 	f.Add([]byte(`{"type":"later"}`))
 	f.Fuzz(func(t *testing.T, b []byte) {
 		var res GetResult
-		done, err := line(b, &res, func(Progress) {})
+		done, err := line(b, &res, listener{progress: func(Progress) {}, event: func(Event) {}})
 		if err != nil && !done {
 			t.Fatal("an error must be the end")
 		}
@@ -132,9 +134,13 @@ func TestLine(t *testing.T) {
 
 // The vocabulary has no member called type or v: Line would write it twice.
 func TestVocabularyLeavesTypeAndVFree(t *testing.T) {
-	for _, v := range []any{ShareResult{}, GetResult{}, LsResult{}, SetInfo{}, Status{}, VerifyResult{}, RmResult{}, GCResult{}, Progress{}, Error{}} {
-		for i := range reflect.TypeOf(v).NumField() {
-			name, _, _ := strings.Cut(reflect.TypeOf(v).Field(i).Tag.Get("json"), ",")
+	for _, v := range []any{ShareResult{}, GetResult{}, LsResult{}, SetInfo{}, Status{}, VerifyResult{}, RmResult{}, GCResult{}, Progress{}, Error{},
+		PublishResult{}, Change{}, HistoryResult{}, Revision{}, DiffResult{}, FollowResult{}, UnfollowResult{}, Event{}, Conflict{}} {
+		for _, field := range reflect.VisibleFields(reflect.TypeOf(v)) {
+			if field.Anonymous {
+				continue // its members are listed too
+			}
+			name, _, _ := strings.Cut(field.Tag.Get("json"), ",")
 			if name == "" || name == "type" || name == "v" {
 				t.Errorf("%T: member %q", v, name)
 			}

@@ -28,7 +28,7 @@ type ServerOptions struct {
 	Log     *slog.Logger    // nil = silent
 	Stop    func()          // ends the process after POST /api/v1/stop; nil = refused
 	Ready   <-chan struct{} // operations wait until it is closed; nil = ready
-	Offline bool            // this host has no network: share and get are refused with CodeOfflineHost
+	Offline bool            // this host has no network: what needs it is refused with CodeOfflineHost
 	// Transient: this host is a command that ends by itself; who needs a node for longer has to stay.
 	Transient bool
 }
@@ -102,9 +102,16 @@ func (h *handler) routes() http.Handler {
 	mux.HandleFunc("POST /api/v1/gc", plain(h, func(ctx context.Context, _ *http.Request, _ none) (GCResult, error) {
 		return h.service.GC(ctx)
 	}))
-	mux.HandleFunc("POST /api/v1/share", h.online(stream(h, h.service.Share)))
-	mux.HandleFunc("POST /api/v1/get", h.online(stream(h, h.service.Get)))
-	mux.HandleFunc("POST /api/v1/verify", stream(h, h.service.Verify))
+	mux.HandleFunc("POST /api/v1/history", plain(h, func(ctx context.Context, _ *http.Request, q HistoryRequest) (HistoryResult, error) {
+		return h.service.History(ctx, q)
+	}))
+	mux.HandleFunc("POST /api/v1/diff", plain(h, func(ctx context.Context, _ *http.Request, q DiffRequest) (DiffResult, error) {
+		return h.service.Diff(ctx, q)
+	}))
+	mux.HandleFunc("POST /api/v1/unfollow", plain(h, func(ctx context.Context, _ *http.Request, q UnfollowRequest) (UnfollowResult, error) {
+		return h.service.Unfollow(ctx, q)
+	}))
+	h.streams(mux)
 	mux.HandleFunc("POST /api/v1/stop", h.stopProcess)
 	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
 		writeProblem(w, http.StatusNotFound, &Error{Code: CodeNoEndpoint, ExitCode: ExitUsage,
@@ -112,6 +119,20 @@ func (h *handler) routes() http.Handler {
 	})
 	return mux
 }
+
+// streams are the endpoints that answer in lines, each with the requests of it that need the network.
+func (h *handler) streams(mux *http.ServeMux) {
+	mux.HandleFunc("POST /api/v1/share", stream(h, h.service.Share, always))
+	mux.HandleFunc("POST /api/v1/get", stream(h, h.service.Get, always))
+	mux.HandleFunc("POST /api/v1/publish", stream(h, h.service.Publish, func(q PublishRequest) bool { return !q.DryRun }))
+	mux.HandleFunc("POST /api/v1/restore", stream(h, h.service.Restore, always))
+	mux.HandleFunc("POST /api/v1/follow", stream(h, h.service.Follow, always))
+	mux.HandleFunc("POST /api/v1/verify", stream(h, h.service.Verify, never))
+	mux.HandleFunc("POST /api/v1/events", h.events)
+}
+
+func always[Req any](Req) bool { return true }
+func never[Req any](Req) bool  { return false }
 
 // none is the request of an endpoint that needs none: no body, or {}.
 type none struct{}
@@ -157,16 +178,10 @@ func (h *handler) stopProcess(w http.ResponseWriter, r *http.Request) {
 	h.opts.Stop()
 }
 
-// online refuses an operation that needs the network where there is none.
-func (h *handler) online(next http.HandlerFunc) http.HandlerFunc {
-	if !h.opts.Offline {
-		return next
-	}
-	return func(w http.ResponseWriter, _ *http.Request) {
-		e := &Error{Code: CodeOfflineHost, ExitCode: ExitNeedsNode, Title: "the node in this home runs without network",
-			Detail: "it belongs to a command that only reads and ends soon", Retryable: true}
-		writeProblem(w, httpStatus(e), e)
-	}
+// errOffline refuses an operation that needs the network where there is none.
+func errOffline() *Error {
+	return &Error{Code: CodeOfflineHost, ExitCode: ExitNeedsNode, Title: "the node in this home runs without network",
+		Detail: "it belongs to a command that only reads and ends soon", Retryable: true}
 }
 
 // ready waits until the node serves; false: the request or the server ended before.

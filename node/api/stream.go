@@ -15,31 +15,37 @@ const (
 )
 
 // stream serves an operation with progress as NDJSON. After the first byte the status is 200 whatever
-// comes; success and failure are told apart by the last line.
-func stream[Req, Res any](h *handler, do func(context.Context, Req, func(Progress)) (Res, error)) http.HandlerFunc {
+// comes; success and failure are told apart by the last line. online tells the requests that need a network.
+func stream[Req, Res any](h *handler, do func(context.Context, Req, func(Progress)) (Res, error), online func(Req) bool) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		var q Req
-		if e := decode(w, r, &q); e != nil {
+		e := decode(w, r, &q)
+		if e == nil && h.opts.Offline && online(q) {
+			e = errOffline()
+		}
+		if e != nil {
 			writeProblem(w, httpStatus(e), e)
 			return
 		}
-		w.Header().Set("Content-Type", "application/x-ndjson")
-		lines := &lineWriter{w: w, rc: http.NewResponseController(w), kick: make(chan struct{}, 1)}
-		lines.flush()
+		lines := newLineWriter(w)
 		if !h.ready(r.Context()) {
 			return
 		}
 		finish := lines.start()
 		res, err := guard(h, r, func() (Res, error) { return do(r.Context(), q, lines.progress) })
 		finish()
-		switch {
-		case err == nil:
-			lines.write("result", res)
-		case h.stop.Err() != nil:
-			// No last line: the client takes this for what it is and asks the next host.
-		default:
-			lines.write("error", AsError(err))
-		}
+		h.lastLine(lines, res, err)
+	}
+}
+
+func (h *handler) lastLine(lines *lineWriter, res any, err error) {
+	switch {
+	case err == nil:
+		lines.write("result", res)
+	case h.stop.Err() != nil:
+		// No last line: the client takes this for what it is and asks the next host.
+	default:
+		lines.write("error", AsError(err))
 	}
 }
 
@@ -53,6 +59,14 @@ type lineWriter struct {
 	mu     sync.Mutex // guards newest and fresh
 	newest Progress
 	fresh  bool
+}
+
+// newLineWriter begins the answer: the client learns at once that it was understood.
+func newLineWriter(w http.ResponseWriter) *lineWriter {
+	w.Header().Set("Content-Type", "application/x-ndjson")
+	l := &lineWriter{w: w, rc: http.NewResponseController(w), kick: make(chan struct{}, 1)}
+	l.flush()
+	return l
 }
 
 // progress keeps p as the newest state; a sentence that was not written yet is kept with it.

@@ -11,6 +11,8 @@ type ShareRequest struct {
 	Name           string `json:"name,omitempty"`            // default: the folder's base name
 	Set            string `json:"set,omitempty"`             // re-link a moved folder to this set
 	AllowDeletions bool   `json:"allow_deletions,omitempty"` // publish although more than half of the files are gone
+	Note           string `json:"note,omitempty"`            // what the author says of the revision, at most 1 KiB
+	Watch          bool   `json:"watch,omitempty"`           // from now on publish whatever changes
 }
 
 // ShareResult is the revision a share made or found unchanged.
@@ -35,33 +37,49 @@ type Skipped struct {
 	Reason string `json:"reason"`
 }
 
-// GetRequest asks for a set's newest revision in a folder.
+// GetRequest asks for a revision of a set in a folder.
 type GetRequest struct {
-	Ticket   string `json:"ticket"`              // a ticket, a set id, or a name or prefix this node knows
-	Dest     string `json:"dest"`                // absolute; "" = NAME below Cwd
-	Cwd      string `json:"cwd,omitempty"`       // absolute
-	Force    bool   `json:"force,omitempty"`     // overwrite what this node did not write
-	MaxBytes int64  `json:"max_bytes,omitempty"` // refuse a set that is larger; 0 = no bound
-	Timeout  string `json:"timeout,omitempty"`   // give up when nobody has answered for this long (Go duration)
+	Ticket   string   `json:"ticket"`              // a ticket, a set id, or a name or prefix this node knows
+	Dest     string   `json:"dest"`                // absolute; "" = NAME below Cwd
+	Cwd      string   `json:"cwd,omitempty"`       // absolute
+	Force    bool     `json:"force,omitempty"`     // overwrite what this node did not write
+	MaxBytes int64    `json:"max_bytes,omitempty"` // refuse a set that is larger; 0 = no bound
+	Timeout  string   `json:"timeout,omitempty"`   // give up when nobody has answered for this long (Go duration)
+	Rev      uint64   `json:"rev,omitempty"`       // 0 = the newest
+	Plan     bool     `json:"plan,omitempty"`      // say what would be done and write nothing
+	Using    []string `json:"using,omitempty"`     // absolute; folders whose files may hold bytes of the set
 }
 
-// GetResult is what a get did: BytesTotal = BytesReused + BytesFetched.
+// GetResult is what a get did, or with Plan would do: BytesTotal = BytesReused + BytesPatched + BytesFetched.
 type GetResult struct {
-	Set          string    `json:"set"`
-	Name         string    `json:"name"`
-	Revision     uint64    `json:"revision"`
-	Root         string    `json:"root"`
-	Dest         string    `json:"dest"`
-	Files        int       `json:"files"`
-	BytesTotal   int64     `json:"bytes_total"`
-	BytesReused  int64     `json:"bytes_reused"`  // leaf bytes that were on this disk
-	BytesFetched int64     `json:"bytes_fetched"` // verified leaf bytes received
-	WireIn       int64     `json:"wire_in"`       // all bytes received on the protocols' streams
-	WireOut      int64     `json:"wire_out"`
-	FilesRemoved int       `json:"files_removed"` // of an earlier revision, gone in this one
-	Sources      int       `json:"sources"`       // peers that delivered at least one block
-	Seconds      float64   `json:"seconds"`
-	Skipped      []Skipped `json:"skipped,omitempty"`
+	Set          string     `json:"set"`
+	Name         string     `json:"name"`
+	Revision     uint64     `json:"revision"`
+	Root         string     `json:"root"`
+	Dest         string     `json:"dest"`
+	Files        int        `json:"files"`
+	BytesTotal   int64      `json:"bytes_total"`
+	BytesReused  int64      `json:"bytes_reused"`  // leaf bytes that were on this disk
+	BytesPatched int64      `json:"bytes_patched"` // leaf bytes made of a patch and of bytes on this disk
+	BytesFetched int64      `json:"bytes_fetched"` // verified leaf bytes received whole
+	WireIn       int64      `json:"wire_in"`       // all bytes received on the protocols' streams
+	WireOut      int64      `json:"wire_out"`
+	FilesRemoved int        `json:"files_removed"` // of an earlier revision, gone in this one
+	FilesMoved   int        `json:"files_moved,omitempty"`
+	Sources      int        `json:"sources"` // peers that delivered at least one block
+	Seconds      float64    `json:"seconds"`
+	Changed      bool       `json:"changed"` // false: it was complete already
+	Skipped      []Skipped  `json:"skipped,omitempty"`
+	Conflicts    []Conflict `json:"conflicts,omitempty"`
+	Plan         bool       `json:"plan,omitempty"` // nothing was written
+	WireEstimate int64      `json:"wire_estimate,omitempty"`
+	Lines        []string   `json:"lines,omitempty"` // the plan in words
+}
+
+// Conflict is a file that was edited here: the edit was kept as Copy, and Path is as the author has it.
+type Conflict struct {
+	Path string `json:"path"`
+	Copy string `json:"copy"`
 }
 
 // Progress is one state of a running operation; BytesTotal 0 = not known yet.
@@ -116,6 +134,9 @@ type SetInfo struct {
 	Peers    int    `json:"peers"`
 	Durable  bool   `json:"durable"`
 	Profile  string `json:"profile,omitempty"`
+	// Following: Dir is kept at the newest revision. Watching: what changes in Dir is published.
+	Following bool `json:"following,omitempty"`
+	Watching  bool `json:"watching,omitempty"`
 }
 
 // PeerInfo is one connected peer.
@@ -188,6 +209,9 @@ type Service interface {
 	Mover
 	Looker
 	Keeper
+	Publisher
+	Historian
+	Follower
 }
 
 // Mover publishes and fetches; progress may be called from any goroutine, one at a time.

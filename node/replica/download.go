@@ -113,7 +113,7 @@ func (d *download) up(ctx context.Context, p peer.ID) (done bool) {
 	switch {
 	case head(h.v).Root == d.s.lay.Root:
 		ev.Complete, ev.Have = h.complete, slices.Clone(h.have)
-	case h.complete && head(h.v).Revision > head(d.g.v).Revision:
+	case h.complete && (d.g.o.Revision != 0 || head(h.v).Revision > head(d.g.v).Revision):
 		ev.Complete = true // most chunks of a revision are those of the next; what is gone it will say
 	}
 	return d.step(ctx, ev)
@@ -143,7 +143,7 @@ func (d *download) drain(ctx context.Context, ev fetch.Event) (done bool) {
 			arrived = append(arrived, e.Leaf)
 			d.progress = d.g.r.cfg.Now()
 		case fetch.Missing:
-			if d.complete(e.Peer) { // its store has found the damage before, and forgotten the place
+			if d.complete(e.Peer) || d.g.o.Revision != 0 { // its store has found the damage before, and forgotten the place
 				d.corrupt[e.Leaf] = true
 			}
 		case fetch.Bad:
@@ -164,7 +164,7 @@ func (d *download) drain(ctx context.Context, ev fetch.Event) (done bool) {
 		break
 	}
 	if len(arrived) > 0 {
-		d.g.rep.feed.add(arrived...)
+		d.g.arrived(arrived...)
 	}
 	return done
 }
@@ -259,7 +259,7 @@ var errSuperseded = errors.New("a newer revision took this one's place")
 const movedGrace = time.Second
 
 func (d *download) superseded() bool {
-	if d.g.o.Pinned {
+	if d.g.o.Pinned || d.g.o.Revision != 0 {
 		return false // the next run would choose the same one again
 	}
 	for _, h := range d.g.holders {

@@ -1,10 +1,12 @@
 package replica
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -14,6 +16,7 @@ import (
 
 	"github.com/shoal-p2p/shoal/blockstore"
 	"github.com/shoal-p2p/shoal/blockstore/dag"
+	"github.com/shoal-p2p/shoal/blockstore/diff"
 	"github.com/shoal-p2p/shoal/blockstore/worktree"
 	"github.com/shoal-p2p/shoal/protocols/list"
 	"github.com/shoal-p2p/shoal/protocols/record"
@@ -28,11 +31,22 @@ type GetOptions struct {
 	// Distrust names files that are to be read again although their stamps are those recorded; nil = none.
 	Distrust func(path string) bool
 	// Pinned gets the revision this node has accepted before, even if there is a newer one.
-	Pinned   bool
-	MaxBytes int64          // refuse more; 0 = no bound
-	Patience time.Duration  // give up after this long without a new byte; 0 = a minute
-	Grace    time.Duration  // wait this long for an intact copy once all are known to be damaged; 0 = 5 s
-	Progress func(Progress) // may be nil
+	Pinned bool
+	// Revision is of Restore: which one; 0 = the newest.
+	Revision uint64
+	// Plan finds out what there is to do and what it would take, and does nothing.
+	Plan bool
+	// Using names folders whose files may be of use: they are read, and not changed.
+	Using []string
+	// CopyConflicts renames files that somebody edited out of the way, instead of refusing the folder.
+	CopyConflicts bool
+	// Partial looks only at the files that differ from the revision the folder holds.
+	Partial  bool
+	MaxBytes int64                 // refuse more; 0 = no bound
+	Patience time.Duration         // give up after this long without a new byte; 0 = a minute
+	Grace    time.Duration         // wait this long for an intact copy once all are known to be damaged; 0 = 5 s
+	Progress func(Progress)        // may be nil
+	Begin    func(revision uint64) // told which revision it will be, once it is known; may be nil
 }
 
 // Progress is where a get stands.
@@ -45,19 +59,27 @@ type Progress struct {
 
 // Got is what a get did.
 type Got struct {
-	Replica *Replica
+	Replica *Replica // nil for a past revision of a set that is not here
 	Head    record.Head
+	Name    string // of the set
 	Dest    string
 	Files   int
 	Total   int64 // leaf bytes of the revision, each distinct leaf once for every place it has
-	Reused  int64 // of Total, on this disk already
-	Fetched int64 // of Total, received and verified in this run
+	Patched int64 // of Total, rebuilt from patches in this run
+	Fetched int64 // of Total, received whole and verified in this run; what is left was on this disk
 	Sources int
-	Removed int // files an earlier revision had and this one has not
-	Skipped []worktree.Skipped
+	Changed bool // the folder did not hold this revision before
+	Removed int  // files an earlier revision had and this one has not
+	Done    worktree.Result
 	WireIn  int64
 	WireOut int64
+
+	Plan     *diff.Plan // with GetOptions.Plan
+	Estimate int64      // with GetOptions.Plan: bytes on the wire, both ways, that the get would take
 }
+
+// Reused is how many bytes of Total were on this disk.
+func (g Got) Reused() int64 { return g.Total - g.Patched - g.Fetched }
 
 // defaultPatience is how long a get waits for a source to appear or go on: long enough for a publisher
 // to reboot, short enough that a script notices.
@@ -79,6 +101,7 @@ const ownGrace = 2 * time.Second
 type get struct {
 	r    *Registry
 	net  *Network
+	id   cid.Cid // of the set
 	o    GetOptions
 	look *lookout
 
@@ -90,6 +113,8 @@ type get struct {
 	v       record.Verified // whose newest head is being fetched
 	bundle  record.Bundle   // v as it came
 	dest    string
+	base    base         // what lies here that the revision is probably much like
+	delta   *deltaStream // what is open of the delta protocol, or nil
 }
 
 // holding is the current picture of one peer.
@@ -109,6 +134,23 @@ func (r *Registry) Get(ctx context.Context, t record.Ticket, o GetOptions) (Got,
 	if net == nil {
 		return Got{}, ErrOffline
 	}
+	o = o.withDefaults()
+	t, err := r.completed(t)
+	if err != nil {
+		return Got{}, err
+	}
+	ctx, cancel := context.WithCancel(ctx)
+	g := r.newGet(ctx, net, t, o)
+	defer g.look.wg.Wait()
+	defer cancel()
+	got, err := g.once(ctx, t)
+	if o.Plan {
+		got.Estimate += got.WireIn + got.WireOut // what was said so far would be said again
+	}
+	return got, err
+}
+
+func (o GetOptions) withDefaults() GetOptions {
 	if o.Patience == 0 {
 		o.Patience = defaultPatience
 	}
@@ -118,28 +160,43 @@ func (r *Registry) Get(ctx context.Context, t record.Ticket, o GetOptions) (Got,
 	if o.Progress == nil {
 		o.Progress = func(Progress) {}
 	}
-	if rep, ok := r.lookup(t.Set); ok {
-		st := rep.State()
-		if st.Shared { // before anybody is asked
-			return Got{}, fmt.Errorf("get %s: %w: it is shared from %s", st.Name, ErrInUse, st.Dir)
-		}
-		if len(t.Cap) == 0 {
-			t.Cap = st.Cap
-		}
+	if o.Begin == nil {
+		o.Begin = func(uint64) {}
 	}
-	ctx, cancel := context.WithCancel(ctx)
-	g := &get{r: r, net: net, o: o, holders: map[peer.ID]*holding{}, failed: map[peer.ID]error{}, ever: map[peer.ID]bool{}}
-	g.look = look(ctx, net, t, r.cfg.Log.With("set", t.Set))
-	defer g.look.wg.Wait()
-	defer cancel()
-	in0, out0 := net.Wire()
-	got, err := g.run(ctx, t)
-	for errors.Is(err, errSuperseded) { // what is on disk by now is reused
-		got, err = g.run(ctx, t)
+	return o
+}
+
+// newGet starts to look for holders.
+func (r *Registry) newGet(ctx context.Context, net *Network, t record.Ticket, o GetOptions) *get {
+	g := &get{r: r, net: net, id: t.Set, o: o, holders: map[peer.ID]*holding{}, failed: map[peer.ID]error{}, ever: map[peer.ID]bool{}}
+	have := func() *record.Bundle {
+		rep, ok := r.lookup(t.Set)
+		if !ok {
+			return nil
+		}
+		b := rep.State().Bundle
+		return &b
 	}
-	in1, out1 := net.Wire()
-	got.WireIn, got.WireOut = in1-in0, out1-out0
-	return got, err
+	g.look = look(ctx, net, t, have, r.cfg.Log.With("set", t.Set))
+	return g
+}
+
+// completed adds to a ticket what is remembered of its set: the capability, and who had it the last time.
+// Errors: ErrInUse for a set that is shared from here.
+func (r *Registry) completed(t record.Ticket) (record.Ticket, error) {
+	rep, ok := r.lookup(t.Set)
+	if !ok {
+		return t, nil
+	}
+	st := rep.State()
+	if st.Shared { // before anybody is asked
+		return t, fmt.Errorf("get %s: %w: it is shared from %s", st.Name, ErrInUse, st.Dir)
+	}
+	if len(t.Cap) == 0 {
+		t.Cap = st.Cap
+	}
+	t.Addrs = append(slices.Clone(t.Addrs), st.holders()...)
+	return t, nil
 }
 
 func (g *get) run(ctx context.Context, t record.Ticket) (got Got, err error) {
@@ -148,6 +205,7 @@ func (g *get) run(ctx context.Context, t record.Ticket) (got Got, err error) {
 		return Got{}, err
 	}
 	h := head(g.v)
+	g.o.Begin(h.Revision)
 	g.dest = filepath.Clean(g.o.Dest(g.v.Config.Name))
 	if err := worktree.CheckOutside(g.dest, g.r.cfg.Home); err != nil {
 		return Got{}, fmt.Errorf("get: %w", err)
@@ -160,24 +218,34 @@ func (g *get) run(ctx context.Context, t record.Ticket) (got Got, err error) {
 		return Got{}, err
 	}
 	defer g.leave()
-	g.r.announce(g.rep.id) // at once: whoever looks for the set may find this node's first chunks
+	if !g.o.Plan {
+		g.r.announce(g.rep.id) // at once: whoever looks for the set may find this node's first chunks
+	}
 	g.o.Progress(Progress{Phase: "list"})
+	defer g.hangUp()
+	if g.base, err = g.findBase(ctx, h); err != nil {
+		return Got{}, err
+	}
+	defer g.base.forget()
 	s, nodes, err := g.layout(ctx, h)
 	if err != nil {
 		return Got{}, err
 	}
+	got = Got{Replica: g.rep, Head: h, Name: g.v.Config.Name, Dest: g.dest, Files: s.lay.Files, Total: s.lay.Bytes}
+	got.Changed = !g.base.ours || g.base.lay.Root != h.Root || !g.rep.State().Complete
+	plan := g.plan(ctx, s.lay)
+	if g.o.Plan {
+		return got, g.estimate(ctx, s, plan, &got)
+	}
 	g.o.Progress(Progress{Phase: "check", Total: s.lay.Bytes})
-	s.out, err = worktree.NewCheckout(ctx, g.dest, g.rep.id, s.lay, worktree.CheckoutOptions{
-		Known: g.known(ctx), Force: g.o.Force, KeepLocal: g.o.KeepLocal, MinLeaf: g.v.Genesis.Profile.Min, Now: g.r.cfg.Now})
-	if err != nil {
+	if s.out, err = g.checkout(ctx, s.lay, plan); err != nil {
 		return Got{}, err
 	}
 	defer s.close()
-	got = Got{Replica: g.rep, Head: h, Dest: g.dest, Files: s.lay.Files, Total: s.lay.Bytes, Reused: s.out.Reused()}
 	if err := g.accept(t, h); err != nil {
 		return got, err
 	}
-	return got, g.fill(ctx, t, s, nodes, &got)
+	return got, g.fill(ctx, t, s, nodes, plan, &got)
 }
 
 // known is what this node remembers of the destination's files.
@@ -196,14 +264,20 @@ func (g *get) known(ctx context.Context) worktree.Known {
 }
 
 // fill fetches what the checkout lacks and finishes it, while the session is served to others.
-func (g *get) fill(ctx context.Context, t record.Ticket, s *session, nodes []blockstore.Block, got *Got) error {
+func (g *get) fill(ctx context.Context, t record.Ticket, s *session, nodes []blockstore.Block, plan *diff.Plan, got *Got) error {
 	g.rep.serve(s)
 	defer g.rep.unserve(s)
 	store := g.keep(ctx, s, nodes)
 	defer store.wait()
+	if plan != nil {
+		if err := g.update(ctx, s, plan, store, got); err != nil {
+			return err
+		}
+	}
 	d := newDownload(g, s)
 	err := d.run(ctx)
-	got.Fetched, got.Sources = d.fetched, d.delivered
+	got.Fetched += d.fetched
+	got.Sources = max(got.Sources, d.delivered)
 	if err != nil {
 		return err
 	}
@@ -211,33 +285,15 @@ func (g *get) fill(ctx context.Context, t record.Ticket, s *session, nodes []blo
 	if err := store.wait(); err != nil {
 		return err
 	}
-	res, err := s.out.Finish(ctx, func(f ...blockstore.File) error { return g.r.cfg.Store.PutFiles(ctx, f...) })
+	if got.Done, err = s.out.Finish(ctx, func(f ...blockstore.File) error { return g.r.cfg.Store.PutFiles(ctx, f...) }); err != nil {
+		return err
+	}
+	removed, err := g.removeGone(ctx, s.lay, plan)
+	got.Removed += removed
 	if err != nil {
 		return err
 	}
-	got.Skipped = res.Skipped
-	if got.Removed, err = g.removeGone(ctx, s.lay); err != nil {
-		return err
-	}
-	return g.complete(t, s, holdsAll(s.lay, res.Skipped))
-}
-
-// removeGone deletes the files this node wrote for an earlier revision that the new one no longer has. One
-// that somebody changed since stays, and is forgotten: it is theirs.
-func (g *get) removeGone(ctx context.Context, lay *dag.Layout) (int, error) {
-	gone, err := g.r.gone(ctx, g.rep.id, g.dest, lay)
-	if err != nil || len(gone) == 0 {
-		return 0, err
-	}
-	dirs := map[string]bool{}
-	for _, e := range lay.Entries {
-		dirs[e.Path] = e.Kind == dag.KindDir
-	}
-	n, err := worktree.Remove(g.dest, gone, func(dir string) bool { return dirs[dir] })
-	if err != nil {
-		return n, err
-	}
-	return n, g.r.drop(ctx, g.dest, gone)
+	return g.complete(t, s, holdsAll(s.lay, got.Done.Skipped))
 }
 
 // holdsAll tells whether every leaf is on disk although entries were skipped: a symlink that could not be made
@@ -276,10 +332,18 @@ func (p *Replica) unserve(s *session) {
 func (g *get) complete(t record.Ticket, s *session, whole bool) error {
 	st := g.rep.State()
 	st.Complete, st.Leaves = whole, len(s.lay.Leaves)
+	if whole {
+		st.Base, st.Holders = s.lay.Root.String(), g.addresses()
+		g.lineage(&st)
+	}
 	if err := g.r.commit(g.rep, st, g.v); err != nil {
 		return err
 	}
+	g.r.layouts.add(g.rep.id, s.lay)
 	g.rep.unserve(s)
+	if err := g.r.retain(context.Background(), g.rep); err != nil {
+		g.r.cfg.Log.Warn("give up past revisions", "set", g.rep.id, "err", err)
+	}
 	if whole {
 		g.confirm(t, s.lay.Root)
 	}
@@ -465,14 +529,43 @@ func (g *get) allowed(h record.Head) error {
 // interrupted get is known by name and goes on after a restart; and not before the folder was found fit,
 // so that a get that was refused leaves what was here as it was.
 func (g *get) accept(t record.Ticket, h record.Head) error {
-	old := g.rep.State()
-	st := State{Set: t.Set.String(), Name: g.v.Config.Name, Dir: g.dest, Cap: t.Cap, Bundle: g.bundle, Leaves: old.Leaves}
-	st.Complete = old.Complete && old.Dir == g.dest && head(g.rep.Verified()).Root == h.Root
+	st := g.rep.State()
+	same := len(g.rep.Verified().Heads) > 0 && head(g.rep.Verified()).Root == h.Root
+	st.Complete = st.Complete && st.Dir == g.dest && same
+	st.Name, st.Dir, st.Cap = g.v.Config.Name, g.dest, t.Cap
+	if !slices.EqualFunc(st.Bundle.Heads, g.bundle.Heads, bytes.Equal) {
+		st.supersede()
+	}
+	if st.Bundle = g.bundle; !g.base.inDest {
+		st.Base = "" // of another folder
+	}
 	if err := g.r.commit(g.rep, st, g.v); err != nil {
 		return err
 	}
 	g.fresh = false
 	return nil
+}
+
+// maxRemembered is how many holders of a set, and addresses of each, are remembered: some will be up.
+const maxRemembered = 4
+
+// addresses are those of the holders, for the next time.
+func (g *get) addresses() []string {
+	ctx, cancel := context.WithTimeout(context.Background(), confirmTimeout)
+	defer cancel()
+	var all []string
+	for p := range g.holders {
+		known := g.net.Swarm.Known(ctx, p)
+		known.Addrs = known.Addrs[:min(len(known.Addrs), maxRemembered)]
+		addrs, err := peer.AddrInfoToP2pAddrs(&known)
+		if err != nil || len(all) >= maxRemembered*maxRemembered {
+			continue
+		}
+		for _, a := range addrs {
+			all = append(all, a.String())
+		}
+	}
+	return all
 }
 
 // leave ends open. A replica that was never accepted is forgotten.

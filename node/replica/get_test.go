@@ -176,8 +176,8 @@ func TestGetResumes(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if got.Reused == 0 || got.Reused+got.Fetched != got.Total {
-				t.Errorf("last run: %d reused + %d fetched of %d", got.Reused, got.Fetched, got.Total)
+			if got.Reused() == 0 || got.Fetched >= got.Total {
+				t.Errorf("last run: %d reused + %d fetched of %d", got.Reused(), got.Fetched, got.Total)
 			}
 		}
 	}
@@ -186,7 +186,7 @@ func TestGetResumes(t *testing.T) {
 	}
 	sameTree(t, dir, dest)
 	again, err := b.Get(within(t), record.Ticket{Set: id}, into(dest))
-	if err != nil || again.Fetched != 0 || again.Reused != again.Total {
+	if err != nil || again.Fetched != 0 || again.Reused() != again.Total {
 		t.Errorf("once more: %v, %+v", err, again)
 	}
 }

@@ -9,6 +9,7 @@ import (
 	mrand "math/rand/v2"
 	"os"
 	"path/filepath"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -17,6 +18,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"github.com/ipfs/go-cid"
 	"github.com/libp2p/go-libp2p/core/crypto"
+	"github.com/libp2p/go-libp2p/core/metrics"
 	"github.com/libp2p/go-libp2p/core/peer"
 	"github.com/libp2p/go-libp2p/core/protocol"
 	"github.com/libp2p/go-libp2p/p2p/protocol/identify"
@@ -27,6 +29,7 @@ import (
 	"github.com/shoal-p2p/shoal/discovery/static"
 	"github.com/shoal-p2p/shoal/node/swarm"
 	"github.com/shoal-p2p/shoal/protocols/chunks"
+	"github.com/shoal-p2p/shoal/protocols/delta"
 	"github.com/shoal-p2p/shoal/protocols/list"
 	"github.com/shoal-p2p/shoal/protocols/record"
 )
@@ -60,12 +63,32 @@ type member struct {
 	sent  atomic.Int64  // payload bytes of blocks
 	peers static.Peers  // whom its finder names
 	bans  chan struct{} // closed at the first ban
+	wire  wireBytes
 
 	mu     sync.Mutex // guards what follows
 	banned map[peer.ID]string
 	served map[peer.ID]bool
 	keys   map[cid.Cid]bool // announced
 }
+
+// wireBytes counts the bytes on the streams of our protocols.
+type wireBytes struct {
+	metrics.Reporter // nil: the rest is never asked for
+	in, out          atomic.Int64
+}
+
+func (w *wireBytes) LogSentMessageStream(n int64, p protocol.ID, _ peer.ID) {
+	if strings.HasPrefix(string(p), "/shoal/") {
+		w.out.Add(n)
+	}
+}
+func (w *wireBytes) LogRecvMessageStream(n int64, p protocol.ID, _ peer.ID) {
+	if strings.HasPrefix(string(p), "/shoal/") {
+		w.in.Add(n)
+	}
+}
+func (w *wireBytes) LogSentMessage(int64) {}
+func (w *wireBytes) LogRecvMessage(int64) {}
 
 // role changes how a member serves.
 type role struct {
@@ -82,10 +105,10 @@ func newMember(t testing.TB, r role, knows ...*member) *member {
 	if r.store == nil {
 		r.store = memstore.New()
 	}
-	m.cfg = Config{Store: r.store, Dir: t.TempDir(), Key: key, OwnerKey: func() (crypto.PrivKey, error) { return owner, nil },
+	m.cfg = Config{Store: r.store, Dir: t.TempDir(), Segments: filepath.Join(t.TempDir(), "segments"), Key: key, OwnerKey: func() (crypto.PrivKey, error) { return owner, nil },
 		Now: time.Now, Log: slog.New(slog.DiscardHandler)}
 	host, err := swarm.New(t.Context(), swarm.Config{Key: key, Listen: []string{"/ip4/127.0.0.1/tcp/0"},
-		Protocols: []protocol.ID{list.ID, chunks.ID}})
+		Protocols: []protocol.ID{list.ID, chunks.ID, delta.ID}, Bandwidth: &m.wire})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -109,8 +132,10 @@ func newMember(t testing.TB, r role, knows ...*member) *member {
 		defer m.mu.Unlock()
 		m.served[p] = true
 	}})
+	stopDelta := delta.Register(host, currentDeltas{m}, delta.ServerOptions{})
 	t.Cleanup(func() {
 		host.Close()
+		stopDelta()
 		stopChunks()
 		stopList()
 	})
@@ -126,7 +151,7 @@ func (m *member) reopen() {
 	}
 	m.Registry = r
 	r.Attach(&Network{Self: m.host.AddrInfo, Swarm: m, Streams: m, Finder: m, Announce: m,
-		Peers: func() int { return len(m.host.Network().Peers()) }, Wire: func() (int64, int64) { return 0, 0 }})
+		Peers: func() int { return len(m.host.Network().Peers()) }, Wire: func() (int64, int64) { return m.wire.in.Load(), m.wire.out.Load() }})
 }
 
 // current serves from whatever registry the member has now.
@@ -134,6 +159,15 @@ type current struct{ m *member }
 
 func (c current) Open(ctx context.Context, p peer.ID, set cid.Cid, k []byte) (chunks.Reader, error) {
 	return c.m.Source().Open(ctx, p, set, k)
+}
+
+type currentDeltas struct{ m *member }
+
+func (c currentDeltas) Open(ctx context.Context, p peer.ID, set cid.Cid, k []byte) (delta.Reader, error) {
+	return c.m.Deltas().Open(ctx, p, set, k)
+}
+func (c current) History(ctx context.Context, p peer.ID, set cid.Cid, k []byte) ([][]byte, error) {
+	return c.m.Catalog().History(ctx, p, set, k)
 }
 func (c current) Sets(ctx context.Context, p peer.ID) ([]list.SetEntry, error) {
 	return c.m.Catalog().Sets(ctx, p)
@@ -177,8 +211,14 @@ func (m *member) Ban(p peer.ID, why string) {
 		m.t.Error(err)
 	}
 }
-func (m *member) Watch(ctx context.Context, p peer.ID, set cid.Cid, k []byte, fn func(list.Update) error) error {
-	return list.Watch(ctx, m.host, p, set, k, fn)
+func (m *member) Watch(ctx context.Context, p peer.ID, set cid.Cid, k []byte, known *record.Bundle, fn func(list.Update) error) error {
+	return list.Watch(ctx, m.host, p, set, k, known, fn)
+}
+func (m *member) Delta(ctx context.Context, p peer.ID, q delta.Request) (*delta.Session, error) {
+	return delta.Open(ctx, m.host, p, q)
+}
+func (m *member) History(ctx context.Context, p peer.ID, set cid.Cid, k []byte) ([][]byte, error) {
+	return list.History(ctx, m.host, p, set, k)
 }
 func (m *member) Chunks(ctx context.Context, p peer.ID, set cid.Cid, k []byte) (*chunks.Session, error) {
 	return chunks.Open(ctx, m.host, p, set, k)

@@ -317,9 +317,9 @@ func TestPrivateSetLooksLikeNone(t *testing.T) {
 	}
 	none := blockstore.Sum(cid.Raw, []byte("none"))
 	ask := map[string]func(set cid.Cid) error{
-		"info": func(set cid.Cid) error { _, err := list.GetInfo(ctx, h, p, set, nil); return err },
+		"info": func(set cid.Cid) error { _, err := list.GetInfo(ctx, h, p, set, nil, nil); return err },
 		"watch": func(set cid.Cid) error {
-			return list.Watch(ctx, h, p, set, nil, func(list.Update) error { return nil })
+			return list.Watch(ctx, h, p, set, nil, nil, func(list.Update) error { return nil })
 		},
 		"confirm": func(set cid.Cid) error {
 			return list.Confirm(ctx, h, p, set, head(rep.Verified()).Root, nil)

@@ -11,6 +11,7 @@ import (
 
 	"github.com/shoal-p2p/shoal/blockstore"
 	"github.com/shoal-p2p/shoal/blockstore/badgerstore"
+	"github.com/shoal-p2p/shoal/blockstore/dag"
 	"github.com/shoal-p2p/shoal/protocols/list"
 	"github.com/shoal-p2p/shoal/protocols/record"
 )
@@ -62,8 +63,16 @@ func TestCollectKeepsWhatIsNeeded(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	write(t, filepath.Join(dir, "small/1/file"), []byte("new"))
-	a.share(dir)
+	var last *dag.Layout // the oldest that is remembered
+	for i := range uint64(maxPast + 1) {
+		write(t, filepath.Join(dir, "small/1/file"), noise(9000+i, 10))
+		a.share(dir)
+		if i == 0 {
+			if last, err = a.Layout(within(t), kept); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
 	gone := a.share(bigTree(t, 9062, 3)).Replica
 	lost, err := a.Layout(within(t), gone)
 	if err != nil {
@@ -95,6 +104,9 @@ func TestCollectKeepsWhatIsNeeded(t *testing.T) {
 			t.Errorf("%s is still here (%v)", c, err)
 		}
 	}
+	if ok, err := store.Has(within(t), last.Root); !ok || err != nil {
+		t.Errorf("the oldest revision that is remembered was not kept (%v)", err)
+	}
 	if s := a.share(dir); s.Changed || s.Snapshot.BytesRead != 0 {
 		t.Errorf("after the collection the folder was read again: %d bytes", s.Snapshot.BytesRead)
 	}
@@ -124,7 +136,7 @@ func TestRemove(t *testing.T) {
 	go func() {
 		defer close(ended)
 		n := 0
-		err := a.Watch(ctx, b.host.ID(), rep.Set(), nil, func(list.Update) error {
+		err := a.Watch(ctx, b.host.ID(), rep.Set(), nil, nil, func(list.Update) error {
 			if n++; n == 1 {
 				close(first)
 			}
@@ -171,6 +183,33 @@ func TestRemove(t *testing.T) {
 	}
 	if f := a.recorded(ctx, rep.Set(), dir); len(f) > 0 {
 		t.Errorf("%d files are still recorded", len(f))
+	}
+}
+
+// The folder may hold a revision that the history does not reach any more.
+func TestLiveNamesWhatTheFolderHolds(t *testing.T) {
+	t.Parallel()
+	a := newMember(t, role{})
+	dir := newTree(t, 64)
+	first := a.share(dir).Head.Root
+	write(t, filepath.Join(dir, "twin"), noise(65, 10))
+	rep := a.share(dir).Replica
+	st := rep.State()
+	st.Past, st.Base = nil, first.String()
+	for _, want := range []bool{true, false} {
+		if !want {
+			st.Base = ""
+		}
+		if err := a.commit(rep, st, rep.Verified()); err != nil {
+			t.Fatal(err)
+		}
+		keep, err := a.Live(within(t))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := keep(rep.Set(), first); got != want {
+			t.Errorf("base %q: kept %v", st.Base, got)
+		}
 	}
 }
 

@@ -41,32 +41,45 @@ type sighting struct {
 	err      error // the peer is gone, cannot be reached, or showed false records
 }
 
+// searchDelay is how long the peers that a ticket or an earlier get names are left to answer before others are
+// searched for: a small change has arrived by then, for less bytes than the search takes.
+const searchDelay = 150 * time.Millisecond
+
 // lookout finds the holders of one set and watches what they have, until its context ends.
 type lookout struct {
-	net *Network
-	set cid.Cid
-	cap []byte
-	log *slog.Logger
+	net  *Network
+	set  cid.Cid
+	cap  []byte
+	have func() *record.Bundle // the records that are here, so that nobody sends them again; nil = none
+	log  *slog.Logger
 
 	wg sync.WaitGroup
 
-	mu      sync.Mutex       // guards what follows
-	known   map[peer.ID]bool // every peer that was heard of
-	waiting []peer.AddrInfo  // of these, the ones that are not watched yet
-	failed  map[peer.ID]bool // of these, the ones whose last try failed: they are tried on, and do not count
-	queue   []sighting       // what was reported and not taken: at most one of each peer
-	at      map[peer.ID]int  // where in queue a peer's is
-	signal  chan struct{}    // holds one token when queue is not empty
+	mu      sync.Mutex                // guards what follows
+	known   map[peer.ID]bool          // every peer that was heard of
+	waiting []peer.AddrInfo           // of these, the ones that are not watched yet
+	failed  map[peer.ID]bool          // of these, the ones whose last try failed: they are tried on, and do not count
+	queue   []sighting                // what was reported and not taken: at most one of each peer
+	at      map[peer.ID]int           // where in queue a peer's is
+	asleep  map[peer.ID]chan struct{} // closed to try a peer again at once
+	signal  chan struct{}             // holds one token when queue is not empty
 }
 
 // look starts looking; the caller cancels ctx and then calls wg.Wait.
-func look(ctx context.Context, net *Network, t record.Ticket, log *slog.Logger) *lookout {
-	l := &lookout{net: net, set: t.Set, cap: t.Cap, log: log,
-		known: map[peer.ID]bool{}, failed: map[peer.ID]bool{}, at: map[peer.ID]int{}, signal: make(chan struct{}, 1)}
+func look(ctx context.Context, net *Network, t record.Ticket, have func() *record.Bundle, log *slog.Logger) *lookout {
+	l := &lookout{net: net, set: t.Set, cap: t.Cap, have: have, log: log,
+		known: map[peer.ID]bool{}, failed: map[peer.ID]bool{}, at: map[peer.ID]int{}, asleep: map[peer.ID]chan struct{}{}, signal: make(chan struct{}, 1)}
 	for _, p := range t.Addrs {
 		l.consider(ctx, p)
 	}
 	l.wg.Go(func() {
+		if len(t.Addrs) > 0 {
+			select {
+			case <-time.After(searchDelay):
+			case <-ctx.Done():
+				return
+			}
+		}
 		for p := range net.Finder.Providers(ctx, t.Set) {
 			l.consider(ctx, p)
 		}
@@ -106,10 +119,7 @@ func (l *lookout) watch(ctx context.Context, p peer.AddrInfo) {
 		}
 		l.log.Debug("holder", "peer", p.ID, "err", err)
 		l.report(ctx, sighting{peer: p.ID, err: err})
-		select {
-		case <-time.After(pause.NextBackOff()):
-		case <-ctx.Done():
-		}
+		l.sleep(ctx, p.ID, pause.NextBackOff())
 	}
 }
 
@@ -119,7 +129,7 @@ func (l *lookout) stream(ctx context.Context, p peer.AddrInfo, answered func()) 
 	if err := l.net.Swarm.Connect(dial, p); err != nil {
 		return fmt.Errorf("connect: %w", err)
 	}
-	return l.net.Streams.Watch(ctx, p.ID, l.set, l.cap, func(u list.Update) error {
+	return l.net.Streams.Watch(ctx, p.ID, l.set, l.cap, l.have(), func(u list.Update) error {
 		for _, other := range u.Peers {
 			l.consider(ctx, other)
 		}
@@ -144,6 +154,33 @@ func (l *lookout) stream(ctx context.Context, p peer.AddrInfo, answered func()) 
 		l.report(ctx, s)
 		return nil
 	})
+}
+
+// nudge watches a peer that is said to have news, at once.
+func (l *lookout) nudge(ctx context.Context, p peer.AddrInfo) {
+	l.consider(ctx, p)
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if again := l.asleep[p.ID]; again != nil {
+		close(again)
+		delete(l.asleep, p.ID)
+	}
+}
+
+// sleep waits until it is time to try a peer again, or it is nudged.
+func (l *lookout) sleep(ctx context.Context, p peer.ID, d time.Duration) {
+	again := make(chan struct{})
+	l.mu.Lock()
+	l.asleep[p] = again
+	l.mu.Unlock()
+	select {
+	case <-time.After(d):
+	case <-again:
+	case <-ctx.Done():
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	delete(l.asleep, p)
 }
 
 // heard lists the peers that were heard of so far.

@@ -14,6 +14,7 @@ import (
 
 	"github.com/shoal-p2p/shoal/blockstore"
 	"github.com/shoal-p2p/shoal/protocols/chunks"
+	"github.com/shoal-p2p/shoal/protocols/delta"
 	"github.com/shoal-p2p/shoal/protocols/list"
 	"github.com/shoal-p2p/shoal/protocols/record"
 )
@@ -54,7 +55,7 @@ func (c *crowd) Connect(ctx context.Context, p peer.AddrInfo) error {
 	return nil
 }
 
-func (c *crowd) Watch(ctx context.Context, _ peer.ID, _ cid.Cid, _ []byte, _ func(list.Update) error) error {
+func (c *crowd) Watch(ctx context.Context, _ peer.ID, _ cid.Cid, _ []byte, _ *record.Bundle, _ func(list.Update) error) error {
 	<-ctx.Done()
 	return ctx.Err()
 }
@@ -62,9 +63,16 @@ func (c *crowd) Watch(ctx context.Context, _ peer.ID, _ cid.Cid, _ []byte, _ fun
 func (c *crowd) Chunks(context.Context, peer.ID, cid.Cid, []byte) (*chunks.Session, error) {
 	return nil, errors.New("no chunks here")
 }
-func (c *crowd) Confirm(context.Context, peer.ID, cid.Cid, cid.Cid, []byte) error { return nil }
-func (c *crowd) Known(context.Context, peer.ID) (p peer.AddrInfo)                 { return p }
-func (c *crowd) Ban(peer.ID, string)                                              {}
+func (c *crowd) Delta(context.Context, peer.ID, delta.Request) (*delta.Session, error) {
+	return nil, errors.New("no deltas here")
+}
+func (c *crowd) History(context.Context, peer.ID, cid.Cid, []byte) ([][]byte, error) { return nil, nil }
+func (c *crowd) Confirm(context.Context, peer.ID, cid.Cid, cid.Cid, []byte) error    { return nil }
+func (c *crowd) Known(context.Context, peer.ID) (p peer.AddrInfo)                    { return p }
+func (c *crowd) Ban(peer.ID, string)                                                 {}
+
+// nothing is known of the set.
+func nothing() *record.Bundle { return nil }
 
 // Records of holders that are away must not keep a get from the one that is there, however many they are and
 // although all of them were named before it.
@@ -78,7 +86,7 @@ func TestLookoutGoesThroughTheDead(t *testing.T) {
 	}
 	ctx, cancel := context.WithCancel(within(t))
 	net := &Network{Self: func() (p peer.AddrInfo) { return p }, Swarm: c, Streams: c, Finder: c}
-	l := look(ctx, net, record.Ticket{Set: blockstore.Sum(cid.Raw, nil)}, slog.New(slog.DiscardHandler))
+	l := look(ctx, net, record.Ticket{Set: blockstore.Sum(cid.Raw, nil)}, nothing, slog.New(slog.DiscardHandler))
 	wait(t, c.reached, "the living one is reached")
 	cancel()
 	l.wg.Wait()
@@ -90,11 +98,11 @@ func TestChooseWaitsForTheOthers(t *testing.T) {
 	m := newMember(t, role{})
 	ctx := within(t)
 	ticket := record.Ticket{Set: blockstore.Sum(cid.Raw, nil)}
-	l := look(ctx, m.net, ticket, m.cfg.Log)
+	l := look(ctx, m.net, ticket, nothing, m.cfg.Log)
 	l.mu.Lock()
 	l.known["stale"], l.known["fresh"] = true, true
 	l.mu.Unlock()
-	g := &get{r: m.Registry, net: m.net, o: into("/nowhere"), look: l,
+	g := &get{r: m.Registry, net: m.net, id: ticket.Set, o: into("/nowhere"), look: l,
 		holders: map[peer.ID]*holding{}, failed: map[peer.ID]error{}, ever: map[peer.ID]bool{}}
 	at := func(p peer.ID, revision uint64) sighting {
 		return sighting{peer: p, verified: &record.Verified{Heads: []record.Head{{Revision: revision}}}}
@@ -131,7 +139,7 @@ func TestWatchersHearOfEachOther(t *testing.T) {
 		}
 		found, once := make(chan struct{}), sync.Once{}
 		watchers.Go(func() {
-			err := m.Watch(ctx, a.host.ID(), id, nil, func(u list.Update) error {
+			err := m.Watch(ctx, a.host.ID(), id, nil, nil, func(u list.Update) error {
 				for _, p := range u.Peers {
 					if p.ID == m.host.ID() {
 						t.Error("told of itself")

@@ -2,6 +2,7 @@ package replica
 
 import (
 	"context"
+	"crypto/sha256"
 	"errors"
 	"fmt"
 	"time"
@@ -34,23 +35,21 @@ func (g *get) layout(ctx context.Context, h record.Head) (*session, []blockstore
 	s := &session{}
 	var nodes []blockstore.Block
 	// Nodes of another set are no use: peers are served only what is recorded under the set they name.
-	lay, err := dag.ReadLayout(ctx, h.Root, g.r.nodesOf(g.rep.id), lim)
+	lay, err := g.r.layoutOf(ctx, g.id, h.Root)
+	if err != nil {
+		if nodes = g.deltaNodes(ctx, h.Root, lim); nodes != nil {
+			lay, err = s.read(ctx, h.Root, nodes, g.r.nodesOf(g.id), lim)
+			if err != nil { // some that it took for granted are not here
+				g.r.cfg.Log.Debug("delta: layout", "err", err)
+				g.hangUp()
+			}
+		}
+	}
 	if err != nil {
 		if nodes, err = g.fetchNodes(ctx, h.Root, lim); err != nil {
 			return nil, nil, err
 		}
-		byCid := make(map[cid.Cid][]byte, len(nodes))
-		for _, b := range nodes {
-			byCid[b.Cid()] = b.Data()
-		}
-		s.nodes.Store(&byCid)
-		lay, err = dag.ReadLayout(ctx, h.Root, func(_ context.Context, c cid.Cid) ([]byte, error) {
-			if b, ok := byCid[c]; ok {
-				return b, nil
-			}
-			return nil, blockstore.ErrNotFound
-		}, lim)
-		if err != nil {
+		if lay, err = s.read(ctx, h.Root, nodes, nil, lim); err != nil {
 			return nil, nil, fmt.Errorf("read revision: %w", err)
 		}
 	}
@@ -63,6 +62,24 @@ func (g *get) layout(ctx context.Context, h record.Head) (*session, []blockstore
 		s.index[leaf.Cid] = uint32(i)
 	}
 	return s, nodes, nil
+}
+
+// read flattens a revision out of nodes that came, and others from here; nil = there are no others.
+func (s *session) read(ctx context.Context, root cid.Cid, nodes []blockstore.Block, here dag.Get, lim dag.Limits) (*dag.Layout, error) {
+	byCid := make(map[cid.Cid][]byte, len(nodes))
+	for _, b := range nodes {
+		byCid[b.Cid()] = b.Data()
+	}
+	s.nodes.Store(&byCid)
+	return dag.ReadLayout(ctx, root, func(ctx context.Context, c cid.Cid) ([]byte, error) {
+		if b, ok := byCid[c]; ok {
+			return b, nil
+		}
+		if here == nil {
+			return nil, blockstore.ErrNotFound
+		}
+		return here(ctx, c)
+	}, lim)
 }
 
 // putBatch is how many bytes of nodes go to the store at once: some thousand small nodes, far below what
@@ -80,7 +97,7 @@ func (g *get) keep(ctx context.Context, s *session, nodes []blockstore.Block) *n
 				size += len(nodes[n].Data())
 				n++
 			}
-			w.err = g.r.cfg.Store.Put(ctx, g.rep.id, nodes[:n]...)
+			w.err = g.r.cfg.Store.Put(ctx, g.id, nodes[:n]...)
 			nodes = nodes[n:]
 		}
 		if w.err == nil {
@@ -168,14 +185,26 @@ const maxWalks = 1 << 20
 func (g *get) nextHolder(root cid.Cid, tried map[peer.ID]int) (peer.ID, bool) {
 	var best peer.ID
 	for p, h := range g.holders {
-		if head(h.v).Root != root || tried[p] > 0 {
+		if !g.mayHold(h, root) || tried[p] > 0 {
 			continue
 		}
-		if best == "" || (h.complete && !g.holders[best].complete) || (h.complete == g.holders[best].complete && p < best) {
+		if best == "" || (h.complete && !g.holders[best].complete) || (h.complete == g.holders[best].complete && g.rank(p) < g.rank(best)) {
 			best = p
 		}
 	}
 	return best, best != ""
+}
+
+// mayHold tells whether a holder is worth asking for a revision: one that shows it, and for a past one whoever is
+// complete, because it may have kept it.
+func (g *get) mayHold(h *holding, root cid.Cid) bool {
+	return head(h.v).Root == root || g.o.Revision != 0 && h.complete
+}
+
+// rank orders holders differently at every node, so that not all of them ask the same one first.
+func (g *get) rank(p peer.ID) string {
+	sum := sha256.Sum256([]byte(string(g.r.self) + string(p)))
+	return string(sum[:])
 }
 
 // walkAt gets every node below root from p. Only nodes that were named by one before are accepted.
@@ -183,7 +212,7 @@ func (g *get) walkAt(ctx context.Context, p peer.ID, root cid.Cid, lim dag.Limit
 	if root.Prefix().Codec != cid.DagProtobuf {
 		return nil, nil
 	}
-	sess, err := g.net.Streams.Chunks(ctx, p, g.look.set, g.look.cap)
+	sess, err := g.net.Streams.Chunks(ctx, p, g.id, g.look.cap)
 	if err != nil {
 		return nil, err
 	}

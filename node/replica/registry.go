@@ -23,6 +23,7 @@ import (
 
 	"github.com/shoal-p2p/shoal/blockstore"
 	"github.com/shoal-p2p/shoal/protocols/chunks"
+	"github.com/shoal-p2p/shoal/protocols/delta"
 	"github.com/shoal-p2p/shoal/protocols/list"
 	"github.com/shoal-p2p/shoal/protocols/record"
 )
@@ -37,10 +38,11 @@ var (
 	ErrTimeout    = errors.New("timed out")                // sources were there but gave nothing for too long
 	ErrDamaged    = errors.New("no good copy to be had")   // a block is corrupt at every holder
 	ErrInUse      = errors.New("folder belongs to another set")
-	ErrDeletions  = errors.New("more than half of the files are gone")
+	ErrDeletions  = errors.New("too many files are gone") // more than half, or any where the folder is another one
 	ErrBusy       = errors.New("set is being fetched or shared already")
 	ErrTooBig     = errors.New("set is larger than allowed")
 	ErrForged     = errors.New("records of the set are not valid") // no holder showed records that verify
+	ErrNoRevision = errors.New("no such revision here")            // its head or its folders are not known any more
 )
 
 // Store is what a replica needs of a store.
@@ -68,8 +70,10 @@ type Swarm interface {
 
 // Streams opens the protocols' streams; the node implements it over its libp2p host.
 type Streams interface {
-	Watch(ctx context.Context, p peer.ID, set cid.Cid, capability []byte, fn func(list.Update) error) error
+	Watch(ctx context.Context, p peer.ID, set cid.Cid, capability []byte, known *record.Bundle, fn func(list.Update) error) error
 	Chunks(ctx context.Context, p peer.ID, set cid.Cid, capability []byte) (*chunks.Session, error)
+	Delta(ctx context.Context, p peer.ID, q delta.Request) (*delta.Session, error)
+	History(ctx context.Context, p peer.ID, set cid.Cid, capability []byte) ([][]byte, error)
 	Confirm(ctx context.Context, p peer.ID, set, root cid.Cid, capability []byte) error
 }
 
@@ -96,13 +100,15 @@ type Network struct {
 	Wire     func() (in, out int64) // bytes on all streams of our protocols so far
 }
 
-// Config is what a Registry is made of; all fields but Net are required.
+// Config is what a Registry is made of; all fields but Segments and Keep are required.
 type Config struct {
 	Store Store
 	Home  string // folder of the node's own state: never shared, never written by a get
 	// HomeMarks are file names that together mark any node's home.
 	HomeMarks []string
-	Dir       string                         // of the state files; exists
+	Dir       string // of the state files; exists
+	Segments  string // folder of what is kept of past revisions; "" = nothing is
+	Keep      KeepPolicy
 	Key       crypto.PrivKey                 // the node key
 	OwnerKey  func() (crypto.PrivKey, error) // made on first use
 	Now       func() time.Time
@@ -115,12 +121,15 @@ type Registry struct {
 	self   peer.ID
 	states states
 
+	layouts layouts
+
 	mu   sync.Mutex // guards what follows; never held across I/O
 	net  *Network
 	sets map[cid.Cid]*Replica
 
-	places     map[string]bool // folders and sets that are being worked on
-	collecting bool            // what the sets consist of is being compared with the store
+	followers  map[cid.Cid]chan peer.ID // of each set that is followed: hints of who has something newer
+	places     map[string]bool          // folders and sets that are being worked on
+	collecting bool                     // what the sets consist of is being compared with the store
 }
 
 // Replica is this node's part in one set.
@@ -142,7 +151,7 @@ func Open(cfg Config) (*Registry, error) {
 	if err != nil {
 		return nil, fmt.Errorf("open sets: %w", err)
 	}
-	r := &Registry{cfg: cfg, self: self, states: states{cfg.Dir}, sets: map[cid.Cid]*Replica{}, places: map[string]bool{}}
+	r := &Registry{cfg: cfg, self: self, states: states{cfg.Dir}, sets: map[cid.Cid]*Replica{}, places: map[string]bool{}, followers: map[cid.Cid]chan peer.ID{}}
 	all, bad, err := r.states.load()
 	if err != nil {
 		return nil, err
@@ -154,6 +163,9 @@ func Open(cfg Config) (*Registry, error) {
 	}
 	for _, err := range bad {
 		cfg.Log.Error("a set is left out: its records are damaged; share or get it again", "err", err)
+	}
+	if err := r.sweepSegments(context.Background(), len(bad) == 0); err != nil { // what is left takes space and does no harm
+		cfg.Log.Warn("remove leftovers of past revisions", "err", err)
 	}
 	return r, nil
 }

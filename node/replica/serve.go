@@ -11,8 +11,8 @@ import (
 
 	"github.com/shoal-p2p/shoal/blockstore"
 	"github.com/shoal-p2p/shoal/blockstore/dag"
-	"github.com/shoal-p2p/shoal/blockstore/worktree"
 	"github.com/shoal-p2p/shoal/protocols/chunks"
+	"github.com/shoal-p2p/shoal/protocols/delta"
 	"github.com/shoal-p2p/shoal/protocols/list"
 	"github.com/shoal-p2p/shoal/protocols/record"
 )
@@ -23,7 +23,7 @@ type session struct {
 	lay   *dag.Layout
 	nodes atomic.Pointer[map[cid.Cid][]byte] // nodes that are not in the store yet; nil once all are
 	index map[cid.Cid]uint32                 // leaf -> its number in lay.Leaves
-	out   *worktree.Checkout
+	out   *target
 
 	readers sync.WaitGroup // of out; grows only while the session is visible
 }
@@ -190,6 +190,47 @@ func (c Catalog) Confirm(_ context.Context, p peer.ID, set, root cid.Cid, _ []by
 		rep.feed.confirm(p)
 	}
 	return nil
+}
+
+// History answers with the heads before the newest one, as far as they are remembered.
+func (c Catalog) History(_ context.Context, p peer.ID, set cid.Cid, _ []byte) ([][]byte, error) {
+	rep, ok := c.r.readable(set, p)
+	if !ok {
+		return nil, fmt.Errorf("history: %w", list.ErrNotFound)
+	}
+	return rep.State().Past, nil
+}
+
+// Deltas serves the delta protocol from the registry.
+type Deltas struct{ r *Registry }
+
+// Deltas is what the delta protocol's server needs.
+func (r *Registry) Deltas() Deltas { return Deltas{r} }
+
+// Open checks the read right of p once for the stream it is about to use.
+func (s Deltas) Open(_ context.Context, p peer.ID, set cid.Cid, _ []byte) (delta.Reader, error) {
+	rep, ok := s.r.readable(set, p)
+	if !ok {
+		return nil, fmt.Errorf("open: %w", blockstore.ErrNotFound)
+	}
+	return &deltaReader{reader{store: s.r.cfg.Store, rep: rep}, s.r}, nil
+}
+
+// deltaReader reads the blocks of one set, and flattens its revisions.
+type deltaReader struct {
+	reader
+	r *Registry
+}
+
+// Layout flattens a revision of the set: the one that is being got, or one whose nodes are all here.
+func (d *deltaReader) Layout(ctx context.Context, root cid.Cid) (*dag.Layout, error) {
+	d.rep.mu.Lock()
+	s := d.rep.session
+	d.rep.mu.Unlock()
+	if s != nil && s.lay.Root == root {
+		return s.lay, nil
+	}
+	return d.r.layoutOf(ctx, d.rep.id, root)
 }
 
 // Source serves the chunks protocol from the registry.

@@ -15,6 +15,7 @@ import (
 
 	"github.com/shoal-p2p/shoal/blockstore"
 	"github.com/shoal-p2p/shoal/blockstore/dag"
+	"github.com/shoal-p2p/shoal/blockstore/diff"
 	"github.com/shoal-p2p/shoal/blockstore/worktree"
 	"github.com/shoal-p2p/shoal/protocols/record"
 )
@@ -25,7 +26,10 @@ type ShareOptions struct {
 	Only string // base name, to share this one file of Dir
 	Name string // of a new set
 	Set  string // re-link this set to Dir, a folder that was moved
-	// AllowDeletions publishes although more than half of the files are gone.
+	Note string // what the author says of the revision; see record.Proposal
+	// Existing refuses to make a new set.
+	Existing bool
+	// AllowDeletions publishes although more than half of the files are gone, or the folder is another one.
 	AllowDeletions bool
 	Progress       func(files int, bytes int64)
 }
@@ -39,8 +43,12 @@ type Shared struct {
 }
 
 // Share scans a folder and makes the next revision of its set, a new set if it has none. An unchanged
-// folder is read only by its stamps, and keeps its revision.
+// folder is read only by its stamps, and keeps its revision. Errors: ErrUnknownSet with Existing,
+// ErrDeletions, ErrInUse, ErrBusy, record.ErrMalformed for a note that a proposal cannot hold.
 func (r *Registry) Share(ctx context.Context, o ShareOptions) (Shared, error) {
+	if err := record.CheckNote(o.Note); err != nil { // now, not after an hour of reading
+		return Shared{}, fmt.Errorf("share %s: %w", o.Dir, err)
+	}
 	place := filepath.Join(o.Dir, o.Only)
 	if err := r.claim(place); err != nil {
 		return Shared{}, err
@@ -54,41 +62,75 @@ func (r *Registry) Share(ctx context.Context, o ShareOptions) (Shared, error) {
 		return Shared{}, err
 	}
 	defer rep.release()
-	snap, err := r.scan(ctx, rep, o)
+	now, err := markerOf(o.Dir) // before the scan: what is marked must not be newer than what was read
+	if err != nil {
+		return Shared{}, fmt.Errorf("share %s: %w", o.Dir, err)
+	}
+	snap, err := r.scan(ctx, r.cfg.Store, rep.id, rep.Verified().Genesis.Profile, o)
 	if err != nil {
 		return Shared{}, err
 	}
 	out := Shared{Replica: rep, Snapshot: snap}
 	st, v := rep.State(), rep.Verified()
+	old := treeOf(st.Dir, st.Only)
+	st.Dir, st.Only, st.Marker = o.Dir, o.Only, now
 	if len(v.Heads) > 0 && head(v).Root == snap.Root {
 		out.Head = head(v)
 		r.announce(rep.id)
-		return out, r.relink(ctx, rep, st, v, o)
+		return out, r.relink(ctx, rep, st, old)
 	}
-	lay, err := dag.ReadLayout(ctx, snap.Root, r.nodesOf(rep.id), dag.DefaultLimits())
+	if err := r.next(ctx, rep, st, old, snap.Root, o); err != nil {
+		return Shared{}, err
+	}
+	out.Head, out.Changed = head(rep.Verified()), true
+	r.announce(rep.id)
+	return out, nil
+}
+
+// next publishes a root that was scanned as the set's next revision. old is the tree that the revision
+// before is recorded under.
+func (r *Registry) next(ctx context.Context, rep *Replica, st State, old string, root cid.Cid, o ShareOptions) error {
+	lay, err := r.layoutOf(ctx, rep.id, root)
 	if err != nil {
-		return Shared{}, fmt.Errorf("share %s: %w", o.Dir, err)
+		return fmt.Errorf("share %s: %w", o.Dir, err)
 	}
-	gone, err := r.gone(ctx, rep.id, treeOf(o.Dir, o.Only), lay)
+	gone, err := r.gone(ctx, rep.id, old, lay)
 	if err != nil {
-		return Shared{}, err
+		return err
 	}
-	if err := guard(len(gone), v, o); err != nil {
-		return Shared{}, err
+	if err := guard(rep, len(gone), r.lost(ctx, rep, lay, len(gone)), st.Marker, o); err != nil {
+		return err
 	}
-	if err := r.drop(ctx, treeOf(o.Dir, o.Only), gone); err != nil {
-		return Shared{}, err
+	if err := r.dropStale(ctx, rep.id, old, treeOf(o.Dir, o.Only), lay); err != nil {
+		return err
 	}
-	if err := r.publish(rep, st, v, o, lay); err != nil {
-		return Shared{}, err
+	if err := r.publish(rep, st, lay, o.Note); err != nil {
+		return err
 	}
 	r.mu.Lock()
 	r.sets[rep.id] = rep
 	r.mu.Unlock()
 	rep.feed.reset(true)
-	out.Head, out.Changed = head(rep.Verified()), true
-	r.announce(rep.id)
-	return out, nil
+	return nil
+}
+
+// dropStale forgets the recorded files that a revision does not have: all of a folder that was left for another
+// one, and what is gone from where the set lies now.
+func (r *Registry) dropStale(ctx context.Context, set cid.Cid, old, now string, lay *dag.Layout) error {
+	if old != now {
+		if err := r.dropGone(ctx, set, old, &dag.Layout{}); err != nil {
+			return err
+		}
+	}
+	return r.dropGone(ctx, set, now, lay)
+}
+
+func (r *Registry) dropGone(ctx context.Context, set cid.Cid, tree string, lay *dag.Layout) error {
+	gone, err := r.gone(ctx, set, tree, lay)
+	if err != nil {
+		return err
+	}
+	return r.drop(ctx, tree, gone)
 }
 
 func (r *Registry) announce(id cid.Cid) {
@@ -97,25 +139,32 @@ func (r *Registry) announce(id cid.Cid) {
 	}
 }
 
-// relink notes that an unchanged folder was moved: the set keeps its revision.
-func (r *Registry) relink(ctx context.Context, rep *Replica, st State, v record.Verified, o ShareOptions) error {
-	if st.Dir == o.Dir && st.Only == o.Only {
+// relink notes where an unchanged folder lies now, if it was moved or copied: the set keeps its revision.
+func (r *Registry) relink(ctx context.Context, rep *Replica, st State, old string) error {
+	was := rep.State()
+	if was.Dir == st.Dir && was.Only == st.Only && was.Marker == st.Marker {
 		return nil
 	}
-	old := treeOf(st.Dir, st.Only)
-	st.Dir, st.Only = o.Dir, o.Only
-	if err := r.commit(rep, st, v); err != nil {
+	if err := r.commit(rep, st, rep.Verified()); err != nil {
 		return err
 	}
-	gone, err := r.gone(ctx, rep.id, old, &dag.Layout{})
-	if err != nil {
-		return err
+	if old == treeOf(st.Dir, st.Only) {
+		return nil
 	}
-	return r.drop(ctx, old, gone)
+	return r.dropGone(ctx, rep.id, old, &dag.Layout{})
 }
 
 // forFolder finds the replica a folder is, or makes a new set for it, not yet registered or saved.
 func (r *Registry) forFolder(o ShareOptions) (*Replica, error) {
+	rep, err := r.find(o)
+	if err != nil || rep != nil {
+		return rep, err
+	}
+	return r.newSet(o)
+}
+
+// find finds the replica a folder is; nil for none, which with Existing is ErrUnknownSet.
+func (r *Registry) find(o ShareOptions) (*Replica, error) {
 	var named *Replica
 	if o.Set != "" {
 		rep, err := r.Resolve(o.Set)
@@ -137,10 +186,10 @@ func (r *Registry) forFolder(o ShareOptions) (*Replica, error) {
 		}
 		return rep, nil
 	}
-	if named != nil {
-		return named, nil
+	if named == nil && o.Existing {
+		return nil, fmt.Errorf("publish %s: %w", filepath.Join(o.Dir, o.Only), ErrUnknownSet)
 	}
-	return r.newSet(o)
+	return named, nil
 }
 
 // newSet makes genesis and first config of a set owned by this home's owner key.
@@ -192,24 +241,25 @@ func treeOf(dir, only string) string {
 	return dir + string(filepath.Separator) + "."
 }
 
-// treeStore is a store that records scanned files under a tree of our choice.
-type treeStore struct {
-	Store
+// treeSink records scanned files under a tree of our choice.
+type treeSink struct {
+	worktree.Sink
 	tree string
 }
 
 // PutFiles implements blockstore.FilePutter.
-func (s treeStore) PutFiles(ctx context.Context, files ...blockstore.File) error {
+func (s treeSink) PutFiles(ctx context.Context, files ...blockstore.File) error {
 	for i := range files {
 		files[i].Tree = s.tree
 	}
-	return s.Store.PutFiles(ctx, files...)
+	return s.Sink.PutFiles(ctx, files...)
 }
 
-func (r *Registry) scan(ctx context.Context, rep *Replica, o ShareOptions) (worktree.Snapshot, error) {
+// scan reads a folder as the next revision of a set; what it finds goes to sink.
+func (r *Registry) scan(ctx context.Context, sink worktree.Sink, set cid.Cid, p dag.Profile, o ShareOptions) (worktree.Snapshot, error) {
 	tree := treeOf(o.Dir, o.Only)
-	return worktree.Scan(ctx, o.Dir, treeStore{r.cfg.Store, tree}, worktree.ScanOptions{
-		Set: rep.id, Profile: rep.Verified().Genesis.Profile, IgnoreFile: worktree.IgnoreFile, Private: []string{r.cfg.Home}, PrivateMarks: r.cfg.HomeMarks, Only: o.Only,
+	return worktree.Scan(ctx, o.Dir, treeSink{sink, tree}, worktree.ScanOptions{
+		Set: set, Profile: p, IgnoreFile: worktree.IgnoreFile, Private: []string{r.cfg.Home}, PrivateMarks: r.cfg.HomeMarks, Only: o.Only,
 		Known: r.known(ctx, tree), Get: r.cfg.Store, Now: r.cfg.Now, Progress: o.Progress,
 	})
 }
@@ -227,14 +277,40 @@ func (r *Registry) nodesOf(set cid.Cid) func(context.Context, cid.Cid) ([]byte, 
 	return func(ctx context.Context, c cid.Cid) ([]byte, error) { return r.cfg.Store.GetFrom(ctx, set, c, nil) }
 }
 
-// guard refuses a revision that lacks more than half of the files of the one before: a folder that was
-// emptied or is not mounted must not empty the copies of everybody who follows it.
-func guard(gone int, v record.Verified, o ShareOptions) error {
-	if len(v.Heads) == 0 || o.AllowDeletions {
+// lost counts the files of the newest revision that are not in lay under any path: what was moved is not gone. paths
+// is how many paths are, which is all there is to say if the newest revision cannot be read.
+func (r *Registry) lost(ctx context.Context, rep *Replica, lay *dag.Layout, paths int) int {
+	v := rep.Verified()
+	if len(v.Heads) == 0 || paths == 0 {
+		return paths
+	}
+	old, err := r.layoutOf(ctx, rep.id, head(v).Root)
+	if err != nil {
+		return paths
+	}
+	n := 0
+	for _, c := range diff.Compare(old, lay) {
+		if c.Op == diff.Removed && old.Entries[c.Old].Kind == dag.KindFile {
+			n++
+		}
+	}
+	return n
+}
+
+// guard refuses a revision that lacks more than half of the files of the one before, and one that lacks any
+// and was made of another folder in its place: a folder that was emptied or is not mounted must not empty the
+// copies of everybody who follows it. paths is how many of its files are not where they were, gone how many are nowhere; now marks the folder.
+func guard(rep *Replica, paths, gone int, now marker, o ShareOptions) error {
+	st, v := rep.State(), rep.Verified()
+	if len(v.Heads) == 0 || o.AllowDeletions || paths == 0 {
 		return nil
 	}
 	if before, _ := Totals(head(v), v.Config); uint64(gone)*2 > before {
-		return fmt.Errorf("share %s: %w: %d of %d files", o.Dir, ErrDeletions, gone, before)
+		return fmt.Errorf("share %s: %w: %d of %d are missing", o.Dir, ErrDeletions, gone, before)
+	}
+	if st.Dir == o.Dir && st.Only == o.Only && st.Marker.differs(now) {
+		return fmt.Errorf("share %s: %w: %d missing, and the folder is not the one that was shared: it was replaced, or another disk is mounted there",
+			o.Dir, ErrDeletions, paths)
 	}
 	return nil
 }
@@ -269,7 +345,8 @@ func (r *Registry) drop(ctx context.Context, tree string, files []blockstore.Fil
 
 // publish signs a proposal and the head that orders it, and commits both. The head goes last: everything
 // it names is in the store by now.
-func (r *Registry) publish(rep *Replica, st State, v record.Verified, o ShareOptions, lay *dag.Layout) error {
+func (r *Registry) publish(rep *Replica, st State, lay *dag.Layout, note string) error {
+	v := rep.Verified()
 	st.Seq++
 	h := record.Head{Set: rep.id, ConfigVersion: v.Config.Version, ConfigHash: v.ConfigHash, Root: lay.Root, Revision: 1,
 		Epoch:  record.Epoch{ConfigVersion: v.Config.Version, N: 1, Owner: r.self, Instance: st.Instance},
@@ -279,7 +356,7 @@ func (r *Registry) publish(rep *Replica, st State, v record.Verified, o ShareOpt
 		h.Vector = v.Heads[0].Vector.Merge(h.Vector)
 	}
 	p := record.Proposal{Set: rep.id, Root: lay.Root, Base: h.Parents, Writer: r.self, Instance: st.Instance, Seq: st.Seq,
-		Files: uint64(lay.Files), Entries: uint64(len(lay.Entries)), Bytes: uint64(lay.Bytes)}
+		Files: uint64(lay.Files), Entries: uint64(len(lay.Entries)), Bytes: uint64(lay.Bytes), Note: note}
 	sealed, err := record.SealProposal(p, r.cfg.Key)
 	if err != nil {
 		return fmt.Errorf("publish: %w", err)
@@ -289,8 +366,8 @@ func (r *Registry) publish(rep *Replica, st State, v record.Verified, o ShareOpt
 	if err != nil {
 		return fmt.Errorf("publish: %w", err)
 	}
-	st.Bundle.Heads = [][]byte{sealedHead}
-	st.Dir, st.Only, st.Shared, st.Complete, st.Leaves = o.Dir, o.Only, true, true, len(lay.Leaves)
+	st.succeed(sealedHead)
+	st.Shared, st.Complete, st.Leaves = true, true, len(lay.Leaves)
 	nv, err := record.VerifyBundle(rep.id, st.Bundle)
 	if err != nil {
 		return fmt.Errorf("publish: %w", err)
@@ -308,8 +385,8 @@ func (r *Registry) Ticket(rep *Replica) record.Ticket {
 	return t
 }
 
-// Remove forgets a set: its records, its index and, if files is set, the files this node wrote and nobody
-// changed since. The author's own folder is never touched.
+// Remove forgets a set: its records, its index, what was kept of past revisions and, if files is set, the
+// files this node wrote and nobody changed since. The author's own folder is never touched.
 func (r *Registry) Remove(ctx context.Context, rep *Replica, files bool) (removed int, err error) {
 	st := rep.State()
 	if err := r.claim(st.Set); err != nil {
@@ -330,7 +407,7 @@ func (r *Registry) Remove(ctx context.Context, rep *Replica, files bool) (remove
 		}
 	}
 	r.forget(rep)
-	return removed, errors.Join(r.states.remove(st.Set), r.cfg.Store.DeleteSet(ctx, rep.id))
+	return removed, errors.Join(r.states.remove(st.Set), r.cfg.Store.DeleteSet(ctx, rep.id), r.dropSegments(ctx, st.Set))
 }
 
 // recorded lists what the store remembers of a set's files in a tree.

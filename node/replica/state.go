@@ -7,10 +7,13 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"github.com/google/renameio/v2/maybe"
 	"github.com/ipfs/go-cid"
+	"github.com/libp2p/go-libp2p/core/peer"
+	"github.com/multiformats/go-multiaddr"
 
 	"github.com/shoal-p2p/shoal/protocols/record"
 )
@@ -24,19 +27,78 @@ type State struct {
 	Name   string        `json:"name"`
 	Bundle record.Bundle `json:"bundle"`
 
-	Dir      string `json:"dir"`            // absolute path of the worktree
-	Only     string `json:"only,omitempty"` // base name, when the set is this one file of Dir
-	Shared   bool   `json:"shared"`         // Dir is the author's own folder: never written by this node
-	Complete bool   `json:"complete"`       // every block of the head is here
-	Leaves   int    `json:"leaves"`         // distinct leaves of the head, once known
+	// Past holds the sealed heads before the newest, newest first, at most maxPast: each is a parent of the
+	// one before it. With them in view the nodes of their revisions are kept.
+	Past [][]byte `json:"past,omitempty"`
+
+	Dir      string `json:"dir"`             // absolute path of the worktree
+	Only     string `json:"only,omitempty"`  // base name, when the set is this one file of Dir
+	Shared   bool   `json:"shared"`          // Dir is the author's own folder: never written by this node
+	Complete bool   `json:"complete"`        // every block of the head is here
+	Leaves   int    `json:"leaves"`          // distinct leaves of the head, once known
+	Marker   marker `json:"marker,omitzero"` // of Dir when the newest revision was made of it; author only
+
+	Base    string   `json:"base,omitempty"`    // root of the last revision that Dir held completely; of a get only
+	Holders []string `json:"holders,omitempty"` // addresses of some that had the set the last time; of a get only
+	Follow  *Follow  `json:"follow,omitempty"`  // Dir is kept at the newest revision while the node runs
+	Watch   bool     `json:"watch,omitempty"`   // Dir is published when it changes while the node runs; author only
 
 	Instance []byte `json:"instance,omitempty"` // this store's writer instance, 8 random bytes
 	Seq      uint64 `json:"seq,omitempty"`      // last writer sequence number used with Instance
 	Cap      []byte `json:"cap,omitempty"`      // capability of the ticket this set was got with
 }
 
-// stateFormat is the version of State's JSON. A newer one is refused; older ones are migrated in load.
-const stateFormat = 1
+// Follow says how a set is followed.
+type Follow struct {
+	Exec string `json:"exec,omitempty"` // shell command run in Dir after each complete revision
+}
+
+// holders are the peers of Holders.
+func (st State) holders() []peer.AddrInfo {
+	var addrs []multiaddr.Multiaddr
+	for _, text := range st.Holders {
+		if a, err := multiaddr.NewMultiaddr(text); err == nil {
+			addrs = append(addrs, a)
+		}
+	}
+	all, err := peer.AddrInfosFromP2pAddrs(addrs...)
+	if err != nil {
+		return nil // a hint, and a damaged one
+	}
+	return all
+}
+
+// stateFormat is the version of State's JSON. A newer one is refused. Version 1 had neither past nor marker,
+// and its zero values say just that: nothing is known of either.
+const stateFormat = 2
+
+// maxPast with the newest makes 16 revisions whose nodes are kept: a reader that was away for as many still
+// gets differences instead of whole nodes.
+const maxPast = 15
+
+// marker tells a folder from another one under the same path; zero where that is not known.
+type marker struct {
+	Device uint64 `json:"device"`
+	Inode  uint64 `json:"inode"`
+}
+
+// differs is true only where both are known.
+func (m marker) differs(now marker) bool {
+	return m != marker{} && now != marker{} && m != now
+}
+
+// supersede moves the heads to Past, to make room for one that follows them.
+func (st *State) supersede() {
+	past := slices.Concat(st.Bundle.Heads, st.Past)
+	st.Past = past[:min(len(past), maxPast)]
+	st.Bundle.Heads = nil
+}
+
+// succeed makes sealed the newest head; the one it follows becomes the first of Past.
+func (st *State) succeed(sealed []byte) {
+	st.supersede()
+	st.Bundle.Heads = [][]byte{sealed}
+}
 
 // ErrNewerFormat is returned for a home that a newer version of this program has written.
 var ErrNewerFormat = errors.New("written by a newer version")

@@ -129,67 +129,6 @@ func filesWith(lay *dag.Layout, leaves map[uint32]bool) []string {
 	return names
 }
 
-// Live returns, for every set, the blocks its newest revision consists of: what a collection keeps.
-func (r *Registry) Live(ctx context.Context) (func(set, c cid.Cid) bool, error) {
-	live := map[cid.Cid]map[cid.Cid]bool{}
-	for _, rep := range r.all() {
-		v := rep.Verified()
-		if len(v.Heads) == 0 {
-			continue
-		}
-		mine := map[cid.Cid]bool{}
-		live[rep.id] = mine
-		root := head(v).Root
-		get := func(ctx context.Context, c cid.Cid, buf []byte) ([]byte, error) {
-			return r.cfg.Store.GetFrom(ctx, rep.id, c, buf)
-		}
-		err := chunks.WalkNodes(ctx, root, get, func(b blockstore.Block) error {
-			mine[b.Cid()] = true
-			return nil
-		})
-		if errors.Is(err, blockstore.ErrNotFound) || errors.Is(err, blockstore.ErrCorrupt) {
-			live[rep.id] = nil // incomplete: keep all of it
-			continue
-		}
-		if err != nil {
-			return nil, fmt.Errorf("mark %s: %w", rep.State().Name, err)
-		}
-		lay, err := dag.ReadLayout(ctx, root, r.nodesOf(rep.id), dag.DefaultLimits())
-		if err != nil {
-			return nil, fmt.Errorf("mark %s: %w", rep.State().Name, err)
-		}
-		for _, l := range lay.Leaves {
-			mine[l.Cid] = true
-		}
-	}
-	return func(set, c cid.Cid) bool {
-		mine, ok := live[set]
-		return ok && (mine == nil || mine[c])
-	}, nil
-}
-
-// Collect lets sweep delete what no set needs. Nothing may be shared, fetched or removed meanwhile: what
-// such a command has just stored is not named by any revision yet. Errors: ErrBusy, and sweep's.
-func (r *Registry) Collect(ctx context.Context, sweep func(keep func(set, c cid.Cid) bool) error) error {
-	r.mu.Lock()
-	if r.collecting || len(r.places) > 0 {
-		r.mu.Unlock()
-		return fmt.Errorf("collect: %w", ErrBusy)
-	}
-	r.collecting = true
-	r.mu.Unlock()
-	defer func() {
-		r.mu.Lock()
-		defer r.mu.Unlock()
-		r.collecting = false
-	}()
-	keep, err := r.Live(ctx)
-	if err != nil {
-		return err
-	}
-	return sweep(keep)
-}
-
 // Layout flattens the newest revision of a replica whose nodes are all here.
 func (r *Registry) Layout(ctx context.Context, rep *Replica) (*dag.Layout, error) {
 	return dag.ReadLayout(ctx, head(rep.Verified()).Root, r.nodesOf(rep.id), dag.DefaultLimits())

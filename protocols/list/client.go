@@ -16,6 +16,7 @@ import (
 
 	"github.com/shoal-p2p/shoal/blockstore"
 	listpb "github.com/shoal-p2p/shoal/protocols/list/pb"
+	"github.com/shoal-p2p/shoal/protocols/record"
 	"github.com/shoal-p2p/shoal/protocols/wire"
 )
 
@@ -54,54 +55,78 @@ func Confirm(ctx context.Context, h host.Host, p peer.ID, set, root cid.Cid, cap
 	return nil
 }
 
-// GetInfo asks p about one set. The bundle in the answer is not verified. Errors: ErrNotFound, ErrBusy,
-// ErrRemote, ErrMalformed, those of the stream.
-func GetInfo(ctx context.Context, h host.Host, p peer.ID, set cid.Cid, capability []byte) (Info, error) {
-	info, err := getInfo(ctx, h, p, set, capability)
+// GetInfo asks p about one set. The bundle in the answer is not verified. known is what the caller has of the
+// set's records, which then are not sent; nil = nothing. Errors: ErrNotFound, ErrBusy, ErrRemote, ErrMalformed,
+// those of the stream.
+func GetInfo(ctx context.Context, h host.Host, p peer.ID, set cid.Cid, capability []byte, known *record.Bundle) (Info, error) {
+	info, err := getInfo(ctx, h, p, set, capability, known)
 	if err != nil {
 		return Info{}, fmt.Errorf("ask for info: %w", err)
 	}
 	return info, nil
 }
 
-func getInfo(ctx context.Context, h host.Host, p peer.ID, set cid.Cid, capability []byte) (Info, error) {
+func getInfo(ctx context.Context, h host.Host, p peer.ID, set cid.Cid, capability []byte, known *record.Bundle) (Info, error) {
 	digest, err := setDigest(set)
 	if err != nil {
 		return Info{}, err
 	}
 	var reply listpb.InfoReply
-	req := &listpb.Request{Kind: listpb.Kind_INFO, Set: digest, Capability: capability}
+	have := bundleOf(known)
+	req := &listpb.Request{Kind: listpb.Kind_INFO, Set: digest, Capability: capability, Known: encodeKnown(have)}
 	if err := ask(ctx, h, p, req, &reply); err != nil {
 		return Info{}, err
 	}
 	if err := errorOf(reply.GetCode()); err != nil {
 		return Info{}, err
 	}
-	return decodeInfo(reply.GetInfo())
+	return decodeInfo(reply.GetInfo(), have)
+}
+
+// History asks p for the sealed heads before the set's newest, newest first, at most MaxHistory. They are not
+// verified: see record.OpenChain. Errors: as GetInfo.
+func History(ctx context.Context, h host.Host, p peer.ID, set cid.Cid, capability []byte) ([][]byte, error) {
+	digest, err := setDigest(set)
+	if err != nil {
+		return nil, fmt.Errorf("ask for history: %w", err)
+	}
+	var reply listpb.HistoryReply
+	err = ask(ctx, h, p, &listpb.Request{Kind: listpb.Kind_HISTORY, Set: digest, Capability: capability}, &reply)
+	if err == nil {
+		err = errorOf(reply.GetCode())
+	}
+	if err == nil && len(reply.GetHeads()) > MaxHistory {
+		err = fmt.Errorf("%w: %d heads, at most %d", ErrMalformed, len(reply.GetHeads()), MaxHistory)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("ask for history: %w", err)
+	}
+	return reply.GetHeads(), nil
 }
 
 // Watch asks p about one set and calls fn, one call at a time, with its Info and then with whatever
-// changes. It blocks until ctx ends (its error is returned), fn returns an error (which is returned),
+// changes. known is as for GetInfo. It blocks until ctx ends (its error is returned), fn returns an error (which is returned),
 // the peer ends the stream because the set is gone (nil), or something fails. Errors: as GetInfo.
-func Watch(ctx context.Context, h host.Host, p peer.ID, set cid.Cid, capability []byte, fn func(Update) error) error {
-	if err := watch(ctx, h, p, set, capability, fn); err != nil {
+func Watch(ctx context.Context, h host.Host, p peer.ID, set cid.Cid, capability []byte, known *record.Bundle, fn func(Update) error) error {
+	if err := watch(ctx, h, p, set, capability, bundleOf(known), fn); err != nil {
 		return fmt.Errorf("watch: %w", err)
 	}
 	return nil
 }
 
-func watch(ctx context.Context, h host.Host, p peer.ID, set cid.Cid, capability []byte, fn func(Update) error) error {
+func watch(ctx context.Context, h host.Host, p peer.ID, set cid.Cid, capability []byte, have record.Bundle, fn func(Update) error) error {
 	digest, err := setDigest(set)
 	if err != nil {
 		return err
 	}
-	c, err := start(ctx, h, p, &listpb.Request{Kind: listpb.Kind_WATCH, Set: digest, Capability: capability})
+	req := &listpb.Request{Kind: listpb.Kind_WATCH, Set: digest, Capability: capability, Known: encodeKnown(have)}
+	c, err := start(ctx, h, p, req)
 	if err != nil {
 		return err
 	}
 	defer c.close()
 	begin := time.Now()
-	var f follower
+	f := follower{bundle: have}
 	for n := 1.0; ; n++ {
 		var m listpb.Update
 		err := c.read(ctx, &m)

@@ -61,25 +61,28 @@ func decodeSets(m *listpb.SetsReply) ([]SetEntry, error) {
 	return out, nil
 }
 
-func encodeInfo(i Info) *listpb.Info {
-	m := &listpb.Info{Bundle: i.Bundle.Encode(), Complete: i.Complete, Peers: record.EncodePeers(i.Peers, MaxPeers)}
+// encodeInfo leaves out the records in k, and tells what the other side has when it has got the rest.
+func encodeInfo(i Info, k known) (*listpb.Info, known) {
+	m := &listpb.Info{Complete: i.Complete, Peers: record.EncodePeers(i.Peers, MaxPeers)}
+	next := k.leaveOut(m, i.Bundle)
 	if i.Leaves > 0 && i.Leaves <= MaxLeaves {
 		m.Leaves = uint32(i.Leaves)
 		if !i.Complete {
 			m.Have = encodeLeaves(i.Have)
 		}
 	}
-	return m
+	return m, next
 }
 
-func decodeInfo(m *listpb.Info) (Info, error) {
+// decodeInfo is the inverse of encodeInfo; what was left out is put back from have.
+func decodeInfo(m *listpb.Info, have record.Bundle) (Info, error) {
 	if m.GetLeaves() > MaxLeaves {
 		return Info{}, fmt.Errorf("%w: %d leaves, at most %d", ErrMalformed, m.GetLeaves(), MaxLeaves)
 	}
 	i := Info{Leaves: int(m.GetLeaves()), Complete: m.GetComplete()}
 	var err error
-	if i.Bundle, err = record.DecodeBundle(m.GetBundle()); err != nil {
-		return Info{}, fmt.Errorf("%w: %v", ErrMalformed, err)
+	if i.Bundle, err = putBack(m, have); err != nil {
+		return Info{}, err
 	}
 	if i.Peers, err = record.DecodePeers(m.GetPeers(), MaxPeers); err != nil {
 		return Info{}, fmt.Errorf("%w: %v", ErrMalformed, err)

@@ -6,10 +6,13 @@
 // serving node knows; it alone decides who may read what. A capability is a token that lets its bearer
 // read a private set.
 //
-// One stream carries one request. SETS, INFO and CONFIRM are answered with one frame. WATCH is answered with
-// updates for as long as both sides like: at first the whole Info, then what changed, joined into at
-// most four frames a second, and an empty frame when nothing changed for 15 seconds. A set that is not
+// One stream carries one request. SETS, INFO, CONFIRM and HISTORY are answered with one frame. WATCH is
+// answered with updates for as long as both sides like: at first the whole Info, then what changed, joined
+// into at most four frames a second, and an empty frame when nothing changed for 15 seconds. A set that is not
 // there and a set that the asker may not read give the same bytes.
+//
+// Records that the asker has are not sent: a request for INFO or WATCH names them, and the client puts them
+// back into the answer (known.go), so that its caller always sees a whole bundle.
 package list
 
 import (
@@ -39,6 +42,10 @@ const (
 	MaxLeaves = 1 << 24
 	// MaxPeers is the most other holders in an answer: more than anyone fetches from at once.
 	MaxPeers = 64
+	// MaxHistory is the most heads in an answer to HISTORY: four times what a node keeps the nodes of.
+	MaxHistory = 64
+	// maxHistoryBytes bounds the same in bytes: 64 heads have about 40 KiB, but a single one may be large.
+	maxHistoryBytes = record.MaxBundle
 	// MaxSets is the most sets in an answer.
 	MaxSets = 4096
 	// MaxFrame is the cap of an answer in bytes: a full bundle (1 MiB) and a full bitmap (2 MiB) with
@@ -114,6 +121,13 @@ type Catalog interface {
 type Confirmer interface {
 	// Confirm is told that p says it holds the whole revision root of set. Errors: as Info.
 	Confirm(ctx context.Context, p peer.ID, set, root cid.Cid, capability []byte) error
+}
+
+// Historian is a Catalog that knows earlier revisions.
+type Historian interface {
+	// History gives the sealed heads before the set's newest, newest first; at most MaxHistory go out.
+	// Errors: as Info.
+	History(ctx context.Context, p peer.ID, set cid.Cid, capability []byte) ([][]byte, error)
 }
 
 // codeOf is the answer to a catalog's error.

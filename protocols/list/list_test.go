@@ -110,24 +110,24 @@ func TestSetsAndInfo(t *testing.T) {
 		if sets, err := Sets(ctx, w.stranger, w.server.ID()); err != nil || len(sets) != 0 {
 			t.Errorf("stranger's sets %+v, %v", sets, err)
 		}
-		i, err := GetInfo(ctx, w.reader, w.server.ID(), w.catalog.set, nil)
+		i, err := GetInfo(ctx, w.reader, w.server.ID(), w.catalog.set, nil, nil)
 		if err != nil || i.Leaves != 100 || i.Have.Count() != 3 || !i.Has(50) || i.Has(51) || i.Complete || string(i.Bundle.Genesis) != "g" {
 			t.Errorf("info %+v, %v", i, err)
 		}
 		if len(i.Peers) != 1 || i.Peers[0].ID != w.stranger.ID() || len(i.Peers[0].Addrs) != len(w.stranger.Addrs()) {
 			t.Errorf("peers %v", i.Peers)
 		}
-		if _, err := GetInfo(ctx, w.stranger, w.server.ID(), w.catalog.set, []byte("invite")); err != nil {
+		if _, err := GetInfo(ctx, w.stranger, w.server.ID(), w.catalog.set, []byte("invite"), nil); err != nil {
 			t.Errorf("with an invite: %v", err)
 		}
 		w.catalog.err = errors.New("disk on fire")
-		if _, err := GetInfo(ctx, w.reader, w.server.ID(), w.catalog.set, nil); !errors.Is(err, ErrRemote) {
+		if _, err := GetInfo(ctx, w.reader, w.server.ID(), w.catalog.set, nil, nil); !errors.Is(err, ErrRemote) {
 			t.Errorf("failing catalog: %v", err)
 		}
 		if _, err := Sets(ctx, w.reader, w.server.ID()); !errors.Is(err, ErrRemote) {
 			t.Errorf("failing catalog: %v", err)
 		}
-		if _, err := GetInfo(ctx, w.reader, w.server.ID(), cid.Undef, nil); !errors.Is(err, blockstore.ErrInvalid) {
+		if _, err := GetInfo(ctx, w.reader, w.server.ID(), cid.Undef, nil, nil); !errors.Is(err, blockstore.ErrInvalid) {
 			t.Errorf("undefined set: %v", err)
 		}
 	})
@@ -154,9 +154,11 @@ func rawAnswer(t *testing.T, ctx context.Context, from, to host.Host, req *listp
 // A stranger cannot tell a set that is not here from one that is kept from him.
 func TestPrivateLooksMissing(t *testing.T) {
 	inWorld(t, func(t *testing.T, ctx context.Context, w *world) {
+		stop := Register(w.server, historian{catalog: w.catalog}, slog.New(slog.DiscardHandler)) // takes the place of the other
+		defer stop()
 		here, missing := blockstore.Digest(w.catalog.set), blockstore.Digest(blockstore.Sum(cid.Raw, nil))
 		rawAnswer(t, ctx, w.stranger, w.server, &listpb.Request{Kind: listpb.Kind_SETS}) // the first stream negotiates
-		for _, kind := range []listpb.Kind{listpb.Kind_INFO, listpb.Kind_WATCH} {
+		for _, kind := range []listpb.Kind{listpb.Kind_INFO, listpb.Kind_WATCH, listpb.Kind_HISTORY} {
 			begin := time.Now()
 			private := rawAnswer(t, ctx, w.stranger, w.server, &listpb.Request{Kind: kind, Set: here[:], Capability: []byte("guess")})
 			took := time.Since(begin)
@@ -168,10 +170,10 @@ func TestPrivateLooksMissing(t *testing.T) {
 				t.Errorf("%v: private took %v, missing %v", kind, took, again)
 			}
 		}
-		if _, err := GetInfo(ctx, w.stranger, w.server.ID(), w.catalog.set, nil); !errors.Is(err, ErrNotFound) || !errors.Is(err, blockstore.ErrNotFound) {
+		if _, err := GetInfo(ctx, w.stranger, w.server.ID(), w.catalog.set, nil, nil); !errors.Is(err, ErrNotFound) || !errors.Is(err, blockstore.ErrNotFound) {
 			t.Errorf("client: %v", err)
 		}
-		if err := Watch(ctx, w.stranger, w.server.ID(), w.catalog.set, nil, nil); !errors.Is(err, ErrNotFound) {
+		if err := Watch(ctx, w.stranger, w.server.ID(), w.catalog.set, nil, nil, nil); !errors.Is(err, ErrNotFound) {
 			t.Errorf("client: %v", err)
 		}
 	})
@@ -182,7 +184,7 @@ func TestWatch(t *testing.T) {
 		got := make(chan Update, 1000)
 		end := make(chan error, 1)
 		go func() {
-			end <- Watch(ctx, w.reader, w.server.ID(), w.catalog.set, nil, func(u Update) error { got <- u; return nil })
+			end <- Watch(ctx, w.reader, w.server.ID(), w.catalog.set, nil, nil, func(u Update) error { got <- u; return nil })
 		}()
 		tell := func(u Update) {
 			select {
@@ -256,7 +258,7 @@ func TestWatchEnds(t *testing.T) {
 				ctx, cancel := context.WithCancel(ctx)
 				defer cancel()
 				go func() { w.catalog.updates <- Update{Info: &w.catalog.info} }()
-				err := Watch(ctx, w.reader, w.server.ID(), w.catalog.set, nil, func(Update) error { return test.act(cancel, w) })
+				err := Watch(ctx, w.reader, w.server.ID(), w.catalog.set, nil, nil, func(Update) error { return test.act(cancel, w) })
 				if err == nil || (test.want != nil && !errors.Is(err, test.want)) {
 					t.Errorf("got %v, want %v", err, test.want)
 				}
@@ -275,7 +277,7 @@ func TestCloseEndsEverything(t *testing.T) {
 		stop := Register(w.server, w.catalog, slog.New(slog.DiscardHandler)) // takes the place of the other
 		end := make(chan error, 1)
 		go func() {
-			end <- Watch(ctx, w.reader, w.server.ID(), w.catalog.set, nil, func(Update) error { return nil })
+			end <- Watch(ctx, w.reader, w.server.ID(), w.catalog.set, nil, nil, func(Update) error { return nil })
 		}()
 		w.catalog.updates <- Update{Info: &w.catalog.info}
 		time.Sleep(time.Second)
@@ -345,7 +347,7 @@ func TestHostileClient(t *testing.T) {
 		if b := rawAnswer(t, ctx, w.reader, w.server, &listpb.Request{Kind: 77}); !bytes.Equal(b, []byte{2, 8, byte(wire.BadRequest)}) {
 			t.Errorf("unknown kind: %x", b)
 		}
-		if _, err := GetInfo(ctx, w.reader, w.server.ID(), w.catalog.set, nil); err != nil {
+		if _, err := GetInfo(ctx, w.reader, w.server.ID(), w.catalog.set, nil, nil); err != nil {
 			t.Errorf("afterwards: %v", err)
 		}
 	})
@@ -364,14 +366,14 @@ func TestTooManyStreams(t *testing.T) {
 			}
 		}
 		time.Sleep(time.Second)
-		if _, err := GetInfo(ctx, w.reader, w.server.ID(), w.catalog.set, nil); !errors.Is(err, ErrBusy) {
+		if _, err := GetInfo(ctx, w.reader, w.server.ID(), w.catalog.set, nil, nil); !errors.Is(err, ErrBusy) {
 			t.Errorf("stream %d: %v", MaxStreams+1, err)
 		}
 		if _, err := Sets(ctx, w.stranger, w.server.ID()); err != nil {
 			t.Errorf("another peer: %v", err)
 		}
 		time.Sleep(requestTimeout)
-		if _, err := GetInfo(ctx, w.reader, w.server.ID(), w.catalog.set, nil); err != nil {
+		if _, err := GetInfo(ctx, w.reader, w.server.ID(), w.catalog.set, nil, nil); err != nil {
 			t.Errorf("after the others timed out: %v", err)
 		}
 	})
@@ -388,8 +390,8 @@ func TestHostileServer(t *testing.T) {
 		}
 		return b
 	}
-	first := &listpb.Update{Info: encodeInfo(*infoWith(10))}
-	big := encodeInfo(*infoWith(10))
+	first := &listpb.Update{Info: wholeInfo(*infoWith(10))}
+	big := wholeInfo(*infoWith(10))
 	big.Leaves = MaxLeaves + 1
 	flood := []*listpb.Update{first}
 	for range 100 {
@@ -438,7 +440,7 @@ func TestHostileServer(t *testing.T) {
 		for name, test := range tests {
 			acts <- act{test.send, test.close}
 			begin := time.Now()
-			err := Watch(ctx, w.reader, w.stranger.ID(), w.catalog.set, nil, func(Update) error { return nil })
+			err := Watch(ctx, w.reader, w.stranger.ID(), w.catalog.set, nil, nil, func(Update) error { return nil })
 			if err == nil || time.Since(begin) > test.within {
 				t.Errorf("%s: %v after %v", name, err, time.Since(begin))
 			}

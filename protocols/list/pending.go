@@ -13,6 +13,9 @@ type pending struct {
 	msg    *listpb.Update // nil = nothing to send
 	have   Bitmap         // new leaves, of the Info sent last or in msg
 	leaves int            // of that Info
+
+	sent known // records the watcher has
+	next known // and will have when msg is sent
 }
 
 // add takes in one update.
@@ -21,7 +24,7 @@ func (p *pending) add(u Update) {
 		p.msg = &listpb.Update{}
 	}
 	if u.Info != nil {
-		p.msg.Info = encodeInfo(*u.Info)
+		p.msg.Info, p.next = encodeInfo(*u.Info, p.sent)
 		p.leaves = int(p.msg.Info.GetLeaves())
 		p.have = nil // those were leaves of another root
 		u.Complete = u.Complete || u.Info.Complete
@@ -41,11 +44,14 @@ func (p *pending) add(u Update) {
 	}
 }
 
-// take gives what is to be sent, nil if nothing, and forgets it.
+// take gives what is to be sent, nil if nothing, and forgets it. What follows counts on its arrival.
 func (p *pending) take() *listpb.Update {
 	m := p.msg
 	if m != nil {
 		m.Have = encodeLeaves(p.have)
+	}
+	if m.GetInfo() != nil {
+		p.sent = p.next
 	}
 	p.msg, p.have = nil, nil
 	return m
@@ -54,6 +60,7 @@ func (p *pending) take() *listpb.Update {
 // follower turns frames of a watch into updates. It passes each leaf on once, so that a peer cannot
 // make its watcher do the same work again and again.
 type follower struct {
+	bundle record.Bundle // of the Info before; at first what the watcher had
 	leaves int
 	have   Bitmap
 	begun  bool
@@ -62,11 +69,11 @@ type follower struct {
 // take decodes one frame; ok is false for one that only keeps the stream alive.
 func (f *follower) take(m *listpb.Update) (u Update, ok bool, err error) {
 	if m.GetInfo() != nil {
-		info, err := decodeInfo(m.GetInfo())
+		info, err := decodeInfo(m.GetInfo(), f.bundle)
 		if err != nil {
 			return u, false, err
 		}
-		u.Info, f.leaves, f.begun = &info, info.Leaves, true
+		u.Info, f.bundle, f.leaves, f.begun = &info, info.Bundle, info.Leaves, true
 		f.have = NewBitmap(info.Leaves)
 		copy(f.have, info.Have)
 	}

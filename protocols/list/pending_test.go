@@ -20,6 +20,12 @@ func infoWith(leaves int, have ...int) *Info {
 	return i
 }
 
+// wholeInfo encodes i for somebody who has nothing of it.
+func wholeInfo(i Info) *listpb.Info {
+	m, _ := encodeInfo(i, known{})
+	return m
+}
+
 // Whatever is joined, and whenever it is sent, the watcher ends up knowing what the catalog said, and
 // hears of each leaf once.
 func TestJoinedUpdatesLoseNothing(t *testing.T) {
@@ -94,17 +100,17 @@ func TestJoinedUpdatesLoseNothing(t *testing.T) {
 func TestCompleteHolderNeedsNoBitmap(t *testing.T) {
 	i := infoWith(MaxLeaves, 1, 3, 5)
 	i.Complete = true
-	m := encodeInfo(*i)
+	m := wholeInfo(*i)
 	if proto.Size(m) > 100 {
 		t.Errorf("%d bytes", proto.Size(m))
 	}
-	got, err := decodeInfo(m)
+	got, err := decodeInfo(m, record.Bundle{})
 	if err != nil || !got.Complete || got.Have != nil || !got.Has(7) || got.Leaves != MaxLeaves {
 		t.Errorf("%+v, %v", got, err)
 	}
 	// Of a set too large for bitmaps, nothing is said but that it is complete.
 	i.Leaves = MaxLeaves + 1
-	if got, err := decodeInfo(encodeInfo(*i)); err != nil || got.Leaves != 0 || !got.Complete {
+	if got, err := decodeInfo(wholeInfo(*i), record.Bundle{}); err != nil || got.Leaves != 0 || !got.Complete {
 		t.Errorf("%+v, %v", got, err)
 	}
 }
@@ -114,7 +120,7 @@ func TestEncodeKeepsWithinLimits(t *testing.T) {
 	for range MaxPeers + 10 {
 		i.Peers = append(i.Peers, peer.AddrInfo{ID: "\x12\x20" + peer.ID(make([]byte, 32))})
 	}
-	got, err := decodeInfo(encodeInfo(*i))
+	got, err := decodeInfo(wholeInfo(*i), record.Bundle{})
 	if err != nil || len(got.Peers) != MaxPeers {
 		t.Errorf("%d peers, %v", len(got.Peers), err)
 	}
@@ -132,12 +138,19 @@ func FuzzUpdates(f *testing.F) {
 	}
 	seed(Update{Info: infoWith(20, 1, 2, 3), Have: []uint32{7, 8}})
 	seed(Update{Complete: true, Peers: []peer.AddrInfo{{ID: "\x12\x20" + peer.ID(make([]byte, 32))}}})
+	friend := pending{sent: decodeKnown(encodeKnown(bundle("c", 3, 1, 2)))}
+	friend.add(Update{Info: &Info{Bundle: bundle("c", 4, 2, 3)}})
+	b, err := proto.Marshal(friend.take())
+	if err != nil {
+		f.Fatal(err)
+	}
+	f.Add(b)
 	f.Fuzz(func(t *testing.T, b []byte) {
 		var m listpb.Update
 		if proto.Unmarshal(b, &m) != nil {
 			return
 		}
-		fo := follower{begun: true, leaves: 100, have: NewBitmap(100)}
+		fo := follower{bundle: bundle("c", 3, 1, 2), begun: true, leaves: 100, have: NewBitmap(100)}
 		u, _, err := fo.take(&m)
 		if err != nil {
 			return

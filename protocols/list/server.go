@@ -63,6 +63,8 @@ func (srv *server) serve(ctx context.Context, s network.Stream, busy bool) error
 		return srv.watch(ctx, s, &req)
 	case listpb.Kind_CONFIRM:
 		return srv.confirm(ctx, s, &req)
+	case listpb.Kind_HISTORY:
+		return srv.history(ctx, s, &req)
 	}
 	return send(s, &listpb.InfoReply{Code: uint32(wire.BadRequest)})
 }
@@ -88,7 +90,31 @@ func (srv *server) info(ctx context.Context, s network.Stream, req *listpb.Reque
 	if err != nil {
 		return srv.refuse(s, err)
 	}
-	return send(s, &listpb.InfoReply{Info: encodeInfo(info)})
+	m, _ := encodeInfo(info, decodeKnown(req.GetKnown()))
+	return send(s, &listpb.InfoReply{Info: m})
+}
+
+func (srv *server) history(ctx context.Context, s network.Stream, req *listpb.Request) error {
+	set, err := setID(req.GetSet())
+	if err != nil {
+		return err
+	}
+	c, ok := srv.catalog.(Historian)
+	if !ok {
+		return send(s, &listpb.InfoReply{Code: uint32(wire.BadRequest)})
+	}
+	heads, err := c.History(ctx, s.Conn().RemotePeer(), set, req.GetCapability())
+	if err != nil {
+		return srv.refuse(s, err)
+	}
+	m, size := &listpb.HistoryReply{}, 0
+	for _, h := range heads[:min(len(heads), MaxHistory)] {
+		if size += len(h); size > maxHistoryBytes {
+			break // a part of it is of use, as it begins with the newest
+		}
+		m.Heads = append(m.Heads, h)
+	}
+	return send(s, m)
 }
 
 func (srv *server) confirm(ctx context.Context, s network.Stream, req *listpb.Request) error {
@@ -138,7 +164,7 @@ func (srv *server) watch(ctx context.Context, s network.Stream, req *listpb.Requ
 			cancel()
 		}
 	})
-	box := &mailbox{ready: make(chan struct{}, 1)}
+	box := &mailbox{p: pending{sent: decodeKnown(req.GetKnown())}, ready: make(chan struct{}, 1)}
 	wg.Go(func() { box.fill(ctx, updates) })
 	return box.drain(ctx, s)
 }

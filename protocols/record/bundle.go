@@ -21,12 +21,14 @@ type Bundle struct {
 
 // Verified is a bundle that was checked.
 type Verified struct {
-	Set        cid.Cid
-	Genesis    Genesis
-	Config     Config // the newest
-	ConfigHash cid.Cid
-	Heads      []Head    // newest first: by revision, then epoch, then CID
-	HeadCids   []cid.Cid // of Heads, in the same order
+	Set          cid.Cid
+	Genesis      Genesis
+	Config       Config // the newest
+	ConfigHash   cid.Cid
+	Configs      []Config  // all, version 1 first
+	ConfigHashes []cid.Cid // of Configs, in the same order
+	Heads        []Head    // newest first: by revision, then epoch, then CID
+	HeadCids     []cid.Cid // of Heads, in the same order
 }
 
 // Size is the bytes of the bundle's records together.
@@ -103,13 +105,12 @@ func verifyBundle(set cid.Cid, b Bundle) (v Verified, err error) {
 	if !v.Set.Equals(set) {
 		return v, fmt.Errorf("%w: genesis of another set, %s", ErrForged, v.Set)
 	}
-	configs, err := openChain(b.Configs, v.Genesis)
-	if err != nil {
+	if v.Configs, v.ConfigHashes, err = openConfigs(b.Configs, v.Genesis); err != nil {
 		return v, err
 	}
-	last := configs[len(configs)-1]
-	v.Config, v.ConfigHash = last.Config, last.hash
-	heads, err := openHeads(b.Heads, configs)
+	last := len(v.Configs) - 1
+	v.Config, v.ConfigHash = v.Configs[last], v.ConfigHashes[last]
+	heads, err := v.openHeads(b.Heads)
 	if err != nil {
 		return v, err
 	}
@@ -119,27 +120,20 @@ func verifyBundle(set cid.Cid, b Bundle) (v Verified, err error) {
 	return v, nil
 }
 
-// hashed is a config with its hash.
-type hashed struct {
-	Config
-	hash cid.Cid
-}
-
-func openChain(sealed [][]byte, g Genesis) ([]hashed, error) {
-	out := make([]hashed, 0, len(sealed))
+func openConfigs(sealed [][]byte, g Genesis) (configs []Config, hashes []cid.Cid, err error) {
 	prev := cid.Undef
 	for i, b := range sealed {
 		c, hash, err := OpenConfig(b, g)
 		if err != nil {
-			return nil, err
+			return nil, nil, err
 		}
 		if c.Version != uint64(i+1) || !c.Prev.Equals(prev) {
-			return nil, fmt.Errorf("%w: config %d does not follow the one before", ErrForged, c.Version)
+			return nil, nil, fmt.Errorf("%w: config %d does not follow the one before", ErrForged, c.Version)
 		}
-		out = append(out, hashed{c, hash})
+		configs, hashes = append(configs, c), append(hashes, hash)
 		prev = hash
 	}
-	return out, nil
+	return configs, hashes, nil
 }
 
 // named is a head with its CID.
@@ -148,21 +142,29 @@ type named struct {
 	id cid.Cid
 }
 
-func openHeads(sealed [][]byte, configs []hashed) ([]named, error) {
+// openHead opens a head under the config that it names, which must be one of v's.
+func (v Verified) openHead(sealed []byte) (named, error) {
+	h, o, err := openHead(sealed)
+	if err == nil && h.ConfigVersion > uint64(len(v.Configs)) {
+		err = fmt.Errorf("%w: made under config %d, which is not there", ErrForged, h.ConfigVersion)
+	}
+	if err == nil {
+		err = h.authorised(o.signer, v.Configs[h.ConfigVersion-1], v.ConfigHashes[h.ConfigVersion-1])
+	}
+	if err != nil {
+		return named{}, fmt.Errorf("open head: %w", err)
+	}
+	return named{h, o.id}, nil
+}
+
+func (v Verified) openHeads(sealed [][]byte) ([]named, error) {
 	out := make([]named, 0, len(sealed))
 	for _, b := range sealed {
-		h, o, err := openHead(b)
+		h, err := v.openHead(b)
 		if err != nil {
-			return nil, fmt.Errorf("open head: %w", err)
+			return nil, err
 		}
-		if h.ConfigVersion > uint64(len(configs)) {
-			return nil, fmt.Errorf("open head: %w: made under config %d, which is not there", ErrForged, h.ConfigVersion)
-		}
-		c := configs[h.ConfigVersion-1]
-		if err := h.authorised(o.signer, c.Config, c.hash); err != nil {
-			return nil, fmt.Errorf("open head: %w", err)
-		}
-		out = append(out, named{h, o.id})
+		out = append(out, h)
 	}
 	slices.SortFunc(out, func(a, b named) int {
 		return cmp.Or(cmp.Compare(b.Revision, a.Revision), b.Epoch.Compare(a.Epoch), compareCids(a.id, b.id))
@@ -196,4 +198,34 @@ func checkParents(heads []named) error {
 		}
 	}
 	return nil
+}
+
+// OpenChain opens heads before v's newest, newest first: each must be a parent of the one before it in the
+// list, and the first one of v.Heads[0]. A parent is named by its CID in a signed head, which is the proof that
+// it was a revision of the set; besides, each is checked as VerifyBundle checks the heads of a bundle, under
+// the config it names, which must be one of v's. The heads that verify are returned with their CIDs even if
+// one after them does not. Errors: ErrForged, ErrMalformed.
+func OpenChain(v Verified, sealed [][]byte) (heads []Head, ids []cid.Cid, err error) {
+	if len(sealed) > 0 && len(v.Heads) == 0 {
+		return nil, nil, fmt.Errorf("open chain of %s: %w: there is no head to begin at", v.Set, ErrForged)
+	}
+	var child named
+	for i, b := range sealed {
+		if i == 0 {
+			child = named{v.Heads[0], v.HeadCids[0]}
+		}
+		h, err := v.openHead(b)
+		if err == nil && !slices.Contains(child.Parents, h.id) {
+			err = fmt.Errorf("%w: head %s is no parent of %s", ErrForged, h.id, child.id)
+		}
+		if err == nil {
+			err = checkParents([]named{child, h})
+		}
+		if err != nil {
+			return heads, ids, fmt.Errorf("open chain of %s: head %d: %w", v.Set, i+1, err)
+		}
+		heads, ids = append(heads, h.Head), append(ids, h.id)
+		child = h
+	}
+	return heads, ids, nil
 }

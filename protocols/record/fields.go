@@ -14,8 +14,12 @@ import (
 	"github.com/shoal-p2p/shoal/blockstore"
 )
 
-// MaxName is the most bytes of a set's name: what every file system takes as a file name.
-const MaxName = 255
+const (
+	// MaxName is the most bytes of a set's name: what every file system takes as a file name.
+	MaxName = 255
+	// MaxNote is the most bytes of a note: ten lines of 100. Every reader of the set gets it with the head.
+	MaxNote = 1 << 10
+)
 
 // CheckName tells whether name may name a set. Names come from strangers, end up in terminals and
 // become folder names, so it refuses everything but 1 to 255 bytes of UTF-8 without control or
@@ -32,12 +36,35 @@ func CheckName(name string) error {
 		return fmt.Errorf("%w: name is %q", ErrMalformed, name)
 	}
 	for _, r := range name {
-		if r == '/' || r == '\\' || unicode.IsControl(r) || unicode.Is(unicode.Bidi_Control, r) ||
-			r == '\u2028' || r == '\u2029' { // line and paragraph separator
+		if r == '/' || r == '\\' || controls(r) {
 			return fmt.Errorf("%w: name has the character %q", ErrMalformed, r)
 		}
 	}
 	return nil
+}
+
+// CheckNote tells whether a proposal may carry note. Like names, notes come from strangers and end up in
+// terminals: at most MaxNote bytes of UTF-8 without control or text-direction characters, but for line breaks
+// ("\n") and tabs. An empty one is none.
+func CheckNote(note string) error {
+	switch {
+	case len(note) > MaxNote:
+		return fmt.Errorf("%w: note has %d bytes, at most %d", ErrMalformed, len(note), MaxNote)
+	case !utf8.ValidString(note):
+		return fmt.Errorf("%w: note is not UTF-8", ErrMalformed)
+	}
+	for _, r := range note {
+		if r != '\n' && r != '\t' && controls(r) {
+			return fmt.Errorf("%w: note has the character %q", ErrMalformed, r)
+		}
+	}
+	return nil
+}
+
+// controls tells whether r tells a terminal something instead of being text.
+func controls(r rune) bool {
+	return unicode.IsControl(r) || unicode.Is(unicode.Bidi_Control, r) ||
+		r == '\u2028' || r == '\u2029' // line and paragraph separator
 }
 
 // checkCounter refuses 0 and what JSON could not carry.

@@ -21,6 +21,7 @@ type Proposal struct {
 	Files     uint64 // totals below Root; Entries counts files, folders and symlinks
 	Entries   uint64
 	Bytes     uint64
+	Note      string // what the author says of the revision, see CheckNote; "" = nothing
 }
 
 // SealProposal signs p with the writer's node key. Errors: ErrMalformed, ErrForged if the key is not
@@ -83,7 +84,12 @@ func (p Proposal) encode() (m *recordpb.Proposal, err error) {
 	if n := max(p.Files, p.Entries, p.Bytes); n > MaxCounter {
 		return nil, fmt.Errorf("%w: a total is %d", ErrMalformed, n)
 	}
-	m = &recordpb.Proposal{Instance: p.Instance, Seq: p.Seq, Files: p.Files, Entries: p.Entries, Bytes: p.Bytes}
+	if err := CheckNote(p.Note); err != nil {
+		return nil, err
+	}
+	m = &recordpb.Proposal{
+		Instance: p.Instance, Seq: p.Seq, Files: p.Files, Entries: p.Entries, Bytes: p.Bytes, Note: p.Note,
+	}
 	if m.Set, err = encodeCid("set", p.Set); err != nil {
 		return nil, err
 	}
@@ -98,7 +104,10 @@ func (p Proposal) encode() (m *recordpb.Proposal, err error) {
 }
 
 func decodeProposal(m *recordpb.Proposal) (p Proposal, err error) {
-	p = Proposal{Instance: m.GetInstance(), Seq: m.GetSeq(), Files: m.GetFiles(), Entries: m.GetEntries(), Bytes: m.GetBytes()}
+	p = Proposal{
+		Instance: m.GetInstance(), Seq: m.GetSeq(), Files: m.GetFiles(), Entries: m.GetEntries(), Bytes: m.GetBytes(),
+		Note: m.GetNote(),
+	}
 	if p.Set, err = decodeCid("set", m.GetSet()); err != nil {
 		return p, err
 	}

@@ -147,8 +147,12 @@ func TestGoldenBytes(t *testing.T) {
 	w := newWorld(t)
 	sum := func(b []byte) string { h := sha256.Sum256(b); return hex.EncodeToString(h[:8]) }
 	got := []string{w.set.String(), sum(w.bundle.Genesis), sum(w.bundle.Configs[0]), sum(w.head.Proposals[0]), sum(w.bundle.Heads[0])}
+	noted := w.proposal
+	noted.Note = "a note"
+	got = append(got, sum(must(SealProposal(noted, w.writer.key))(t)))
 	want := []string{
 		"bafkreih2ao6ewana6espisgqyjwcih73vkxui53mkhjww2zyi2qouoffra", "3605eb55fa39e074", "fbd91abe195bc99f", "e250f7df9d2ef49b", "2f93a25f34203621",
+		"41b3e8b26964c861",
 	}
 	if !slices.Equal(got, want) {
 		t.Errorf("records are encoded otherwise than they were:\n got %q\nwant %q", got, want)
@@ -350,6 +354,9 @@ func FuzzPayload(f *testing.F) {
 	w := newWorld(f)
 	f.Add(must(encode(must(w.config.encode())(f)))(f))
 	f.Add(must(encode(must(w.head.encode())(f)))(f))
+	noted := w.proposal
+	noted.Note = "a note\n"
+	f.Add(must(encode(must(noted.encode())(f)))(f))
 	f.Fuzz(func(t *testing.T, payload []byte) {
 		for k, key := range map[kind]crypto.PrivKey{kindConfig: w.owner.key, kindHead: w.voter.key, kindGenesis: w.owner.key, kindProposal: w.writer.key} {
 			b, err := sealRaw(k, payload, key)

@@ -14,6 +14,7 @@ const (
 	Busy       Code = 3 // too much is under way for this peer; ask again later or elsewhere
 	BadRequest Code = 4 // the request is not one of this protocol
 	Internal   Code = 5 // the peer failed for a reason of its own
+	NoBase     Code = 6 // it lacks the bytes a patch would be made against; ask again with a signature of yours
 )
 
 // String is the code in words.
@@ -31,6 +32,8 @@ func (c Code) String() string {
 		return "bad request"
 	case Internal:
 		return "internal error"
+	case NoBase:
+		return "no base"
 	}
 	return "code " + strconv.FormatUint(uint64(c), 10)
 }

@@ -120,7 +120,7 @@ func TestMemoryGrowsWithWhatArrives(t *testing.T) {
 }
 
 func TestCodesKeepTheirNumbers(t *testing.T) {
-	for code, want := range map[Code]string{0: "ok", 1: "not found", 2: "corrupt", 3: "busy", 4: "bad request", 5: "internal error", 99: "code 99"} {
+	for code, want := range map[Code]string{0: "ok", 1: "not found", 2: "corrupt", 3: "busy", 4: "bad request", 5: "internal error", 6: "no base", 99: "code 99"} {
 		if got := code.String(); got != want {
 			t.Errorf("code %d is %q, want %q", code, got, want)
 		}

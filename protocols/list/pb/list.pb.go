@@ -32,6 +32,7 @@ const (
 	Kind_INFO    Kind = 2
 	Kind_WATCH   Kind = 3
 	Kind_CONFIRM Kind = 4 // the asker holds the whole revision whose root it names
+	Kind_HISTORY Kind = 5 // heads before the newest
 )
 
 // Enum value maps for Kind.
@@ -42,6 +43,7 @@ var (
 		2: "INFO",
 		3: "WATCH",
 		4: "CONFIRM",
+		5: "HISTORY",
 	}
 	Kind_value = map[string]int32{
 		"NONE":    0,
@@ -49,6 +51,7 @@ var (
 		"INFO":    2,
 		"WATCH":   3,
 		"CONFIRM": 4,
+		"HISTORY": 5,
 	}
 )
 
@@ -84,7 +87,8 @@ type Request struct {
 	Kind          Kind                   `protobuf:"varint,1,opt,name=kind,proto3,enum=shoal.list.v1.Kind" json:"kind,omitempty"`
 	Set           []byte                 `protobuf:"bytes,2,opt,name=set,proto3" json:"set,omitempty"` // the 32-byte digest of the set id; empty for SETS
 	Capability    []byte                 `protobuf:"bytes,3,opt,name=capability,proto3" json:"capability,omitempty"`
-	Root          []byte                 `protobuf:"bytes,4,opt,name=root,proto3" json:"root,omitempty"` // with CONFIRM: the 32-byte digest of the revision's root node
+	Root          []byte                 `protobuf:"bytes,4,opt,name=root,proto3" json:"root,omitempty"`   // with CONFIRM: the 32-byte digest of the revision's root node
+	Known         *Known                 `protobuf:"bytes,5,opt,name=known,proto3" json:"known,omitempty"` // with INFO and WATCH: records of the set that the asker has
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -147,6 +151,74 @@ func (x *Request) GetRoot() []byte {
 	return nil
 }
 
+func (x *Request) GetKnown() *Known {
+	if x != nil {
+		return x.Known
+	}
+	return nil
+}
+
+// Known names records without sending them. A sum is the first 16 bytes of the SHA-256 of a sealed record.
+type Known struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Configs       uint32                 `protobuf:"varint,1,opt,name=configs,proto3" json:"configs,omitempty"` // the genesis and the configs 1 to this version; 0 = none
+	Config        []byte                 `protobuf:"bytes,2,opt,name=config,proto3" json:"config,omitempty"`    // sum of the last of them
+	Heads         [][]byte               `protobuf:"bytes,3,rep,name=heads,proto3" json:"heads,omitempty"`      // sums, at most 16
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Known) Reset() {
+	*x = Known{}
+	mi := &file_protocols_list_pb_list_proto_msgTypes[1]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Known) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Known) ProtoMessage() {}
+
+func (x *Known) ProtoReflect() protoreflect.Message {
+	mi := &file_protocols_list_pb_list_proto_msgTypes[1]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Known.ProtoReflect.Descriptor instead.
+func (*Known) Descriptor() ([]byte, []int) {
+	return file_protocols_list_pb_list_proto_rawDescGZIP(), []int{1}
+}
+
+func (x *Known) GetConfigs() uint32 {
+	if x != nil {
+		return x.Configs
+	}
+	return 0
+}
+
+func (x *Known) GetConfig() []byte {
+	if x != nil {
+		return x.Config
+	}
+	return nil
+}
+
+func (x *Known) GetHeads() [][]byte {
+	if x != nil {
+		return x.Heads
+	}
+	return nil
+}
+
 type SetEntry struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Set           []byte                 `protobuf:"bytes,1,opt,name=set,proto3" json:"set,omitempty"`
@@ -160,7 +232,7 @@ type SetEntry struct {
 
 func (x *SetEntry) Reset() {
 	*x = SetEntry{}
-	mi := &file_protocols_list_pb_list_proto_msgTypes[1]
+	mi := &file_protocols_list_pb_list_proto_msgTypes[2]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -172,7 +244,7 @@ func (x *SetEntry) String() string {
 func (*SetEntry) ProtoMessage() {}
 
 func (x *SetEntry) ProtoReflect() protoreflect.Message {
-	mi := &file_protocols_list_pb_list_proto_msgTypes[1]
+	mi := &file_protocols_list_pb_list_proto_msgTypes[2]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -185,7 +257,7 @@ func (x *SetEntry) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SetEntry.ProtoReflect.Descriptor instead.
 func (*SetEntry) Descriptor() ([]byte, []int) {
-	return file_protocols_list_pb_list_proto_rawDescGZIP(), []int{1}
+	return file_protocols_list_pb_list_proto_rawDescGZIP(), []int{2}
 }
 
 func (x *SetEntry) GetSet() []byte {
@@ -233,7 +305,7 @@ type SetsReply struct {
 
 func (x *SetsReply) Reset() {
 	*x = SetsReply{}
-	mi := &file_protocols_list_pb_list_proto_msgTypes[2]
+	mi := &file_protocols_list_pb_list_proto_msgTypes[3]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -245,7 +317,7 @@ func (x *SetsReply) String() string {
 func (*SetsReply) ProtoMessage() {}
 
 func (x *SetsReply) ProtoReflect() protoreflect.Message {
-	mi := &file_protocols_list_pb_list_proto_msgTypes[2]
+	mi := &file_protocols_list_pb_list_proto_msgTypes[3]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -258,7 +330,7 @@ func (x *SetsReply) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SetsReply.ProtoReflect.Descriptor instead.
 func (*SetsReply) Descriptor() ([]byte, []int) {
-	return file_protocols_list_pb_list_proto_rawDescGZIP(), []int{2}
+	return file_protocols_list_pb_list_proto_rawDescGZIP(), []int{3}
 }
 
 func (x *SetsReply) GetCode() uint32 {
@@ -286,7 +358,7 @@ type Leaves struct {
 
 func (x *Leaves) Reset() {
 	*x = Leaves{}
-	mi := &file_protocols_list_pb_list_proto_msgTypes[3]
+	mi := &file_protocols_list_pb_list_proto_msgTypes[4]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -298,7 +370,7 @@ func (x *Leaves) String() string {
 func (*Leaves) ProtoMessage() {}
 
 func (x *Leaves) ProtoReflect() protoreflect.Message {
-	mi := &file_protocols_list_pb_list_proto_msgTypes[3]
+	mi := &file_protocols_list_pb_list_proto_msgTypes[4]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -311,7 +383,7 @@ func (x *Leaves) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Leaves.ProtoReflect.Descriptor instead.
 func (*Leaves) Descriptor() ([]byte, []int) {
-	return file_protocols_list_pb_list_proto_rawDescGZIP(), []int{3}
+	return file_protocols_list_pb_list_proto_rawDescGZIP(), []int{4}
 }
 
 func (x *Leaves) GetBitmap() []byte {
@@ -328,6 +400,8 @@ func (x *Leaves) GetRanges() []byte {
 	return nil
 }
 
+// Info leaves out what the asker has: of the first Info what the request named, of a later one on a WATCH what
+// the bundle before had. Put together, heads are in this order: those of known_heads, then those of bundle.
 type Info struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Bundle        *pb.Bundle             `protobuf:"bytes,1,opt,name=bundle,proto3" json:"bundle,omitempty"`
@@ -335,13 +409,15 @@ type Info struct {
 	Have          *Leaves                `protobuf:"bytes,3,opt,name=have,proto3" json:"have,omitempty"`
 	Complete      bool                   `protobuf:"varint,4,opt,name=complete,proto3" json:"complete,omitempty"`
 	Peers         []*pb.Peer             `protobuf:"bytes,5,rep,name=peers,proto3" json:"peers,omitempty"`
+	KnownConfigs  uint32                 `protobuf:"varint,6,opt,name=known_configs,json=knownConfigs,proto3" json:"known_configs,omitempty"`  // above 0: the genesis and so many configs are left out, bundle has those behind
+	KnownHeads    []uint32               `protobuf:"varint,7,rep,packed,name=known_heads,json=knownHeads,proto3" json:"known_heads,omitempty"` // heads that are left out, as indexes into the known ones, ascending
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *Info) Reset() {
 	*x = Info{}
-	mi := &file_protocols_list_pb_list_proto_msgTypes[4]
+	mi := &file_protocols_list_pb_list_proto_msgTypes[5]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -353,7 +429,7 @@ func (x *Info) String() string {
 func (*Info) ProtoMessage() {}
 
 func (x *Info) ProtoReflect() protoreflect.Message {
-	mi := &file_protocols_list_pb_list_proto_msgTypes[4]
+	mi := &file_protocols_list_pb_list_proto_msgTypes[5]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -366,7 +442,7 @@ func (x *Info) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Info.ProtoReflect.Descriptor instead.
 func (*Info) Descriptor() ([]byte, []int) {
-	return file_protocols_list_pb_list_proto_rawDescGZIP(), []int{4}
+	return file_protocols_list_pb_list_proto_rawDescGZIP(), []int{5}
 }
 
 func (x *Info) GetBundle() *pb.Bundle {
@@ -404,6 +480,20 @@ func (x *Info) GetPeers() []*pb.Peer {
 	return nil
 }
 
+func (x *Info) GetKnownConfigs() uint32 {
+	if x != nil {
+		return x.KnownConfigs
+	}
+	return 0
+}
+
+func (x *Info) GetKnownHeads() []uint32 {
+	if x != nil {
+		return x.KnownHeads
+	}
+	return nil
+}
+
 type InfoReply struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Code          uint32                 `protobuf:"varint,1,opt,name=code,proto3" json:"code,omitempty"`
@@ -414,7 +504,7 @@ type InfoReply struct {
 
 func (x *InfoReply) Reset() {
 	*x = InfoReply{}
-	mi := &file_protocols_list_pb_list_proto_msgTypes[5]
+	mi := &file_protocols_list_pb_list_proto_msgTypes[6]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -426,7 +516,7 @@ func (x *InfoReply) String() string {
 func (*InfoReply) ProtoMessage() {}
 
 func (x *InfoReply) ProtoReflect() protoreflect.Message {
-	mi := &file_protocols_list_pb_list_proto_msgTypes[5]
+	mi := &file_protocols_list_pb_list_proto_msgTypes[6]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -439,7 +529,7 @@ func (x *InfoReply) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use InfoReply.ProtoReflect.Descriptor instead.
 func (*InfoReply) Descriptor() ([]byte, []int) {
-	return file_protocols_list_pb_list_proto_rawDescGZIP(), []int{5}
+	return file_protocols_list_pb_list_proto_rawDescGZIP(), []int{6}
 }
 
 func (x *InfoReply) GetCode() uint32 {
@@ -452,6 +542,58 @@ func (x *InfoReply) GetCode() uint32 {
 func (x *InfoReply) GetInfo() *Info {
 	if x != nil {
 		return x.Info
+	}
+	return nil
+}
+
+type HistoryReply struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Code          uint32                 `protobuf:"varint,1,opt,name=code,proto3" json:"code,omitempty"`
+	Heads         [][]byte               `protobuf:"bytes,2,rep,name=heads,proto3" json:"heads,omitempty"` // sealed, newest first
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *HistoryReply) Reset() {
+	*x = HistoryReply{}
+	mi := &file_protocols_list_pb_list_proto_msgTypes[7]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *HistoryReply) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*HistoryReply) ProtoMessage() {}
+
+func (x *HistoryReply) ProtoReflect() protoreflect.Message {
+	mi := &file_protocols_list_pb_list_proto_msgTypes[7]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use HistoryReply.ProtoReflect.Descriptor instead.
+func (*HistoryReply) Descriptor() ([]byte, []int) {
+	return file_protocols_list_pb_list_proto_rawDescGZIP(), []int{7}
+}
+
+func (x *HistoryReply) GetCode() uint32 {
+	if x != nil {
+		return x.Code
+	}
+	return 0
+}
+
+func (x *HistoryReply) GetHeads() [][]byte {
+	if x != nil {
+		return x.Heads
 	}
 	return nil
 }
@@ -470,7 +612,7 @@ type Update struct {
 
 func (x *Update) Reset() {
 	*x = Update{}
-	mi := &file_protocols_list_pb_list_proto_msgTypes[6]
+	mi := &file_protocols_list_pb_list_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -482,7 +624,7 @@ func (x *Update) String() string {
 func (*Update) ProtoMessage() {}
 
 func (x *Update) ProtoReflect() protoreflect.Message {
-	mi := &file_protocols_list_pb_list_proto_msgTypes[6]
+	mi := &file_protocols_list_pb_list_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -495,7 +637,7 @@ func (x *Update) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Update.ProtoReflect.Descriptor instead.
 func (*Update) Descriptor() ([]byte, []int) {
-	return file_protocols_list_pb_list_proto_rawDescGZIP(), []int{6}
+	return file_protocols_list_pb_list_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *Update) GetCode() uint32 {
@@ -537,14 +679,19 @@ var File_protocols_list_pb_list_proto protoreflect.FileDescriptor
 
 const file_protocols_list_pb_list_proto_rawDesc = "" +
 	"\n" +
-	"\x1cprotocols/list/pb/list.proto\x12\rshoal.list.v1\x1a protocols/record/pb/record.proto\"x\n" +
+	"\x1cprotocols/list/pb/list.proto\x12\rshoal.list.v1\x1a protocols/record/pb/record.proto\"\xa4\x01\n" +
 	"\aRequest\x12'\n" +
 	"\x04kind\x18\x01 \x01(\x0e2\x13.shoal.list.v1.KindR\x04kind\x12\x10\n" +
 	"\x03set\x18\x02 \x01(\fR\x03set\x12\x1e\n" +
 	"\n" +
 	"capability\x18\x03 \x01(\fR\n" +
 	"capability\x12\x12\n" +
-	"\x04root\x18\x04 \x01(\fR\x04root\"x\n" +
+	"\x04root\x18\x04 \x01(\fR\x04root\x12*\n" +
+	"\x05known\x18\x05 \x01(\v2\x14.shoal.list.v1.KnownR\x05known\"O\n" +
+	"\x05Known\x12\x18\n" +
+	"\aconfigs\x18\x01 \x01(\rR\aconfigs\x12\x16\n" +
+	"\x06config\x18\x02 \x01(\fR\x06config\x12\x14\n" +
+	"\x05heads\x18\x03 \x03(\fR\x05heads\"x\n" +
 	"\bSetEntry\x12\x10\n" +
 	"\x03set\x18\x01 \x01(\fR\x03set\x12\x12\n" +
 	"\x04name\x18\x02 \x01(\tR\x04name\x12\x1a\n" +
@@ -556,28 +703,35 @@ const file_protocols_list_pb_list_proto_rawDesc = "" +
 	"\x04sets\x18\x02 \x03(\v2\x17.shoal.list.v1.SetEntryR\x04sets\"8\n" +
 	"\x06Leaves\x12\x16\n" +
 	"\x06bitmap\x18\x01 \x01(\fR\x06bitmap\x12\x16\n" +
-	"\x06ranges\x18\x02 \x01(\fR\x06ranges\"\xc3\x01\n" +
+	"\x06ranges\x18\x02 \x01(\fR\x06ranges\"\x89\x02\n" +
 	"\x04Info\x12/\n" +
 	"\x06bundle\x18\x01 \x01(\v2\x17.shoal.record.v1.BundleR\x06bundle\x12\x16\n" +
 	"\x06leaves\x18\x02 \x01(\rR\x06leaves\x12)\n" +
 	"\x04have\x18\x03 \x01(\v2\x15.shoal.list.v1.LeavesR\x04have\x12\x1a\n" +
 	"\bcomplete\x18\x04 \x01(\bR\bcomplete\x12+\n" +
-	"\x05peers\x18\x05 \x03(\v2\x15.shoal.record.v1.PeerR\x05peers\"H\n" +
+	"\x05peers\x18\x05 \x03(\v2\x15.shoal.record.v1.PeerR\x05peers\x12#\n" +
+	"\rknown_configs\x18\x06 \x01(\rR\fknownConfigs\x12\x1f\n" +
+	"\vknown_heads\x18\a \x03(\rR\n" +
+	"knownHeads\"H\n" +
 	"\tInfoReply\x12\x12\n" +
 	"\x04code\x18\x01 \x01(\rR\x04code\x12'\n" +
-	"\x04info\x18\x02 \x01(\v2\x13.shoal.list.v1.InfoR\x04info\"\xb9\x01\n" +
+	"\x04info\x18\x02 \x01(\v2\x13.shoal.list.v1.InfoR\x04info\"8\n" +
+	"\fHistoryReply\x12\x12\n" +
+	"\x04code\x18\x01 \x01(\rR\x04code\x12\x14\n" +
+	"\x05heads\x18\x02 \x03(\fR\x05heads\"\xb9\x01\n" +
 	"\x06Update\x12\x12\n" +
 	"\x04code\x18\x01 \x01(\rR\x04code\x12'\n" +
 	"\x04info\x18\x02 \x01(\v2\x13.shoal.list.v1.InfoR\x04info\x12)\n" +
 	"\x04have\x18\x03 \x01(\v2\x15.shoal.list.v1.LeavesR\x04have\x12\x1a\n" +
 	"\bcomplete\x18\x04 \x01(\bR\bcomplete\x12+\n" +
-	"\x05peers\x18\x05 \x03(\v2\x15.shoal.record.v1.PeerR\x05peers*<\n" +
+	"\x05peers\x18\x05 \x03(\v2\x15.shoal.record.v1.PeerR\x05peers*I\n" +
 	"\x04Kind\x12\b\n" +
 	"\x04NONE\x10\x00\x12\b\n" +
 	"\x04SETS\x10\x01\x12\b\n" +
 	"\x04INFO\x10\x02\x12\t\n" +
 	"\x05WATCH\x10\x03\x12\v\n" +
-	"\aCONFIRM\x10\x04B5Z3github.com/shoal-p2p/shoal/protocols/list/pb;listpbb\x06proto3"
+	"\aCONFIRM\x10\x04\x12\v\n" +
+	"\aHISTORY\x10\x05B5Z3github.com/shoal-p2p/shoal/protocols/list/pb;listpbb\x06proto3"
 
 var (
 	file_protocols_list_pb_list_proto_rawDescOnce sync.Once
@@ -592,34 +746,37 @@ func file_protocols_list_pb_list_proto_rawDescGZIP() []byte {
 }
 
 var file_protocols_list_pb_list_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
-var file_protocols_list_pb_list_proto_msgTypes = make([]protoimpl.MessageInfo, 7)
+var file_protocols_list_pb_list_proto_msgTypes = make([]protoimpl.MessageInfo, 9)
 var file_protocols_list_pb_list_proto_goTypes = []any{
-	(Kind)(0),         // 0: shoal.list.v1.Kind
-	(*Request)(nil),   // 1: shoal.list.v1.Request
-	(*SetEntry)(nil),  // 2: shoal.list.v1.SetEntry
-	(*SetsReply)(nil), // 3: shoal.list.v1.SetsReply
-	(*Leaves)(nil),    // 4: shoal.list.v1.Leaves
-	(*Info)(nil),      // 5: shoal.list.v1.Info
-	(*InfoReply)(nil), // 6: shoal.list.v1.InfoReply
-	(*Update)(nil),    // 7: shoal.list.v1.Update
-	(*pb.Bundle)(nil), // 8: shoal.record.v1.Bundle
-	(*pb.Peer)(nil),   // 9: shoal.record.v1.Peer
+	(Kind)(0),            // 0: shoal.list.v1.Kind
+	(*Request)(nil),      // 1: shoal.list.v1.Request
+	(*Known)(nil),        // 2: shoal.list.v1.Known
+	(*SetEntry)(nil),     // 3: shoal.list.v1.SetEntry
+	(*SetsReply)(nil),    // 4: shoal.list.v1.SetsReply
+	(*Leaves)(nil),       // 5: shoal.list.v1.Leaves
+	(*Info)(nil),         // 6: shoal.list.v1.Info
+	(*InfoReply)(nil),    // 7: shoal.list.v1.InfoReply
+	(*HistoryReply)(nil), // 8: shoal.list.v1.HistoryReply
+	(*Update)(nil),       // 9: shoal.list.v1.Update
+	(*pb.Bundle)(nil),    // 10: shoal.record.v1.Bundle
+	(*pb.Peer)(nil),      // 11: shoal.record.v1.Peer
 }
 var file_protocols_list_pb_list_proto_depIdxs = []int32{
-	0, // 0: shoal.list.v1.Request.kind:type_name -> shoal.list.v1.Kind
-	2, // 1: shoal.list.v1.SetsReply.sets:type_name -> shoal.list.v1.SetEntry
-	8, // 2: shoal.list.v1.Info.bundle:type_name -> shoal.record.v1.Bundle
-	4, // 3: shoal.list.v1.Info.have:type_name -> shoal.list.v1.Leaves
-	9, // 4: shoal.list.v1.Info.peers:type_name -> shoal.record.v1.Peer
-	5, // 5: shoal.list.v1.InfoReply.info:type_name -> shoal.list.v1.Info
-	5, // 6: shoal.list.v1.Update.info:type_name -> shoal.list.v1.Info
-	4, // 7: shoal.list.v1.Update.have:type_name -> shoal.list.v1.Leaves
-	9, // 8: shoal.list.v1.Update.peers:type_name -> shoal.record.v1.Peer
-	9, // [9:9] is the sub-list for method output_type
-	9, // [9:9] is the sub-list for method input_type
-	9, // [9:9] is the sub-list for extension type_name
-	9, // [9:9] is the sub-list for extension extendee
-	0, // [0:9] is the sub-list for field type_name
+	0,  // 0: shoal.list.v1.Request.kind:type_name -> shoal.list.v1.Kind
+	2,  // 1: shoal.list.v1.Request.known:type_name -> shoal.list.v1.Known
+	3,  // 2: shoal.list.v1.SetsReply.sets:type_name -> shoal.list.v1.SetEntry
+	10, // 3: shoal.list.v1.Info.bundle:type_name -> shoal.record.v1.Bundle
+	5,  // 4: shoal.list.v1.Info.have:type_name -> shoal.list.v1.Leaves
+	11, // 5: shoal.list.v1.Info.peers:type_name -> shoal.record.v1.Peer
+	6,  // 6: shoal.list.v1.InfoReply.info:type_name -> shoal.list.v1.Info
+	6,  // 7: shoal.list.v1.Update.info:type_name -> shoal.list.v1.Info
+	5,  // 8: shoal.list.v1.Update.have:type_name -> shoal.list.v1.Leaves
+	11, // 9: shoal.list.v1.Update.peers:type_name -> shoal.record.v1.Peer
+	10, // [10:10] is the sub-list for method output_type
+	10, // [10:10] is the sub-list for method input_type
+	10, // [10:10] is the sub-list for extension type_name
+	10, // [10:10] is the sub-list for extension extendee
+	0,  // [0:10] is the sub-list for field type_name
 }
 
 func init() { file_protocols_list_pb_list_proto_init() }
@@ -633,7 +790,7 @@ func file_protocols_list_pb_list_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_protocols_list_pb_list_proto_rawDesc), len(file_protocols_list_pb_list_proto_rawDesc)),
 			NumEnums:      1,
-			NumMessages:   7,
+			NumMessages:   9,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

@@ -335,6 +335,7 @@ type Proposal struct {
 	Files         uint64                 `protobuf:"varint,7,opt,name=files,proto3" json:"files,omitempty"`
 	Entries       uint64                 `protobuf:"varint,8,opt,name=entries,proto3" json:"entries,omitempty"`
 	Bytes         uint64                 `protobuf:"varint,9,opt,name=bytes,proto3" json:"bytes,omitempty"`
+	Note          string                 `protobuf:"bytes,10,opt,name=note,proto3" json:"note,omitempty"` // what the author says of the revision; empty = nothing
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -430,6 +431,13 @@ func (x *Proposal) GetBytes() uint64 {
 		return x.Bytes
 	}
 	return 0
+}
+
+func (x *Proposal) GetNote() string {
+	if x != nil {
+		return x.Note
+	}
+	return ""
 }
 
 type Epoch struct {
@@ -890,7 +898,7 @@ const file_protocols_record_pb_record_proto_rawDesc = "" +
 	"\x04mode\x18\t \x01(\tR\x04mode\x12\x1f\n" +
 	"\vinterval_ns\x18\n" +
 	" \x01(\x04R\n" +
-	"intervalNs\"\xd0\x01\n" +
+	"intervalNs\"\xe4\x01\n" +
 	"\bProposal\x12\x10\n" +
 	"\x03set\x18\x01 \x01(\fR\x03set\x12\x12\n" +
 	"\x04root\x18\x02 \x01(\fR\x04root\x12\x12\n" +
@@ -900,7 +908,9 @@ const file_protocols_record_pb_record_proto_rawDesc = "" +
 	"\x03seq\x18\x06 \x01(\x04R\x03seq\x12\x14\n" +
 	"\x05files\x18\a \x01(\x04R\x05files\x12\x18\n" +
 	"\aentries\x18\b \x01(\x04R\aentries\x12\x14\n" +
-	"\x05bytes\x18\t \x01(\x04R\x05bytes\"n\n" +
+	"\x05bytes\x18\t \x01(\x04R\x05bytes\x12\x12\n" +
+	"\x04note\x18\n" +
+	" \x01(\tR\x04note\"n\n" +
 	"\x05Epoch\x12%\n" +
 	"\x0econfig_version\x18\x01 \x01(\x04R\rconfigVersion\x12\f\n" +
 	"\x01n\x18\x02 \x01(\x04R\x01n\x12\x14\n" +

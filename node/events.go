@@ -1,0 +1,69 @@
+package node
+
+import (
+	"context"
+	"maps"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/shoal-p2p/shoal/node/api"
+)
+
+// hub tells whoever listens what happens at the node. Listeners must not block.
+type hub struct {
+	mu        sync.Mutex // guards what follows
+	last      int
+	listeners map[int]func(api.Event)
+}
+
+// tell stamps an event and passes it on.
+func (h *hub) tell(now time.Time, e api.Event) {
+	e.Time = now.UTC().Format(time.RFC3339Nano)
+	h.mu.Lock()
+	all := slices.Collect(maps.Values(h.listeners))
+	h.mu.Unlock()
+	for _, fn := range all {
+		fn(e)
+	}
+}
+
+// listen adds a listener until the function returned is called.
+func (h *hub) listen(fn func(api.Event)) (leave func()) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.listeners == nil {
+		h.listeners = map[int]func(api.Event){}
+	}
+	h.last++
+	id := h.last
+	h.listeners[id] = fn
+	return func() {
+		h.mu.Lock()
+		defer h.mu.Unlock()
+		delete(h.listeners, id)
+	}
+}
+
+// Events implements api.Follower.
+func (n *Node) Events(ctx context.Context, q api.EventsRequest, fn func(api.Event)) error {
+	only := ""
+	if q.Set != "" {
+		t, err := n.ticket(q.Set)
+		if err != nil {
+			return explain(err)
+		}
+		only = t.Set.String()
+	}
+	leave := n.events.listen(func(e api.Event) {
+		if only == "" || e.Set == only || e.Set == "" {
+			fn(e)
+		}
+	})
+	defer leave()
+	fn(api.Event{Time: n.now().UTC().Format(time.RFC3339Nano), Kind: api.EventReady, Set: only})
+	<-ctx.Done()
+	return ctx.Err()
+}
+
+func (n *Node) tell(e api.Event) { n.events.tell(n.now(), e) }

@@ -1,0 +1,256 @@
+package node
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/shoal-p2p/shoal/blockstore/worktree"
+	"github.com/shoal-p2p/shoal/node/api"
+	"github.com/shoal-p2p/shoal/node/replica"
+	"github.com/shoal-p2p/shoal/node/watch"
+	"github.com/shoal-p2p/shoal/protocols/record"
+)
+
+// Follow implements api.Follower.
+func (n *Node) Follow(_ context.Context, q api.FollowRequest, _ func(api.Progress)) (api.FollowResult, error) {
+	if n.network() == nil {
+		return api.FollowResult{}, explain(replica.ErrOffline)
+	}
+	t, err := n.ticket(q.Ticket)
+	if err != nil {
+		return api.FollowResult{}, explain(err)
+	}
+	if dir := cmp.Or(q.Dest, q.Cwd); dir != "" && !filepath.IsAbs(dir) {
+		return api.FollowResult{}, usage("relative_path", "", "follow needs an absolute path, got %q", dir)
+	}
+	set := t.Set.String()
+	name := t.Name
+	if rep, err := n.sets.Resolve(set); err == nil {
+		st := rep.State()
+		name = st.Name
+		if st.Shared {
+			return api.FollowResult{}, explain(fmt.Errorf("follow %s: %w: it is shared from %s", name, replica.ErrInUse, st.Dir))
+		}
+	}
+	wish := followWish{Ticket: t.String(), Dest: q.Dest, Cwd: q.Cwd, Exec: q.Exec}
+	if err := n.jobs.change(func(w *wishes) { w.Follow[set] = wish }); err != nil {
+		return api.FollowResult{}, explain(err)
+	}
+	n.startFollow(t, wish, q.Force)
+	out := api.FollowResult{Set: set, Name: name, Following: true}
+	if q.Dest != "" || name != "" {
+		out.Dest = n.dest(api.GetRequest{Dest: q.Dest, Cwd: q.Cwd}, t, name)
+	}
+	return out, nil
+}
+
+// Unfollow implements api.Follower.
+func (n *Node) Unfollow(_ context.Context, q api.UnfollowRequest) (api.UnfollowResult, error) {
+	t, err := n.ticket(q.Set)
+	if err != nil {
+		return api.UnfollowResult{}, explain(err)
+	}
+	out := api.UnfollowResult{Set: t.Set.String(), Name: t.Name}
+	if rep, err := n.sets.Resolve(out.Set); err == nil {
+		out.Name = rep.State().Name
+	}
+	w := n.jobs.list()
+	_, follows := w.Follow[out.Set]
+	_, watches := w.Watch[out.Set]
+	if !follows && !watches {
+		return out, &api.Error{Code: "not_followed", ExitCode: api.ExitNotFound, Title: "the set is not followed", Hint: "`ls` tells which are"}
+	}
+	return out, explain(n.withdraw(out.Set, out.Name))
+}
+
+// withdraw ends what the node does by itself with a set.
+func (n *Node) withdraw(set, name string) error {
+	err := n.jobs.change(func(w *wishes) {
+		delete(w.Follow, set)
+		delete(w.Watch, set)
+	})
+	n.jobs.stop("follow " + set)
+	n.jobs.stop("watch " + set)
+	n.tell(api.Event{Kind: api.EventEnded, Set: set, Name: name})
+	return err
+}
+
+// resume starts again what the node did when it ended.
+func (n *Node) resume() {
+	w := n.jobs.list()
+	for set, wish := range w.Follow {
+		t, err := record.ParseTicket(wish.Ticket)
+		if err != nil {
+			n.cfg.Log.Error("a set is not followed any more", "set", set, "err", err)
+			continue
+		}
+		n.startFollow(t, wish, false)
+	}
+	for set, wish := range w.Watch {
+		n.startWatch(set, wish)
+	}
+}
+
+func (n *Node) startFollow(t record.Ticket, wish followWish, force bool) {
+	set := t.Set.String()
+	n.jobs.start("follow "+set, func(ctx context.Context) {
+		previous := uint64(0)
+		if rep, err := n.sets.Resolve(set); err == nil && rep.State().Complete {
+			h, _ := rep.Head()
+			previous = h.Revision
+		}
+		name := func() string {
+			if rep, err := n.sets.Resolve(set); err == nil {
+				return rep.State().Name
+			}
+			return t.Name
+		}
+		begun := n.now()
+		o := replica.FollowOptions{
+			Get: replica.GetOptions{Force: force,
+				Dest: func(name string) string {
+					return n.dest(api.GetRequest{Dest: wish.Dest, Cwd: wish.Cwd}, t, name)
+				},
+				Begin: func(revision uint64) {
+					begun = n.now()
+					n.tell(api.Event{Kind: api.EventAvailable, Set: set, Name: name(), Revision: revision})
+				},
+				Progress: func(p replica.Progress) {
+					n.tell(api.Event{Kind: api.EventProgress, Set: set, Name: name(), Progress: &api.Progress{
+						Phase: p.Phase, BytesDone: p.Done, BytesTotal: p.Total, Sources: p.Sources}})
+				}},
+			Done: func(ctx context.Context, got replica.Got) {
+				r := n.getResult(got)
+				r.Seconds = n.now().Sub(begun).Seconds()
+				if len(r.Conflicts) > 0 {
+					n.tell(api.Event{Kind: api.EventConflict, Set: set, Name: r.Name, Revision: r.Revision, Detail: conflictText(r.Conflicts)})
+				}
+				if wish.Exec != "" && got.Changed {
+					n.hook(ctx, wish.Exec, r, previous)
+				}
+				previous = r.Revision
+				n.tell(api.Event{Kind: api.EventComplete, Set: set, Name: r.Name, Revision: r.Revision, Result: &r})
+			},
+			Failed: func(err error) {
+				text := explain(err).Error()
+				n.cfg.Log.Warn("follow", "set", set, "err", err)
+				n.tell(api.Event{Kind: api.EventFailed, Set: set, Name: name(), Detail: text})
+			},
+		}
+		if err := n.sets.Follow(ctx, t, o); err != nil && ctx.Err() == nil {
+			n.cfg.Log.Error("follow ended", "set", set, "err", err)
+			n.tell(api.Event{Kind: api.EventEnded, Set: set, Name: name(), Detail: explain(err).Error()})
+		}
+	})
+}
+
+func conflictText(all []api.Conflict) string {
+	var lines []string
+	for _, c := range all {
+		lines = append(lines, c.Path+" was edited here: the edit is kept as "+c.Copy)
+	}
+	return strings.Join(lines, "\n")
+}
+
+// maxHookOutput is how much of what a hook prints is logged.
+const maxHookOutput = 4 << 10
+
+// head keeps the beginning of what is written to it.
+type head []byte
+
+// Write implements io.Writer.
+func (h *head) Write(b []byte) (int, error) {
+	*h = append(*h, b[:min(len(b), maxHookOutput-len(*h))]...)
+	return len(b), nil
+}
+
+// hook runs a follower's command in the folder, with the revision in its environment.
+func (n *Node) hook(ctx context.Context, command string, r api.GetResult, previous uint64) {
+	shell, flag := "sh", "-c"
+	if runtime.GOOS == "windows" {
+		shell, flag = "cmd", "/C"
+	}
+	cmd := exec.CommandContext(ctx, shell, flag, command)
+	cmd.Dir = r.Dest
+	cmd.WaitDelay = 2 * time.Second // a child of its own may hold its output open
+	cmd.Env = append(os.Environ(), "SHOAL_SET="+r.Set, "SHOAL_NAME="+r.Name, "SHOAL_ROOT="+r.Root, "SHOAL_DEST="+r.Dest,
+		"SHOAL_REVISION="+strconv.FormatUint(r.Revision, 10), "SHOAL_PREVIOUS="+strconv.FormatUint(previous, 10))
+	var out head
+	cmd.Stdout, cmd.Stderr = &out, &out
+	err := cmd.Run()
+	text := strings.TrimSpace(string(out))
+	e := api.Event{Kind: api.EventHook, Set: r.Set, Name: r.Name, Revision: r.Revision}
+	if err != nil {
+		e.Detail = strings.TrimSpace(err.Error() + "\n" + text)
+		n.cfg.Log.Warn("hook failed", "set", r.Set, "revision", r.Revision, "err", err, "output", text)
+	} else {
+		n.cfg.Log.Info("hook ran", "set", r.Set, "revision", r.Revision, "output", text)
+	}
+	n.tell(e)
+}
+
+const (
+	// watchDebounce is how long a folder must be still before it is published.
+	watchDebounce = 2 * time.Second
+	// watchRescan finds what no notification told of.
+	watchRescan = time.Hour
+)
+
+// startWatch publishes a shared folder whenever it has changed.
+func (n *Node) startWatch(set string, wish watchWish) {
+	n.jobs.start("watch "+set, func(ctx context.Context) {
+		st, err := os.Stat(wish.Path)
+		dir := wish.Path
+		if err == nil && !st.IsDir() {
+			dir = filepath.Dir(dir) // a set of one file
+		}
+		notice := func(text string) {
+			n.cfg.Log.Warn("watch", "path", wish.Path, "notice", text)
+			n.tell(api.Event{Kind: api.EventNotice, Set: set, Detail: text})
+		}
+		o := watch.Options{Debounce: watchDebounce, Rescan: watchRescan, Notice: notice, Log: n.cfg.Log,
+			Skip: func(rel string) bool {
+				return rel == worktree.TempDir || strings.HasPrefix(rel, worktree.TempDir+"/")
+			}}
+		err = watch.Folder(ctx, dir, o, func(ctx context.Context, why string) error {
+			n.cfg.Log.Debug("watch", "path", wish.Path, "why", why)
+			q, err := shareOptions(api.ShareRequest{Path: wish.Path, Set: set})
+			if err == nil {
+				_, err = n.shareNow(ctx, q)
+			}
+			if err != nil && ctx.Err() == nil { // it is tried again at the next change
+				n.tell(api.Event{Kind: api.EventFailed, Set: set, Detail: explain(err).Error()})
+			}
+			return nil
+		})
+		if err != nil && ctx.Err() == nil {
+			notice(fmt.Sprintf("%s is not watched any more: %v", wish.Path, err))
+			n.tell(api.Event{Kind: api.EventEnded, Set: set, Detail: err.Error()})
+		}
+	})
+}
+
+// shareNow shares, and tells who listens if there is a new revision.
+func (n *Node) shareNow(ctx context.Context, o replica.ShareOptions) (replica.Shared, error) {
+	done, err := n.sets.Share(ctx, o)
+	if err == nil && done.Changed {
+		st := done.Replica.State()
+		e := api.Event{Kind: api.EventPublished, Set: st.Set, Name: st.Name, Revision: done.Head.Revision}
+		if done.Head.Revision > 1 {
+			_, summary, err := n.sets.Diff(ctx, done.Replica, done.Head.Revision-1, done.Head.Revision)
+			if err == nil {
+				e.Detail = summary.String()
+			}
+		}
+		n.tell(e)
+	}
+	return done, err
+}

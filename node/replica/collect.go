@@ -1,0 +1,130 @@
+package replica
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/ipfs/go-cid"
+
+	"github.com/shoal-p2p/shoal/blockstore"
+	"github.com/shoal-p2p/shoal/blockstore/dag"
+)
+
+// Live returns, for every set, the blocks that a collection keeps: what its newest revision consists of, and the
+// nodes of those before it that State remembers. Leaves of past revisions are kept by the files they lie in,
+// segments too.
+func (r *Registry) Live(ctx context.Context) (func(set, c cid.Cid) bool, error) {
+	live := map[cid.Cid]map[cid.Cid]bool{}
+	for _, rep := range r.all() {
+		roots := r.roots(rep)
+		if len(roots) == 0 {
+			continue
+		}
+		mine := map[cid.Cid]bool{}
+		for i, root := range roots {
+			whole, err := r.mark(ctx, rep.id, root, mine, i == 0)
+			if err != nil {
+				return nil, fmt.Errorf("mark %s: %w", rep.State().Name, err)
+			}
+			if i == 0 && !whole {
+				mine = nil // incomplete: keep all of it
+				break
+			}
+		}
+		live[rep.id] = mine
+	}
+	return func(set, c cid.Cid) bool {
+		mine, ok := live[set]
+		return ok && (mine == nil || mine[c])
+	}, nil
+}
+
+// roots lists the revisions of a set whose nodes are kept, the newest first: the last 16, and the one that the
+// folder holds, should that be older.
+func (r *Registry) roots(rep *Replica) (roots []cid.Cid) {
+	heads, err := rep.chain()
+	if err != nil { // the rest cannot be shown to anybody either
+		r.cfg.Log.Warn("old heads of a set are damaged", "set", rep.id, "err", err)
+	}
+	for _, h := range heads {
+		roots = append(roots, h.Root)
+	}
+	if base, err := cid.Decode(rep.State().Base); err == nil && len(heads) > 0 {
+		roots = append(roots, base)
+	}
+	return roots
+}
+
+// mark adds the nodes below root, itself included, to live, and leaves if they are wanted. What is in live already
+// is not looked into again. whole tells whether every node was here.
+func (r *Registry) mark(ctx context.Context, set, root cid.Cid, live map[cid.Cid]bool, leaves bool) (whole bool, err error) {
+	whole = true
+	var buf []byte
+	for todo := []cid.Cid{root}; len(todo) > 0; {
+		c := todo[len(todo)-1]
+		todo = todo[:len(todo)-1]
+		if live[c] {
+			continue
+		}
+		if c.Type() == cid.Raw {
+			live[c] = leaves
+			continue
+		}
+		n, mem, err := r.node(ctx, set, c, buf)
+		if isMissing(err) {
+			whole = false
+			continue
+		}
+		if err != nil {
+			return false, err
+		}
+		buf, live[c] = mem, true
+		for _, l := range n.Links {
+			todo = append(todo, l.Cid)
+		}
+	}
+	return whole, nil
+}
+
+// node reads and decodes a node of a set; mem is for the next call. Errors: blockstore.ErrNotFound,
+// blockstore.ErrCorrupt also for a block that is no node.
+func (r *Registry) node(ctx context.Context, set, c cid.Cid, buf []byte) (n dag.Node, mem []byte, err error) {
+	data, err := r.cfg.Store.GetFrom(ctx, set, c, buf)
+	if err != nil {
+		return n, buf, err
+	}
+	b, err := blockstore.Receive(c, data)
+	if err != nil {
+		return n, data, err
+	}
+	if n, err = dag.Decode(b); err != nil {
+		return n, data, fmt.Errorf("%w: %w", blockstore.ErrCorrupt, err)
+	}
+	return n, data, nil
+}
+
+// Collect gives up what is not kept of past revisions and lets sweep delete what no set needs. Nothing may be
+// shared, fetched or removed meanwhile: what such a command has just stored is not named by any revision yet.
+// Errors: ErrBusy, and sweep's.
+func (r *Registry) Collect(ctx context.Context, sweep func(keep func(set, c cid.Cid) bool) error) error {
+	r.mu.Lock()
+	if r.collecting || len(r.places) > 0 {
+		r.mu.Unlock()
+		return fmt.Errorf("collect: %w", ErrBusy)
+	}
+	r.collecting = true
+	r.mu.Unlock()
+	defer func() {
+		r.mu.Lock()
+		defer r.mu.Unlock()
+		r.collecting = false
+	}()
+	if err := r.sweepSegments(ctx, true); err != nil {
+		return fmt.Errorf("collect: %w", err)
+	}
+	keep, err := r.Live(ctx)
+	if err != nil {
+		return err
+	}
+	return sweep(keep)
+}

@@ -1,0 +1,163 @@
+package replica
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/cenkalti/backoff/v5"
+	"github.com/ipfs/go-cid"
+	"github.com/libp2p/go-libp2p/core/peer"
+
+	"github.com/shoal-p2p/shoal/protocols/record"
+)
+
+// FollowOptions says how to follow a set.
+type FollowOptions struct {
+	Get GetOptions
+	// Done is told of each revision that is complete in the folder; the next one waits until it returns.
+	Done func(context.Context, Got)
+	// Failed is told why a revision could not be had; it is tried again.
+	Failed func(error)
+}
+
+// maxPause is the longest time between two tries of a follower that fails: somebody may be mending the cause.
+const maxPause = time.Minute
+
+// Follow keeps a folder at the newest revision of a set, until ctx ends or it cannot be: it gets what there is,
+// and then whatever is shown or announced to be newer. Files that somebody edited are renamed out of the way.
+// Errors: ErrOffline, ErrInUse, ErrBusy if the set is followed already, ctx's.
+func (r *Registry) Follow(ctx context.Context, t record.Ticket, o FollowOptions) error {
+	net := r.network()
+	if net == nil {
+		return ErrOffline
+	}
+	t, err := r.completed(t)
+	if err != nil {
+		return err
+	}
+	hints, leave, err := r.listen(t.Set)
+	if err != nil {
+		return err
+	}
+	defer leave()
+	ctx, cancel := context.WithCancel(ctx)
+	o.Get = o.Get.withDefaults()
+	o.Get.CopyConflicts = true
+	g := r.newGet(ctx, net, t, o.Get)
+	defer g.look.wg.Wait()
+	defer cancel()
+	pause := backoff.NewExponentialBackOff()
+	pause.InitialInterval, pause.MaxInterval = time.Second, maxPause
+	for {
+		got, err := g.once(ctx, t)
+		switch {
+		case ctx.Err() != nil:
+			return ctx.Err()
+		case errors.Is(err, ErrInUse):
+			return err
+		case err != nil:
+			o.Failed(err)
+			if !g.rest(ctx, hints, time.After(pause.NextBackOff())) {
+				return ctx.Err()
+			}
+			continue
+		}
+		pause.Reset()
+		o.Done(ctx, got)
+		g.o.Partial = true // what changed in the folder by itself is found when the files are touched again
+		for !g.newer() {
+			if !g.rest(ctx, hints, nil) {
+				return ctx.Err()
+			}
+		}
+	}
+}
+
+// once gets the newest revision, and tells what that took on the wire.
+func (g *get) once(ctx context.Context, t record.Ticket) (Got, error) {
+	in0, out0 := g.net.Wire()
+	got, err := g.run(ctx, t)
+	for errors.Is(err, errSuperseded) { // what is on disk by now is reused
+		got, err = g.run(ctx, t)
+	}
+	in1, out1 := g.net.Wire()
+	got.WireIn, got.WireOut = in1-in0, out1-out0
+	return got, err
+}
+
+// newer tells whether a holder shows a revision that is not complete here.
+func (g *get) newer() bool {
+	rep, ok := g.r.lookup(g.id)
+	if !ok || !rep.State().Complete {
+		return true
+	}
+	mine := head(rep.Verified()).Revision
+	for _, h := range g.holders {
+		if head(h.v).Revision > mine {
+			return true
+		}
+	}
+	return false
+}
+
+// rest waits for news of holders, a hint, or until; false when ctx ends.
+func (g *get) rest(ctx context.Context, hints <-chan peer.ID, until <-chan time.Time) bool {
+	for {
+		select {
+		case <-ctx.Done():
+			return false
+		case p := <-hints:
+			g.look.nudge(ctx, g.net.Swarm.Known(ctx, p))
+			continue
+		case <-until:
+		case <-g.look.signal:
+			g.absorb()
+			if until != nil {
+				continue
+			}
+		}
+		return true
+	}
+}
+
+// listen registers the one follower of a set for hints of who has something newer.
+func (r *Registry) listen(set cid.Cid) (hints <-chan peer.ID, leave func(), err error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.followers[set] != nil {
+		return nil, nil, fmt.Errorf("follow %s: %w", set, ErrBusy)
+	}
+	ch := make(chan peer.ID, 1) // one is enough to look
+	r.followers[set] = ch
+	return ch, func() {
+		r.mu.Lock()
+		defer r.mu.Unlock()
+		delete(r.followers, set)
+	}, nil
+}
+
+// Heard takes an announcement: a peer says that it has a head. If the head is valid and newer than what is here,
+// the set's follower looks at that peer.
+func (r *Registry) Heard(from peer.ID, set cid.Cid, sealed []byte) {
+	rep, ok := r.lookup(set)
+	if !ok {
+		return
+	}
+	v := rep.Verified()
+	h, _, err := record.OpenHead(sealed, v.Config, v.ConfigHash)
+	if err == nil && (len(v.Heads) > 0 && h.Revision <= head(v).Revision) {
+		return
+	}
+	if err != nil {
+		r.cfg.Log.Debug("announcement", "peer", from, "set", set, "err", err) // perhaps of a newer config: worth a look
+	}
+	r.mu.Lock()
+	ch := r.followers[set]
+	r.mu.Unlock()
+	select {
+	case ch <- from:
+	default: // nobody follows, or it is about to look
+	}
+}

@@ -1,0 +1,299 @@
+package replica
+
+import (
+	"context"
+	"crypto/sha256"
+	"fmt"
+	"path/filepath"
+
+	"github.com/ipfs/go-cid"
+
+	"github.com/shoal-p2p/shoal/blockstore"
+	"github.com/shoal-p2p/shoal/blockstore/dag"
+	"github.com/shoal-p2p/shoal/blockstore/diff"
+	"github.com/shoal-p2p/shoal/blockstore/worktree"
+	"github.com/shoal-p2p/shoal/protocols/record"
+)
+
+// base is what lies on this disk that a revision is probably much like.
+type base struct {
+	lay    *dag.Layout // nil = nothing is known of
+	ours   bool        // it is a revision of this set, whose nodes are all here
+	inDest bool        // and the destination holds it, or held it before the get that is gone on with
+	whole  bool        // and the destination has nothing of any other revision
+	forget func()      // what was recorded for this get only
+}
+
+// findBase finds the revision that the destination holds, else one that lies elsewhere, else reads the folders
+// that may be of use.
+func (g *get) findBase(ctx context.Context, h record.Head) (base, error) {
+	b := base{forget: func() {}}
+	st := g.rep.State()
+	if root, err := cid.Decode(st.Base); err == nil && !g.fresh {
+		if b.lay, err = g.r.layoutOf(ctx, g.rep.id, root); err == nil {
+			b.ours, b.inDest = true, st.Dir == g.dest
+			b.whole = b.inDest && (st.Complete || head(g.rep.Verified()).Root == h.Root)
+		}
+	}
+	using := g.o.Using
+	if g.o.Force && b.lay == nil { // its old content makes the get a difference before it is overwritten
+		using = append(using, g.dest)
+	}
+	if len(using) == 0 {
+		return b, nil
+	}
+	g.o.Progress(Progress{Phase: "scan"})
+	scratch := blockstore.FromDigest(cid.Raw, sha256.Sum256([]byte("using\x00"+g.dest)))
+	b.forget = func() {
+		if err := g.r.cfg.Store.DeleteSet(context.WithoutCancel(ctx), scratch); err != nil {
+			g.r.cfg.Log.Warn("forget what was read to be used", "err", err)
+		}
+	}
+	for _, dir := range using {
+		lay, err := g.use(ctx, scratch, dir)
+		if err != nil {
+			b.forget()
+			return b, fmt.Errorf("use %s: %w", dir, err)
+		}
+		if b.lay == nil {
+			b.lay = lay
+		}
+	}
+	return b, nil
+}
+
+// use records what lies in a folder under a set of its own that nobody is served: the set it may be shared as
+// keeps its own records.
+func (g *get) use(ctx context.Context, scratch cid.Cid, dir string) (*dag.Layout, error) {
+	sep := string(filepath.Separator)
+	snap, err := worktree.Scan(ctx, dir, treeSink{g.r.cfg.Store, dir + sep + "." + sep + "."}, worktree.ScanOptions{
+		Set: scratch, Profile: g.v.Genesis.Profile, Private: []string{g.r.cfg.Home}, PrivateMarks: g.r.cfg.HomeMarks, Now: g.r.cfg.Now,
+		Progress: func(_ int, bytes int64) { g.o.Progress(Progress{Phase: "scan", Done: bytes}) },
+	})
+	if err != nil {
+		return nil, err
+	}
+	return dag.ReadLayout(ctx, snap.Root, g.r.nodesOf(scratch), dag.DefaultLimits())
+}
+
+// plan compares the revision with what is here; nil if nothing of it is, and nothing like it.
+func (g *get) plan(ctx context.Context, lay *dag.Layout) *diff.Plan {
+	if g.base.lay == nil && !g.o.Plan && len(g.r.all()) == 1 {
+		return nil // nothing else lies here
+	}
+	old := map[cid.Cid]bool{}
+	if g.base.inDest {
+		for _, l := range g.base.lay.Leaves {
+			old[l.Cid] = true
+		}
+	}
+	plan := diff.NewPlan(lay, g.base.lay, func(c cid.Cid) bool {
+		if old[c] {
+			return true
+		}
+		has, err := g.r.cfg.Store.Has(ctx, c)
+		return err == nil && has
+	})
+	if plan.Reused == 0 && plan.Patched == 0 && g.base.lay == nil && !g.o.Plan {
+		return nil
+	}
+	return plan
+}
+
+// checkout prepares the destination: all of it, or the part that the plan touches.
+func (g *get) checkout(ctx context.Context, lay *dag.Layout, plan *diff.Plan) (*target, error) {
+	o := worktree.CheckoutOptions{Known: g.known(ctx), Force: g.o.Force, KeepLocal: g.o.KeepLocal, CopyConflicts: g.o.CopyConflicts,
+		MinLeaf: g.v.Genesis.Profile.Min, Now: g.r.cfg.Now}
+	part, whole := lay, []uint32(nil)
+	if plan != nil {
+		o.Hold, o.Local = true, g.r.cfg.Store.Get
+		if g.base.inDest {
+			o.Moves = moves(plan)
+		}
+		if g.o.Partial && g.base.whole {
+			part, whole = lay.Part(plan.Touches)
+			o.Partial = true
+		}
+	}
+	c, err := worktree.NewCheckout(ctx, g.dest, g.rep.id, part, o)
+	if err != nil {
+		return nil, err
+	}
+	return newTarget(c, whole), nil
+}
+
+// moves lists the files that are renamed: new path, old path.
+func moves(plan *diff.Plan) map[string]string {
+	m := map[string]string{}
+	for _, f := range plan.Files {
+		if f.Action == diff.Move {
+			m[f.Path] = f.From
+		}
+	}
+	return m
+}
+
+// update gets what the plan patches, saves what the update is about to lose, and puts in place what is complete
+// by then. Until all of that has been read, no file is replaced.
+func (g *get) update(ctx context.Context, s *session, plan *diff.Plan, nodes *nodeWriter, got *Got) error {
+	saved := make(chan error, 1)
+	go func() { saved <- g.save(ctx, s.lay) }()
+	p, err := g.newPatcher(s, plan, s.out.Need())
+	if err == nil {
+		err = p.run(ctx)
+		got.Patched, got.Fetched, got.Sources = p.patched, p.fetched, len(p.sources)
+	}
+	if serr := <-saved; err == nil {
+		err = serr
+	}
+	if err == nil {
+		err = nodes.wait()
+	}
+	if err != nil {
+		return err
+	}
+	if got.Removed, err = g.remove(g.gone(ctx, s.lay, plan)); err != nil {
+		return err
+	}
+	return s.out.Release(ctx)
+}
+
+// save keeps what only the revision has that the destination holds.
+func (g *get) save(ctx context.Context, lay *dag.Layout) error {
+	if !g.base.inDest || g.base.lay.Root == lay.Root {
+		return nil
+	}
+	old, ok := g.rep.headOf(g.base.lay.Root)
+	if !ok {
+		g.r.cfg.Log.Info("the revision before is not kept: its record is not known any more", "set", g.id)
+		return nil
+	}
+	return g.r.copyOut(ctx, g.rep, old, g.base.lay, lay)
+}
+
+// departed is what the destination holds of the base and the revision has not.
+type departed struct {
+	files []blockstore.File // as recorded
+	rest  []dag.Entry       // folders and symlinks
+	dirs  map[string]bool   // folders of the revision
+}
+
+func (g *get) gone(ctx context.Context, lay *dag.Layout, plan *diff.Plan) departed {
+	out := departed{dirs: map[string]bool{}}
+	if !g.base.inDest {
+		return out
+	}
+	for _, e := range lay.Entries {
+		if e.Kind == dag.KindDir {
+			out.dirs[e.Path] = true
+		}
+	}
+	gone := map[string]bool{}
+	for _, path := range plan.Gone {
+		gone[path] = true
+	}
+	known := g.r.known(ctx, g.dest)
+	for _, e := range g.base.lay.Entries {
+		if !gone[e.Path] {
+			continue
+		}
+		if e.Kind != dag.KindFile {
+			out.rest = append(out.rest, e)
+		} else if f, ok := known(e.Path); ok && f.Set == g.rep.id {
+			out.files = append(out.files, f)
+		}
+	}
+	return out
+}
+
+// remove deletes what is gone and nobody changed since it was recorded: what was changed is somebody's.
+func (g *get) remove(gone departed) (int, error) {
+	files, err := worktree.Remove(g.dest, gone.files, func(dir string) bool { return gone.dirs[dir] })
+	if err != nil {
+		return files, err
+	}
+	rest, err := worktree.Prune(g.dest, gone.rest)
+	return files + rest, err
+}
+
+// removeGone ends an update: folders that lost their last file to a move go, and what is not in the revision is
+// forgotten. Without a base, the records tell what an earlier revision had.
+func (g *get) removeGone(ctx context.Context, lay *dag.Layout, plan *diff.Plan) (int, error) {
+	if plan == nil || !g.base.inDest {
+		return g.removeRecorded(ctx, lay)
+	}
+	gone := g.gone(ctx, lay, plan)
+	drop := gone.files
+	for _, from := range moves(plan) {
+		drop = append(drop, blockstore.File{Path: from})
+	}
+	gone.files = nil
+	n, err := g.remove(gone)
+	if err != nil {
+		return n, err
+	}
+	return n, g.r.drop(ctx, g.dest, drop)
+}
+
+// removeRecorded deletes the recorded files that the revision does not have.
+func (g *get) removeRecorded(ctx context.Context, lay *dag.Layout) (int, error) {
+	gone, err := g.r.gone(ctx, g.rep.id, g.dest, lay)
+	if err != nil || len(gone) == 0 {
+		return 0, err
+	}
+	dirs := map[string]bool{}
+	for _, e := range lay.Entries {
+		dirs[e.Path] = e.Kind == dag.KindDir
+	}
+	n, err := worktree.Remove(g.dest, gone, func(dir string) bool { return dirs[dir] })
+	if err != nil {
+		return n, err
+	}
+	return n, g.r.drop(ctx, g.dest, gone)
+}
+
+const (
+	// chunkCost is what a leaf costs on the wire beside its bytes, in the chunks protocol: its part of a want, and
+	// the reply's header.
+	chunkCost = 33 + 40
+	// sessionCost is what opening a stream of chunks, or telling the holder at the end, costs: two small frames.
+	sessionCost = 100
+)
+
+// estimate finds out what the plan would take on the wire, by asking for the lengths of all patches.
+func (g *get) estimate(ctx context.Context, s *session, plan *diff.Plan, got *Got) error {
+	got.Plan, got.Patched, got.Fetched = plan, plan.Patched, plan.Fetched
+	var need []uint32
+	for i, l := range plan.Leaves {
+		if l.Source != diff.Reuse {
+			need = append(need, uint32(i))
+		}
+	}
+	p, err := g.newPatcher(s, plan, need)
+	if err != nil {
+		return err
+	}
+	if g.base.lay != nil { // else all of it is fetched, from as many as there are
+		if err := p.run(ctx); err != nil {
+			return err
+		}
+	}
+	got.Estimate = p.price + sessionCost
+	rest := int64(0)
+	for _, i := range need {
+		if !p.priced[i] {
+			rest += int64(s.lay.Leaves[i].Size) + chunkCost
+		}
+	}
+	if rest > 0 {
+		got.Estimate += rest + sessionCost*lanesPerPeer
+	}
+	return nil
+}
+
+// arrived tells the watchers of leaves that came.
+func (g *get) arrived(leaves ...uint32) {
+	if g.rep != nil {
+		g.rep.feed.add(leaves...)
+	}
+}

@@ -1,0 +1,157 @@
+package replica
+
+import (
+	"bytes"
+	"fmt"
+	"os"
+	"path/filepath"
+	"testing"
+
+	"github.com/shoal-p2p/shoal/protocols/record"
+)
+
+// next gets the newest revision into the same folder again.
+func (m *member) next(old Got) Got {
+	m.t.Helper()
+	got, err := m.Get(within(m.t), record.Ticket{Set: old.Head.Set}, into(old.Dest))
+	if err != nil {
+		m.t.Fatal(err)
+	}
+	return got
+}
+
+// overwrite changes n bytes of a file in place.
+func overwrite(t testing.TB, path string, at int64, data []byte) {
+	t.Helper()
+	f, err := os.OpenFile(path, os.O_WRONLY, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	if _, err := f.WriteAt(data, at); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func insert(t testing.TB, path string, at int, data []byte) {
+	t.Helper()
+	b, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	write(t, path, bytes.Join([][]byte{b[:at], data, b[at:]}, nil))
+}
+
+// The author edits in place, so its node has lost the old bytes; a reader that has made the step keeps them.
+func TestUpdateMovesTheChangedBytes(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		name           string
+		edit           func(dir string)
+		signed, dict   int64 // most bytes on the wire in both directions, from the author and from a reader
+		patched, moved int64
+	}{
+		{"overwritten", func(dir string) { overwrite(t, filepath.Join(dir, "large"), 5_000_000, noise(7, 4096)) }, 12_000, 6_000, 1, 0},
+		{"inserted", func(dir string) { insert(t, filepath.Join(dir, "large"), 3_333_333, noise(8, 4096)) }, 14_000, 7_000, 1, 0},
+		{"renamed", func(dir string) {
+			if err := os.Rename(filepath.Join(dir, "large"), filepath.Join(dir, "bulky")); err != nil {
+				t.Fatal(err)
+			}
+		}, 2_000, 2_000, 0, 1},
+		{"nothing", func(string) {}, 1_000, 1_000, 0, 0},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
+			a := newMember(t, role{})
+			dir := bigTree(t, 5, 40)
+			id := a.share(dir).Replica.Set()
+			b := newMember(t, role{}, a)
+			first := b.fetch(id)
+			d := newMember(t, role{}, b)
+			second := d.fetch(id)
+			c.edit(dir)
+			a.share(dir)
+			got := b.next(first)
+			sameTree(t, dir, got.Dest)
+			if sum := got.WireIn + got.WireOut; sum > c.signed {
+				t.Errorf("from the author: %d bytes on the wire, want at most %d", sum, c.signed)
+			}
+			if (got.Patched > 0) != (c.patched > 0) || got.Fetched != 0 || got.Done.Moved != int(c.moved) {
+				t.Errorf("from the author: %d patched, %d fetched, %d moved", got.Patched, got.Fetched, got.Done.Moved)
+			}
+			a.host.Close() // from now on only readers are there
+			next := d.next(second)
+			sameTree(t, dir, next.Dest)
+			if sum := next.WireIn + next.WireOut; sum > c.dict {
+				t.Errorf("from a reader: %d bytes on the wire, want at most %d", sum, c.dict)
+			}
+			t.Logf("from the author %d, from a reader %d bytes on the wire", got.WireIn+got.WireOut, next.WireIn+next.WireOut)
+			if c := d.check(next.Replica); c.Damaged != 0 {
+				t.Errorf("verify: %+v", c)
+			}
+		})
+	}
+}
+
+func TestUpdateOfManyFiles(t *testing.T) {
+	t.Parallel()
+	a := newMember(t, role{})
+	dir := t.TempDir()
+	for i := range 600 {
+		write(t, filepath.Join(dir, fmt.Sprintf("d%d/f%d", i%6, i)), noise(uint64(i), 1000+17*i))
+	}
+	id := a.share(dir).Replica.Set()
+	b := newMember(t, role{}, a)
+	first := b.fetch(id)
+	for i := range 10 {
+		write(t, filepath.Join(dir, fmt.Sprintf("d%d/f%d", i%6, i)), noise(uint64(1000+i), 3000))
+	}
+	if err := os.Rename(filepath.Join(dir, "d3"), filepath.Join(dir, "moved")); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Remove(filepath.Join(dir, "d5", "f599")); err != nil {
+		t.Fatal(err)
+	}
+	write(t, filepath.Join(dir, "d1", "new"), noise(5000, 2000))
+	a.share(dir)
+	got := b.next(first)
+	sameTree(t, dir, got.Dest)
+	if sum := got.WireIn + got.WireOut; sum > 32_000+24_000 {
+		t.Errorf("%d bytes on the wire", sum)
+	}
+	t.Logf("%d bytes on the wire, %d patched, %d fetched, %d moved, %d removed", got.WireIn+got.WireOut, got.Patched, got.Fetched, got.Done.Moved, got.Removed)
+	if c := b.check(got.Replica); c.Damaged != 0 {
+		t.Errorf("verify: %+v", c)
+	}
+}
+
+// What a plan says is what the run then reports, and the wire within a fifth.
+func TestPlanIsWhatIsDone(t *testing.T) {
+	t.Parallel()
+	a := newMember(t, role{})
+	dir := newTree(t, 40)
+	id := a.share(dir).Replica.Set()
+	b := newMember(t, role{}, a)
+	first := b.fetch(id)
+	overwrite(t, filepath.Join(dir, "big"), 1_000_000, noise(9, 5000))
+	write(t, filepath.Join(dir, "fresh"), noise(10, 100_000))
+	a.share(dir)
+	before := contents(t, first.Dest)
+	o := into(first.Dest)
+	o.Plan = true
+	plan, err := b.Get(within(t), record.Ticket{Set: id}, o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if after := contents(t, first.Dest); fmt.Sprint(after) != fmt.Sprint(before) {
+		t.Error("a plan has changed the folder")
+	}
+	got := b.next(first)
+	if plan.Patched != got.Patched || plan.Fetched != got.Fetched || plan.Reused() != got.Reused() {
+		t.Errorf("planned %d reused, %d patched, %d fetched; done %d, %d, %d",
+			plan.Reused(), plan.Patched, plan.Fetched, got.Reused(), got.Patched, got.Fetched)
+	}
+	if wire := got.WireIn + got.WireOut; plan.Estimate < wire*8/10 || plan.Estimate > wire*12/10 {
+		t.Errorf("planned %d bytes on the wire, it took %d", plan.Estimate, wire)
+	}
+}

@@ -1,0 +1,624 @@
+package watch
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"reflect"
+	"runtime"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/fsnotify/fsnotify"
+	"go.uber.org/goleak"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// patience is how long an event is waited for that will come.
+const patience = 20 * time.Second
+
+// call is a call of changed: the test answers it.
+type call struct {
+	why    string
+	answer chan error
+}
+
+// watched is a folder that is being watched, and what was said about it.
+type watched struct {
+	t       *testing.T
+	dir     string
+	calls   chan call
+	notices chan string
+	stop    func() error
+}
+
+// quick is at rest soon, and looks through the folder only when told to.
+var quick = Options{Debounce: 20 * time.Millisecond, MaxDelay: time.Hour}
+
+func watchDir(t *testing.T, dir string, o Options, open func() (source, error)) *watched {
+	t.Helper()
+	w := &watched{t: t, dir: dir, calls: make(chan call), notices: make(chan string, 100)}
+	o.Notice = func(text string) { w.notices <- text }
+	ctx, cancel := context.WithCancel(t.Context())
+	ended := make(chan error, 1)
+	go func() {
+		ended <- folder(ctx, dir, o, open, 10*time.Millisecond, func(ctx context.Context, why string) error {
+			c := call{why, make(chan error, 1)}
+			select {
+			case w.calls <- c:
+				return <-c.answer
+			case <-ctx.Done():
+				return ctx.Err()
+			}
+		})
+	}()
+	w.stop = sync.OnceValue(func() error {
+		cancel()
+		return <-ended
+	})
+	t.Cleanup(func() {
+		if err := w.stop(); !errors.Is(err, context.Canceled) {
+			t.Errorf("ended with %v", err)
+		}
+	})
+	return w
+}
+
+// next is the next call, not yet answered.
+func (w *watched) next(why string) call {
+	w.t.Helper()
+	select {
+	case c := <-w.calls:
+		if c.why != why {
+			w.t.Errorf("called because of %q instead of %q", c.why, why)
+		}
+		return c
+	case <-time.After(patience):
+		w.t.Fatalf("not called for %q", why)
+		return call{}
+	}
+}
+
+func (w *watched) expect(why string) {
+	w.t.Helper()
+	w.next(why).answer <- nil
+}
+
+// see answers calls until what is in the folder is what is wanted: one change may be seen in several parts.
+func (w *watched) see(want ...string) {
+	w.t.Helper()
+	var got []string
+	for deadline := time.After(patience); ; {
+		select {
+		case c := <-w.calls:
+			got = list(w.t, w.dir)
+			c.answer <- nil
+			if reflect.DeepEqual(got, want) {
+				return
+			}
+		case <-deadline:
+			w.t.Fatalf("the last call saw %q instead of %q", got, want)
+		}
+	}
+}
+
+func (w *watched) noticed(part string) string {
+	w.t.Helper()
+	select {
+	case text := <-w.notices:
+		if !strings.Contains(text, part) {
+			w.t.Errorf("notice %q without %q", text, part)
+		}
+		return text
+	case <-time.After(patience):
+		w.t.Fatalf("no notice of %q", part)
+		return ""
+	}
+}
+
+// list is the files below dir with their contents.
+func list(t *testing.T, dir string) (files []string) {
+	t.Helper()
+	err := filepath.WalkDir(dir, func(path string, e fs.DirEntry, err error) error {
+		if err != nil || e.IsDir() {
+			return err
+		}
+		b, err := os.ReadFile(path)
+		rel, _ := filepath.Rel(dir, path)
+		files = append(files, filepath.ToSlash(rel)+"="+string(b))
+		return err
+	})
+	if err != nil && !errors.Is(err, fs.ErrNotExist) { // it may be gone again
+		t.Error(err)
+	}
+	return files
+}
+
+func write(t *testing.T, path, text string) {
+	t.Helper()
+	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func mkdir(t *testing.T, path string) string {
+	t.Helper()
+	if err := os.MkdirAll(path, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	return path
+}
+
+func TestFileWritten(t *testing.T) {
+	dir := t.TempDir()
+	w := watchDir(t, dir, quick, openSource)
+	w.expect(Start)
+	write(t, filepath.Join(dir, "a"), "1")
+	w.see("a=1")
+	write(t, filepath.Join(dir, "a"), "22")
+	w.see("a=22")
+	if err := os.Rename(filepath.Join(dir, "a"), filepath.Join(dir, "b")); err != nil {
+		t.Fatal(err)
+	}
+	w.see("b=22")
+	if err := os.Remove(filepath.Join(dir, "b")); err != nil {
+		t.Fatal(err)
+	}
+	w.see()
+}
+
+func TestModeChanged(t *testing.T) {
+	if runtime.GOOS == "windows" {
+		t.Skip("no modes")
+	}
+	dir := t.TempDir()
+	path := filepath.Join(dir, "run.sh")
+	write(t, path, "")
+	w := watchDir(t, dir, quick, openSource)
+	w.expect(Start)
+	if err := os.Chmod(path, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	w.expect(Changed)
+}
+
+// The folder is never at rest: the call comes nevertheless, and only because of MaxDelay.
+func TestWrittenWithoutEnd(t *testing.T) {
+	dir := t.TempDir()
+	w := watchDir(t, dir, Options{Debounce: time.Hour, MaxDelay: 50 * time.Millisecond}, openSource)
+	w.expect(Start)
+	f, err := os.Create(filepath.Join(dir, "log"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	stop, stopped := make(chan struct{}), make(chan struct{})
+	go func() {
+		defer close(stopped)
+		defer f.Close()
+		for {
+			select {
+			case <-stop:
+				return
+			default:
+				f.WriteString("line\n")
+			}
+		}
+	}()
+	w.next(Changed) // the one after it would have to wait an hour
+	close(stop)
+	<-stopped
+}
+
+// What changes while the caller reads is told when it is done.
+func TestChangedDuringCall(t *testing.T) {
+	dir := t.TempDir()
+	w := watchDir(t, dir, quick, openSource)
+	first := w.next(Start)
+	write(t, filepath.Join(dir, "a"), "1")
+	first.answer <- nil
+	w.see("a=1")
+}
+
+// Folders that are made and filled faster than they can be watched.
+func TestNewFolders(t *testing.T) {
+	dir := t.TempDir()
+	w := watchDir(t, dir, quick, openSource)
+	w.expect(Start)
+	for i := range 20 {
+		top := filepath.Join(dir, "a")
+		deep := mkdir(t, filepath.Join(top, "b", "c", "d"))
+		write(t, filepath.Join(deep, "f"), fmt.Sprint(i))
+		w.see(fmt.Sprint("a/b/c/d/f=", i))
+		write(t, filepath.Join(deep, "f"), fmt.Sprint(i, "again")) // it is watched
+		w.see(fmt.Sprint("a/b/c/d/f=", i, "again"))
+		if err := os.RemoveAll(top); err != nil {
+			t.Fatal(err)
+		}
+		w.see()
+	}
+}
+
+// A tree that comes from elsewhere in one step.
+func TestMovedIn(t *testing.T) {
+	dir, other := t.TempDir(), t.TempDir()
+	deep := mkdir(t, filepath.Join(other, "x", "y"))
+	write(t, filepath.Join(deep, "f"), "1")
+	w := watchDir(t, dir, quick, openSource)
+	w.expect(Start)
+	if err := os.Rename(filepath.Join(other, "x"), filepath.Join(dir, "x")); err != nil {
+		t.Fatal(err)
+	}
+	w.see("x/y/f=1")
+	write(t, filepath.Join(dir, "x", "y", "f"), "2")
+	w.see("x/y/f=2")
+}
+
+func TestFolderRenamed(t *testing.T) {
+	dir := t.TempDir()
+	mkdir(t, filepath.Join(dir, "x0", "y"))
+	w := watchDir(t, dir, quick, openSource)
+	w.expect(Start)
+	for i := range 20 {
+		from, to := filepath.Join(dir, fmt.Sprint("x", i)), filepath.Join(dir, fmt.Sprint("x", i+1))
+		if err := os.Rename(from, to); err != nil {
+			t.Fatal(err)
+		}
+		w.expect(Changed)
+		write(t, filepath.Join(to, "y", "f"), fmt.Sprint(i)) // below the renamed folder
+		w.see(fmt.Sprintf("x%d/y/f=%d", i+1, i))
+		deep := mkdir(t, filepath.Join(to, "y", "z")) // a new folder there
+		write(t, filepath.Join(deep, "g"), fmt.Sprint(i))
+		w.see(fmt.Sprintf("x%d/y/f=%d", i+1, i), fmt.Sprintf("x%d/y/z/g=%d", i+1, i))
+		if err := os.RemoveAll(deep); err != nil {
+			t.Fatal(err)
+		}
+		w.see(fmt.Sprintf("x%d/y/f=%d", i+1, i))
+	}
+}
+
+// A folder that was moved out is none of our business any more, and one that takes its name is.
+func TestMovedOut(t *testing.T) {
+	dir, other := t.TempDir(), t.TempDir()
+	mkdir(t, filepath.Join(dir, "x"))
+	w := watchDir(t, dir, quick, openSource)
+	w.expect(Start)
+	if err := os.Rename(filepath.Join(dir, "x"), filepath.Join(other, "x")); err != nil {
+		t.Fatal(err)
+	}
+	mkdir(t, filepath.Join(dir, "x"))
+	w.expect(Changed)
+	write(t, filepath.Join(other, "x", "f"), "elsewhere")
+	write(t, filepath.Join(dir, "x", "f"), "here")
+	w.see("x/f=here")
+}
+
+func TestSkip(t *testing.T) {
+	dir := t.TempDir()
+	mkdir(t, filepath.Join(dir, ".tmp", "deep"))
+	mkdir(t, filepath.Join(dir, "a", "b"))
+	var mu sync.Mutex
+	asked := map[string]bool{}
+	o := quick
+	o.Skip = func(rel string) bool {
+		mu.Lock()
+		defer mu.Unlock()
+		asked[rel] = true
+		return rel == ".tmp" || rel == "a/b/skipped"
+	}
+	var added []string
+	open := func() (source, error) {
+		s, err := openSource()
+		add := s.add
+		s.add = func(path string) error {
+			mu.Lock()
+			defer mu.Unlock()
+			added = append(added, path)
+			return add(path)
+		}
+		return s, err
+	}
+	w := watchDir(t, dir, o, open)
+	w.expect(Start)
+	write(t, filepath.Join(dir, ".tmp", "deep", "f"), "1")
+	write(t, filepath.Join(dir, "a", "b", "skipped"), "1")
+	mkdir(t, filepath.Join(dir, ".tmp", "new"))
+	select { // not by the folder's coming to rest, which takes a fiftieth of this
+	case c := <-w.calls:
+		t.Errorf("called because of %q", c.why)
+	case <-time.After(time.Second):
+	}
+	write(t, filepath.Join(dir, "a", "b", "seen"), "1")
+	w.expect(Changed)
+	w.stop()
+	mu.Lock()
+	defer mu.Unlock()
+	root, err := filepath.EvalSymlinks(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if want := []string{root, filepath.Join(root, "a"), filepath.Join(root, "a", "b")}; !reflect.DeepEqual(added, want) {
+		t.Errorf("watched %q instead of %q", added, want)
+	}
+	want := map[string]bool{".tmp": true, "a": true, "a/b": true, "a/b/skipped": true, "a/b/seen": true}
+	if !reflect.DeepEqual(asked, want) {
+		t.Errorf("asked for %v instead of %v", asked, want)
+	}
+}
+
+// The folder goes and another comes, with what is in it.
+func TestRootGone(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "root")
+	mkdir(t, filepath.Join(dir, "a"))
+	w := watchDir(t, dir, quick, openSource)
+	w.expect(Start)
+	for i := range 3 {
+		if err := os.RemoveAll(dir); err != nil {
+			t.Fatal(err)
+		}
+		for gone := false; !gone; { // a call may see it half removed
+			select {
+			case c := <-w.calls:
+				c.answer <- nil
+			case text := <-w.notices:
+				if !strings.Contains(text, "gone") {
+					t.Errorf("notice %q", text)
+				}
+				gone = true
+			case <-time.After(patience):
+				t.Fatal("not noticed")
+			}
+		}
+		write(t, filepath.Join(mkdir(t, filepath.Join(dir, "a", "b")), "f"), fmt.Sprint(i))
+		w.noticed("back")
+		w.see(fmt.Sprint("a/b/f=", i))
+		write(t, filepath.Join(dir, "a", "b", "f"), "again")
+		w.see("a/b/f=again")
+	}
+}
+
+// Another folder is put in the place of the root before anyone looks.
+func TestRootReplaced(t *testing.T) {
+	base := t.TempDir()
+	dir := filepath.Join(base, "root")
+	mkdir(t, dir)
+	write(t, filepath.Join(mkdir(t, filepath.Join(base, "other")), "f"), "1")
+	w := watchDir(t, dir, quick, openSource)
+	c := w.next(Start)
+	if err := os.Rename(dir, filepath.Join(base, "old")); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Rename(filepath.Join(base, "other"), dir); err != nil {
+		t.Fatal(err)
+	}
+	c.answer <- nil
+	w.see("f=1")
+	write(t, filepath.Join(dir, "f"), "2")
+	w.see("f=2")
+}
+
+// A folder above the root is renamed, which no watch reports, and another stands there at the next look.
+func TestAboveReplaced(t *testing.T) {
+	base := t.TempDir()
+	dir := filepath.Join(base, "up", "root")
+	write(t, filepath.Join(mkdir(t, dir), "f"), "1")
+	w := watchDir(t, dir, quick, openSource)
+	w.expect(Start)
+	if err := os.Rename(filepath.Join(base, "up"), filepath.Join(base, "old")); err != nil {
+		t.Fatal(err)
+	}
+	write(t, filepath.Join(base, "old", "root", "f"), "2") // is reported, as if in dir
+	w.noticed("gone")
+	write(t, filepath.Join(mkdir(t, dir), "g"), "3")
+	w.noticed("back")
+	w.see("g=3")
+}
+
+func TestMissingFromTheBeginning(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "root")
+	write(t, dir, "not a folder")
+	w := watchDir(t, dir, quick, openSource)
+	w.noticed("not a folder")
+	if err := os.Remove(dir); err != nil {
+		t.Fatal(err)
+	}
+	write(t, filepath.Join(mkdir(t, dir), "f"), "1")
+	w.noticed("back")
+	w.expect(Start)
+	write(t, filepath.Join(dir, "f"), "2")
+	w.see("f=2")
+}
+
+func TestRootBySymlink(t *testing.T) {
+	base := t.TempDir()
+	mkdir(t, filepath.Join(base, "real", "a"))
+	link := filepath.Join(base, "link")
+	if err := os.Symlink("real", link); err != nil {
+		t.Skip(err)
+	}
+	w := watchDir(t, link, quick, openSource)
+	w.expect(Start)
+	write(t, filepath.Join(base, "real", "a", "f"), "1")
+	w.expect(Changed)
+}
+
+// limited is a source whose folders are too many beyond the first few.
+func limited(few int, err error) func() (source, error) {
+	return func() (source, error) {
+		s, openErr := openSource()
+		add, n := s.add, 0
+		s.add = func(dir string) error {
+			if n++; n > few {
+				return err
+			}
+			return add(dir)
+		}
+		return s, openErr
+	}
+}
+
+func TestTooManyFolders(t *testing.T) {
+	dir := t.TempDir()
+	for i := range 5 {
+		mkdir(t, filepath.Join(dir, fmt.Sprint(i)))
+	}
+	o := quick
+	o.Rescan = 50 * time.Millisecond
+	w := watchDir(t, dir, o, limited(3, syscall.ENOSPC))
+	text := w.noticed("cannot watch " + dir)
+	if runtime.GOOS == "linux" && !strings.Contains(text, "sysctl fs.inotify.max_user_watches=") {
+		t.Errorf("notice %q", text)
+	}
+	w.expect(Start)
+	write(t, filepath.Join(dir, "4", "f"), "1")
+	w.expect(Rescan)
+	w.expect(Rescan) // and it has been tried again
+	select {
+	case text := <-w.notices:
+		t.Errorf("said twice: %q", text)
+	default:
+	}
+}
+
+// The limit is reached by a folder that is new; later it is raised.
+func TestLimitReachedLater(t *testing.T) {
+	dir := t.TempDir()
+	few := 1
+	var mu sync.Mutex
+	open := func() (source, error) {
+		mu.Lock()
+		defer mu.Unlock()
+		return limited(few, syscall.EMFILE)()
+	}
+	o := quick
+	o.Rescan = 50 * time.Millisecond
+	o.Debounce = time.Hour
+	w := watchDir(t, dir, o, open)
+	w.expect(Start)
+	mkdir(t, filepath.Join(dir, "a"))
+	text := w.noticed("too many open files")
+	if runtime.GOOS == "linux" && !strings.Contains(text, "max_user_instances") {
+		t.Errorf("notice %q", text)
+	}
+	w.expect(Rescan)
+	mu.Lock()
+	few = 10
+	mu.Unlock()
+	w.expect(Rescan)
+	w.expect(Rescan)
+}
+
+func TestCannotWatch(t *testing.T) {
+	dir := t.TempDir()
+	o := quick
+	o.Rescan = 50 * time.Millisecond
+	w := watchDir(t, dir, o, func() (source, error) { return source{}, errors.New("no such thing here") })
+	w.noticed("no such thing here")
+	w.expect(Start)
+	w.expect(Rescan)
+}
+
+// Reports are lost: everything is watched anew, with what was made meanwhile.
+func TestOverflow(t *testing.T) {
+	dir := t.TempDir()
+	mkdir(t, filepath.Join(dir, "a"))
+	var mu sync.Mutex
+	var lost chan error
+	events := make(chan fsnotify.Event) // none comes through the first source
+	opened := 0
+	open := func() (source, error) {
+		mu.Lock()
+		defer mu.Unlock()
+		if opened++; opened == 1 {
+			lost = make(chan error, 1)
+			return source{add: func(string) error { return nil }, shut: func() error { return nil }, events: events, errors: lost}, nil
+		}
+		return openSource()
+	}
+	w := watchDir(t, dir, quick, open)
+	w.expect(Start)
+	mkdir(t, filepath.Join(dir, "a", "b"))
+	lost <- fsnotify.ErrEventOverflow
+	w.expect(Overflow)
+	write(t, filepath.Join(dir, "a", "b", "f"), "1")
+	w.see("a/b/f=1")
+}
+
+// A source that ends by itself is replaced.
+func TestSourceEnds(t *testing.T) {
+	dir := t.TempDir()
+	opened := 0
+	open := func() (source, error) {
+		s, err := openSource()
+		if opened++; opened == 1 && err == nil {
+			s.shut() // closes its channels
+			s.add = func(string) error { return nil }
+		}
+		return s, err
+	}
+	w := watchDir(t, dir, quick, open)
+	w.expect(Start)
+	w.expect(Overflow)
+	write(t, filepath.Join(dir, "f"), "1")
+	w.see("f=1")
+}
+
+// A call that fails is not the end; what changes is told again.
+func TestCallFails(t *testing.T) {
+	dir := t.TempDir()
+	w := watchDir(t, dir, quick, openSource)
+	w.next(Start).answer <- errors.New("disk full")
+	write(t, filepath.Join(dir, "f"), "1")
+	w.next(Changed).answer <- errors.New("disk full")
+	write(t, filepath.Join(dir, "f"), "2")
+	w.expect(Changed)
+}
+
+// The end waits for the call that is going on.
+func TestEndDuringCall(t *testing.T) {
+	dir := t.TempDir()
+	in, out, ended := make(chan struct{}), make(chan struct{}), make(chan error, 1)
+	ctx, cancel := context.WithCancel(t.Context())
+	returned := false
+	go func() {
+		ended <- Folder(ctx, dir, Options{}, func(ctx context.Context, _ string) error {
+			close(in)
+			<-ctx.Done()
+			<-out
+			returned = true
+			return nil
+		})
+	}()
+	<-in
+	cancel()
+	close(out)
+	if err := <-ended; !errors.Is(err, context.Canceled) || !returned {
+		t.Errorf("%v; the call had returned: %v", err, returned)
+	}
+}
+
+func TestHint(t *testing.T) {
+	wrapped := func(err error) error { return fmt.Errorf("add: %w", err) }
+	for _, test := range []struct {
+		err          error
+		system, want string
+	}{
+		{wrapped(syscall.ENOSPC), "linux", "fs.inotify.max_user_watches"},
+		{wrapped(syscall.EMFILE), "linux", "fs.inotify.max_user_instances"},
+		{wrapped(syscall.EMFILE), "darwin", "ulimit -n"},
+		{wrapped(syscall.ENFILE), "darwin", "ulimit -n"},
+	} {
+		if got := hint(test.err, test.system); !strings.Contains(got, test.want) {
+			t.Errorf("%v on %s: %q", test.err, test.system, got)
+		}
+	}
+	if got := hint(syscall.EACCES, "linux"); got != "" {
+		t.Errorf("a hint without need: %q", got)
+	}
+}
