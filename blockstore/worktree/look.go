@@ -342,6 +342,16 @@ func (l *look) skipConflicts() {
 	}
 }
 
+// recorded tells whether this node wrote the file or made the symlink called name, as far as it looks.
+func (l *look) recorded(name string, d fs.DirEntry) bool {
+	if d != nil && d.Type()&fs.ModeSymlink != 0 {
+		target, err := l.root.Readlink(filepath.FromSlash(name))
+		return err == nil && l.c.ownLink(name, target)
+	}
+	_, known := l.c.o.Known(name)
+	return known
+}
+
 // foreign lists files that are not in the revision. One that is recorded makes the folder ours.
 func (l *look) foreign() ([]string, error) {
 	var paths []string
@@ -352,7 +362,7 @@ func (l *look) foreign() ([]string, error) {
 				if err == nil && d.IsDir() {
 					return nil
 				}
-				if _, known := l.c.o.Known(name); known {
+				if l.recorded(name, d) {
 					l.ours = true
 				}
 				paths = append(paths, name)

@@ -331,6 +331,24 @@ func TestFailuresOfTheSource(t *testing.T) {
 	}
 }
 
+// An old node that goes away after the comparison is done without.
+func TestBaseOfANodeVanishes(t *testing.T) {
+	inWorld(t, ServerOptions{}, func(t *testing.T, ctx context.Context, w *world) {
+		a, b := build(t, many(20, 1), w.src, w.mine), build(t, many(20, 2), w.src)
+		w.src.lose(blockstore.ErrNotFound, a)
+		w.src.left[a] = 2 // laid out, compared
+		s := w.session(t, ctx, Request{Want: b, Have: []cid.Cid{a}})
+		defer s.Close()
+		i := must(s.Next())(t)
+		if i.Kind != Node || i.Cid != b || len(i.Bases) > 0 || i.NeedsBase() {
+			t.Errorf("%+v", i)
+		}
+		if got, err := i.Apply(newPuller(t, w.mine, b).codec, nil); err != nil || got.Cid() != b {
+			t.Error(err)
+		}
+	})
+}
+
 // Who has the want root already, or a have-root that is no revision, costs a few bytes.
 func TestNothingToDo(t *testing.T) {
 	inWorld(t, ServerOptions{}, func(t *testing.T, ctx context.Context, w *world) {

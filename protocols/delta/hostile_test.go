@@ -14,6 +14,7 @@ import (
 
 	"github.com/ipfs/go-cid"
 	"github.com/libp2p/go-libp2p/core/network"
+	"github.com/libp2p/go-libp2p/core/peer"
 	"golang.org/x/time/rate"
 	"google.golang.org/protobuf/proto"
 
@@ -331,35 +332,6 @@ func TestOpenEnds(t *testing.T) {
 	})
 }
 
-// Only what the want root leads to is taken, and each node as often as it is linked at most.
-func TestFrontier(t *testing.T) {
-	s := newSide()
-	root, other := build(t, many(30, 1), s), build(t, many(30, 2), s)
-	node := func(c cid.Cid) blockstore.Block {
-		return must(blockstore.Receive(c, must(s.Get(t.Context(), c, nil))(t)))(t)
-	}
-	lay := must(reader{s}.Layout(t.Context(), root))(t)
-	f := NewFrontier(root)
-	if err := f.Take(node(lay.Entries[1].Cid)); !errors.Is(err, ErrMalformed) {
-		t.Errorf("a child before its parent: %v", err)
-	}
-	for _, e := range lay.Entries {
-		if err := f.Take(node(e.Cid)); err != nil {
-			t.Fatal(err)
-		}
-		if err := f.Take(node(other)); !errors.Is(err, ErrMalformed) {
-			t.Errorf("another revision's: %v", err)
-		}
-	}
-	if err := f.Take(node(root)); !errors.Is(err, ErrMalformed) {
-		t.Errorf("the root again: %v", err)
-	}
-	bad := blockstore.NewBlock(cid.DagProtobuf, []byte("no node"))
-	if err := NewFrontier(bad.Cid()).Take(bad); err == nil || errors.Is(err, ErrMalformed) {
-		t.Errorf("no node: %v", err)
-	}
-}
-
 // A server whose patches are wrong costs its client a refetch of those blocks, and nothing else.
 func TestWrongPatches(t *testing.T) {
 	inWorld(t, ServerOptions{}, func(t *testing.T, ctx context.Context, w *world) {
@@ -392,7 +364,7 @@ func TestWrongPatches(t *testing.T) {
 }
 
 // A rate that makes one leaf take longer than either side's patience is no reason to give up, as long as bytes
-// come; and an ask that was answered holds no memory.
+// come.
 func TestSlowServer(t *testing.T) {
 	const perSecond = 4 << 10
 	inWorld(t, ServerOptions{Limiter: rate.NewLimiter(perSecond, perSecond)}, func(t *testing.T, ctx context.Context, w *world) {
@@ -401,16 +373,6 @@ func TestSlowServer(t *testing.T) {
 		s := w.session(t, ctx, Request{Want: b})
 		defer s.Close()
 		unasked(t, s)
-		memory := func() (n int64) {
-			err := w.server.Network().ResourceManager().ViewService(ServiceName, func(x network.ServiceScope) error {
-				n = x.Stat().Memory
-				return nil
-			})
-			if err != nil {
-				t.Fatal(err)
-			}
-			return n
-		}
 		for _, l := range lay.Leaves {
 			if err := s.Ask(Ask{Cid: l.Cid, Size: int(l.Size)}); err != nil {
 				t.Fatal(err)
@@ -425,9 +387,46 @@ func TestSlowServer(t *testing.T) {
 		if longest < 65*time.Second {
 			t.Errorf("the largest leaf took only %v", longest)
 		}
-		synctest.Wait()
-		if n := memory(); n != StreamMemory+wire.MaxControl {
-			t.Errorf("%d bytes reserved, want %d", n, StreamMemory+wire.MaxControl)
+		if err := s.Ask(Ask{Cid: lay.Leaves[0].Cid, Size: int(lay.Leaves[0].Size)}); err != nil {
+			t.Fatal(err)
+		}
+		if i := must(s.Next())(t); i.Code != wire.OK {
+			t.Errorf("asked for after all that time: %+v", i)
 		}
 	})
+}
+
+// What an ask holds is reserved until it is answered, and no longer.
+func TestMemoryOfAsks(t *testing.T) {
+	client, server, _ := tcpPair(t)
+	src := newSide()
+	src.reader = client.ID()
+	b := build(t, many(1, 1), src)
+	leaf := must(reader{src}.Layout(t.Context(), b))(t).Leaves[0]
+	stop := Register(server, src, ServerOptions{})
+	defer stop()
+	if err := client.Connect(t.Context(), peer.AddrInfo{ID: server.ID(), Addrs: server.Addrs()}); err != nil {
+		t.Fatal(err)
+	}
+	s := must(Open(t.Context(), client, server.ID(), Request{Set: testSet, Want: b, Push: 1}))(t)
+	defer s.Close()
+	const size = 48 << 10
+	ask := Ask{Cid: leaf.Cid, Size: int(leaf.Size), Bases: []cid.Cid{leaf.Cid}, Signature: make([]byte, size)}
+	if err := s.Ask(slices.Repeat([]Ask{ask}, 20)...); err != nil {
+		t.Fatal(err)
+	}
+	unasked(t, s)
+	for range 20 {
+		must(s.Next())(t)
+	}
+	err := server.Network().ResourceManager().ViewService(ServiceName, func(x network.ServiceScope) error {
+		// All but the last are surely given back.
+		if n := x.Stat().Memory; n < StreamMemory+wire.MaxControl || n > StreamMemory+wire.MaxControl+size+1<<10 {
+			t.Errorf("%d bytes reserved, want %d and at most one ask", n, StreamMemory+wire.MaxControl)
+		}
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
 }
