@@ -53,7 +53,7 @@ func (l *look) run(ctx context.Context) error {
 	c.root, l.root = root, root
 	l.names = make([]map[string]bool, len(c.plan.Entries))
 	c.modes = make([]fs.FileMode, len(c.plan.Entries))
-	l.ours = c.o.Partial
+	l.ours = c.o.Partial || c.o.Ours
 	tmp, err := l.openTemp()
 	if err != nil {
 		return err
@@ -268,12 +268,15 @@ func (l *look) folderInWay(i int32) error {
 func (l *look) link(i int32) error {
 	e := l.c.plan.Entries[i]
 	target, err := l.readlink(i)
-	switch {
-	case err != nil:
+	if err != nil {
 		return ioError("look", err)
+	}
+	own := l.c.ownLink(e.Path, target)
+	l.ours = l.ours || own
+	switch {
 	case e.Kind == dag.KindSymlink && target == e.Target:
 		l.c.files[i].status = placed
-	case l.c.o.Force || l.c.o.copies() || l.c.ownLink(e.Path, target):
+	case l.c.o.Force || l.c.o.copies() || own:
 	case e.Kind == dag.KindSymlink:
 		l.links = append(l.links, i)
 	default:

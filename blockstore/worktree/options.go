@@ -38,7 +38,10 @@ type CheckoutOptions struct {
 	// Links tells whether this node may have made the symlink at path that leads to target, so that it may be
 	// replaced; nil is no.
 	Links func(path, target string) bool
-	// Partial says that the layout is a part of what dest holds (see dag.Layout.Part) and that dest is ours:
+	// Ours says that dest is a worktree of this node, so that foreign files in it are no reason to refuse it. Without
+	// it that is found out by what is recorded.
+	Ours bool
+	// Partial says that the layout is a part of what dest holds (see dag.Layout.Part) and that it is Ours:
 	// nothing but its entries is looked at, and a file that was kept unread is not recorded again. It needs a
 	// dest that no checkout of something else was interrupted in: see Interrupted.
 	Partial bool

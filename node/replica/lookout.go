@@ -12,6 +12,7 @@ import (
 	"github.com/cenkalti/backoff/v5"
 	"github.com/ipfs/go-cid"
 	"github.com/libp2p/go-libp2p/core/peer"
+	"github.com/multiformats/go-multiaddr"
 
 	"github.com/shoal-p2p/shoal/protocols/list"
 	"github.com/shoal-p2p/shoal/protocols/record"
@@ -55,20 +56,21 @@ type lookout struct {
 
 	wg sync.WaitGroup
 
-	mu      sync.Mutex                // guards what follows
-	known   map[peer.ID]bool          // every peer that was heard of
-	waiting []peer.AddrInfo           // of these, the ones that are not watched yet
-	failed  map[peer.ID]bool          // of these, the ones whose last try failed: they are tried on, and do not count
-	queue   []sighting                // what was reported and not taken: at most one of each peer
-	at      map[peer.ID]int           // where in queue a peer's is
-	asleep  map[peer.ID]chan struct{} // closed to try a peer again at once
-	signal  chan struct{}             // holds one token when queue is not empty
+	mu      sync.Mutex                        // guards what follows
+	addrs   map[peer.ID][]multiaddr.Multiaddr // where a peer was last said to be
+	known   map[peer.ID]bool                  // every peer that was heard of
+	waiting []peer.AddrInfo                   // of these, the ones that are not watched yet
+	failed  map[peer.ID]bool                  // of these, the ones whose last try failed: they are tried on, and do not count
+	queue   []sighting                        // what was reported and not taken: at most one of each peer
+	at      map[peer.ID]int                   // where in queue a peer's is
+	asleep  map[peer.ID]chan struct{}         // closed to try a peer again at once
+	signal  chan struct{}                     // holds one token when queue is not empty
 }
 
 // look starts looking; the caller cancels ctx and then calls wg.Wait.
 func look(ctx context.Context, net *Network, t record.Ticket, have func() *record.Bundle, log *slog.Logger) *lookout {
 	l := &lookout{net: net, set: t.Set, cap: t.Cap, have: have, log: log,
-		known: map[peer.ID]bool{}, failed: map[peer.ID]bool{}, at: map[peer.ID]int{}, asleep: map[peer.ID]chan struct{}{}, signal: make(chan struct{}, 1)}
+		addrs: map[peer.ID][]multiaddr.Multiaddr{}, known: map[peer.ID]bool{}, failed: map[peer.ID]bool{}, at: map[peer.ID]int{}, asleep: map[peer.ID]chan struct{}{}, signal: make(chan struct{}, 1)}
 	for _, p := range t.Addrs {
 		l.consider(ctx, p)
 	}
@@ -91,7 +93,13 @@ func look(ctx context.Context, net *Network, t record.Ticket, have func() *recor
 func (l *lookout) consider(ctx context.Context, p peer.AddrInfo) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if l.known[p.ID] || p.ID == l.net.Self().ID || len(l.known) >= maxHeard {
+	if p.ID == l.net.Self().ID || !l.known[p.ID] && len(l.known) >= maxHeard {
+		return
+	}
+	if len(p.Addrs) > 0 {
+		l.addrs[p.ID] = p.Addrs // the last word: it may have moved
+	}
+	if l.known[p.ID] {
 		return
 	}
 	l.known[p.ID] = true
@@ -113,6 +121,9 @@ func (l *lookout) watch(ctx context.Context, p peer.AddrInfo) {
 	pause := backoff.NewExponentialBackOff()
 	pause.InitialInterval, pause.MaxInterval = 300*time.Millisecond, 10*time.Second // quick after a restart, cheap for a dead peer
 	for ctx.Err() == nil {
+		l.mu.Lock()
+		p.Addrs = l.addrs[p.ID]
+		l.mu.Unlock()
 		err := l.stream(ctx, p, pause.Reset)
 		if ctx.Err() != nil {
 			return

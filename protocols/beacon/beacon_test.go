@@ -150,7 +150,7 @@ func (n *node) expectSome(t *testing.T, from *node, want Message) {
 	}
 }
 
-func testTopic(t *testing.T) string { return Topic([]crypto.PubKey{ownerKey(t, 1)}) }
+func testTopic(t testing.TB) string { return Topic([]crypto.PubKey{ownerKey(t, 1)}) }
 
 var hello = Message{Boot: 3, No: 4, Heads: []Head{{set("a"), []byte("head of a")}, {set("b"), []byte("head of b")}}}
 

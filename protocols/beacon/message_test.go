@@ -18,7 +18,7 @@ import (
 func set(name string) cid.Cid { return blockstore.Sum(cid.Raw, []byte(name)) }
 
 // ownerKey is the same key in every run: its seed is n, 32 times.
-func ownerKey(t *testing.T, n byte) crypto.PubKey {
+func ownerKey(t testing.TB, n byte) crypto.PubKey {
 	t.Helper()
 	_, k, err := crypto.GenerateEd25519Key(bytes.NewReader(bytes.Repeat([]byte{n}, 64)))
 	if err != nil {
