@@ -201,6 +201,7 @@ func (n *Node) serve(ctx context.Context) error {
 	}
 	herald := newHerald(ctx, bus, n.sets, n.start, n.cfg.Log)
 	group.Go(func() error { return herald.run(ctx, &n.events) })
+	group.Go(func() error { return n.tidy(ctx) })
 	n.jobs.open(ctx)
 	defer n.jobs.close()
 	if n.cfg.Resume {
@@ -217,6 +218,39 @@ func (n *Node) serve(ctx context.Context) error {
 	err = group.Wait()
 	n.remember(w)
 	return err
+}
+
+const (
+	// tidyEvery is how often memory that is not in use is looked for.
+	tidyEvery = time.Minute
+	// collectEvery is how often a node that runs gives back the disk space of what no set needs any more: revisions
+	// come at most some hundred times a day, each with some nodes.
+	collectEvery = 24 * time.Hour
+)
+
+// tidy keeps a node that runs for long as small as one that has just started.
+func (n *Node) tidy(ctx context.Context) error {
+	clock := time.NewTicker(tidyEvery)
+	defer clock.Stop()
+	collected := n.now()
+	for {
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-clock.C:
+		}
+		n.sets.Tidy()
+		if n.now().Sub(collected) < collectEvery {
+			continue
+		}
+		got, err := n.GC(ctx)
+		if err != nil {
+			n.cfg.Log.Debug("collect garbage", "err", err) // busy: again in a minute
+			continue
+		}
+		collected = n.now()
+		n.cfg.Log.Info("collected garbage", "blocks", got.Blocks, "bytes", got.Bytes)
+	}
 }
 
 // limiter is nil for no limit. The burst is a tenth of a second, but never less than one chunk.

@@ -50,8 +50,11 @@ func (r *Registry) Follow(ctx context.Context, t record.Ticket, o FollowOptions)
 	defer cancel()
 	pause := backoff.NewExponentialBackOff()
 	pause.InitialInterval, pause.MaxInterval = time.Second, maxPause
+	var shown int64 // bytes of the record that told of the revision
 	for {
 		got, err := g.once(ctx, t)
+		got.WireIn += shown
+		shown = 0
 		switch {
 		case ctx.Err() != nil:
 			return ctx.Err()
@@ -71,6 +74,7 @@ func (r *Registry) Follow(ctx context.Context, t record.Ticket, o FollowOptions)
 			if !g.rest(ctx, hints, nil) {
 				return ctx.Err()
 			}
+			shown = g.lastHead()
 		}
 	}
 }
@@ -85,6 +89,17 @@ func (g *get) once(ctx context.Context, t record.Ticket) (Got, error) {
 	in1, out1 := g.net.Wire()
 	got.WireIn, got.WireOut = in1-in0, out1-out0
 	return got, err
+}
+
+// lastHead is the size of the newest head that a holder shows.
+func (g *get) lastHead() (n int64) {
+	var revision uint64
+	for _, h := range g.holders {
+		if r := head(h.v).Revision; r > revision && len(h.bundle.Heads) > 0 {
+			revision, n = r, int64(len(h.bundle.Heads[0]))
+		}
+	}
+	return n
 }
 
 // newer tells whether a holder shows a revision that is not complete here.

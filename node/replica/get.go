@@ -113,8 +113,9 @@ type get struct {
 	v       record.Verified // whose newest head is being fetched
 	bundle  record.Bundle   // v as it came
 	dest    string
-	base    base         // what lies here that the revision is probably much like
-	delta   *deltaStream // what is open of the delta protocol, or nil
+	base    base            // what lies here that the revision is probably much like
+	saved   blockstore.File // the segment with what only the base had, if there is one
+	delta   *deltaStream    // what is open of the delta protocol, or nil
 }
 
 // holding is the current picture of one peer.
@@ -223,6 +224,7 @@ func (g *get) run(ctx context.Context, t record.Ticket) (got Got, err error) {
 	}
 	g.o.Progress(Progress{Phase: "list"})
 	defer g.hangUp()
+	g.saved = blockstore.File{}
 	if g.base, err = g.findBase(ctx, h); err != nil {
 		return Got{}, err
 	}
@@ -339,7 +341,7 @@ func (g *get) complete(t record.Ticket, s *session, whole bool) error {
 	if err := g.r.commit(g.rep, st, g.v); err != nil {
 		return err
 	}
-	g.r.layouts.add(g.rep.id, s.lay)
+	g.r.layouts.add(g.r.cfg.Now(), g.rep.id, s.lay)
 	g.rep.unserve(s)
 	if err := g.r.retain(context.Background(), g.rep); err != nil {
 		g.r.cfg.Log.Warn("give up past revisions", "set", g.rep.id, "err", err)

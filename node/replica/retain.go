@@ -108,9 +108,12 @@ func (r *Registry) segments(set string) string { return filepath.Join(r.cfg.Segm
 // What cannot be read any more is left out. The same call after a crash, also with another new, begins again and
 // finds in its earlier segment what is nowhere else by now. That there is no space for the past is no reason to
 // stop the present: then nothing is kept, and nil returned.
-func (r *Registry) copyOut(ctx context.Context, rep *Replica, oldHead record.Head, old, new *dag.Layout) error {
+//
+// The segment's record is returned. It is to be put again when the files of old are not recorded any more, because
+// the store remembers a bounded number of places of a chunk, and may have had no room for one more.
+func (r *Registry) copyOut(ctx context.Context, rep *Replica, oldHead record.Head, old, new *dag.Layout) (blockstore.File, error) {
 	if r.cfg.Segments == "" || r.cfg.Keep.withDefaults().Revisions < 2 {
-		return nil
+		return blockstore.File{}, nil
 	}
 	log := r.cfg.Log.With("set", rep.id, "revision", oldHead.Revision)
 	leaves, bytes := leaving(old, new)
@@ -120,27 +123,27 @@ func (r *Registry) copyOut(ctx context.Context, rep *Replica, oldHead record.Hea
 	}
 	fits, err := r.tend(ctx, rep.id, newest, kept{oldHead.Revision, bytes})
 	if err != nil {
-		return fmt.Errorf("keep revision %d: %w", oldHead.Revision, err)
+		return blockstore.File{}, fmt.Errorf("keep revision %d: %w", oldHead.Revision, err)
 	}
 	if !fits {
 		log.Info("revision is not kept: it is larger than what may be kept", "bytes", bytes)
-		return nil
+		return blockstore.File{}, nil
 	}
 	f, missing, err := r.writeSegment(ctx, rep.id, segmentName(oldHead.Revision), leaves)
 	if errors.Is(err, blockstore.ErrNoSpace) {
 		log.Warn("revision is not kept", "err", err)
-		return nil
+		return blockstore.File{}, nil
 	}
 	if err == nil {
 		err = r.cfg.Store.PutFiles(ctx, f)
 	}
 	if err != nil {
-		return fmt.Errorf("keep revision %d: %w", oldHead.Revision, err)
+		return blockstore.File{}, fmt.Errorf("keep revision %d: %w", oldHead.Revision, err)
 	}
 	if missing > 0 {
 		log.Warn("revision is kept in part: some of it cannot be read any more", "chunks", missing, "of", len(leaves))
 	}
-	return nil
+	return f, nil
 }
 
 // writeSegment copies leaves of a set; missing counts those that are not here intact.

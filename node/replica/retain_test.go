@@ -140,7 +140,7 @@ func (m *member) copyOutFor(rep *Replica, change func(dir string)) {
 	if err != nil {
 		m.t.Fatal(err)
 	}
-	if err := m.copyOut(within(m.t), rep, h, old, m.foresee(rep, rep.State().Dir, change)); err != nil {
+	if _, err := m.copyOut(within(m.t), rep, h, old, m.foresee(rep, rep.State().Dir, change)); err != nil {
 		m.t.Fatal(err)
 	}
 }
@@ -256,7 +256,7 @@ func TestPastRevisionsStayWhole(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := a.copyOut(within(t), rep, h, lays[3], lays[4]); err != nil {
+	if _, err := a.copyOut(within(t), rep, h, lays[3], lays[4]); err != nil {
 		t.Fatal(err)
 	}
 	if got, want := a.keptWords(rep), []string{KeptHere, KeptHere, KeptHere, KeptPartly, KeptPartly}; !slices.Equal(got, want) {

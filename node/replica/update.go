@@ -159,7 +159,7 @@ func (g *get) update(ctx context.Context, s *session, plan *diff.Plan, nodes *no
 }
 
 // save keeps what only the revision has that the destination holds.
-func (g *get) save(ctx context.Context, lay *dag.Layout) error {
+func (g *get) save(ctx context.Context, lay *dag.Layout) (err error) {
 	if !g.base.inDest || g.base.lay.Root == lay.Root {
 		return nil
 	}
@@ -168,7 +168,8 @@ func (g *get) save(ctx context.Context, lay *dag.Layout) error {
 		g.r.cfg.Log.Info("the revision before is not kept: its record is not known any more", "set", g.id)
 		return nil
 	}
-	return g.r.copyOut(ctx, g.rep, old, g.base.lay, lay)
+	g.saved, err = g.r.copyOut(ctx, g.rep, old, g.base.lay, lay)
+	return err
 }
 
 // departed is what the destination holds of the base and the revision has not.
@@ -229,10 +230,27 @@ func (g *get) removeGone(ctx context.Context, lay *dag.Layout, plan *diff.Plan) 
 	}
 	gone.files = nil
 	n, err := g.remove(gone)
-	if err != nil {
-		return n, err
+	if err == nil {
+		err = g.r.drop(ctx, g.dest, drop)
 	}
-	return n, g.r.drop(ctx, g.dest, drop)
+	if err == nil && g.saved.Path != "" && crowded(g.base.lay) {
+		err = g.r.cfg.Store.PutFiles(ctx, g.saved) // see copyOut
+	}
+	return n, err
+}
+
+// crowded tells whether a leaf lies in so many places that the store may not have remembered one more.
+func crowded(lay *dag.Layout) bool {
+	const many = 32 // half of what the store remembers of a chunk and set
+	places := make([]int, len(lay.Leaves))
+	for _, e := range lay.Entries {
+		for _, l := range e.Leaves {
+			if places[l]++; places[l] > many {
+				return true
+			}
+		}
+	}
+	return false
 }
 
 // removeRecorded deletes the recorded files that the revision does not have.
