@@ -84,7 +84,7 @@ func (o *output) talk() string {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	var kept []string
-	progress := regexp.MustCompile(`^(share|get|verify): (scan|find|list|check|fetch|finish) `)
+	progress := regexp.MustCompile(`^(share|get|verify|follow|publish|restore): (scan|find|list|check|fetch|finish) `)
 	for line := range strings.Lines(o.text.String()) {
 		if !progress.MatchString(line) {
 			kept = append(kept, line)

@@ -171,7 +171,7 @@ func (f *follower) end(err error) error {
 // event shows one event of the set.
 func (f *follower) event(e api.Event) error {
 	if e.Kind == api.EventProgress {
-		if e.Progress != nil {
+		if e.Progress != nil && (f.endProgress != nil || e.Progress.BytesTotal > 0) { // before it is known how much, there is nothing to say
 			if f.endProgress == nil {
 				f.update, f.endProgress = f.app.progress("follow")
 			}

@@ -41,7 +41,7 @@ func newPublishCommand(a *app) *cobra.Command {
 				return err
 			}
 			err = a.result(res, func(w io.Writer) { a.printPublish(w, res) })
-			if res.Changed && !res.DryRun && !s.outlives() && !a.opts.json {
+			if res.Changed && !res.DryRun && s.hosted != nil && !a.opts.json {
 				a.say("nobody serves it after this command: `%s run`, or `%s share` of the folder", a.name, a.name)
 			}
 			return errors.Join(err, a.skipped(res.Skipped))

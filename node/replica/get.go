@@ -46,7 +46,7 @@ type GetOptions struct {
 	Patience time.Duration         // give up after this long without a new byte; 0 = a minute
 	Grace    time.Duration         // wait this long for an intact copy once all are known to be damaged; 0 = 5 s
 	Progress func(Progress)        // may be nil
-	Begin    func(revision uint64) // told which revision it will be, once it is known; may be nil
+	Begin    func(revision uint64) // told of a revision that is not complete here yet; may be nil
 }
 
 // Progress is where a get stands.
@@ -206,7 +206,9 @@ func (g *get) run(ctx context.Context, t record.Ticket) (got Got, err error) {
 		return Got{}, err
 	}
 	h := head(g.v)
-	g.o.Begin(h.Revision)
+	if rep, ok := g.r.lookup(t.Set); !ok || !rep.State().Complete || head(rep.Verified()).Root != h.Root {
+		g.o.Begin(h.Revision)
+	}
 	g.dest = filepath.Clean(g.o.Dest(g.v.Config.Name))
 	if err := worktree.CheckOutside(g.dest, g.r.cfg.Home); err != nil {
 		return Got{}, fmt.Errorf("get: %w", err)
