@@ -167,7 +167,7 @@ func (n *Node) serve(ctx context.Context) error {
 	}
 	bytes := &wireCounter{}
 	host, err := swarm.New(ctx, swarm.Config{Key: n.key, Listen: n.cfg.Listen, Bandwidth: bytes, UserAgent: "shoal/" + n.cfg.Version,
-		Protocols: []protocol.ID{list.ID, chunks.ID, delta.ID}, Log: n.cfg.Log})
+		Protocols: []protocol.ID{list.ID, chunks.ID, delta.ID, beacon.ID}, Log: n.cfg.Log})
 	if err != nil {
 		return err
 	}
