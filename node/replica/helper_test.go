@@ -94,6 +94,7 @@ func (w *wireBytes) LogRecvMessage(int64) {}
 type role struct {
 	source  func(chunks.Source) chunks.Source
 	catalog func(list.Catalog) list.Catalog
+	deltas  func(delta.Source) delta.Source
 	store   Store
 	limiter chunks.Limiter
 }
@@ -132,7 +133,11 @@ func newMember(t testing.TB, r role, knows ...*member) *member {
 		defer m.mu.Unlock()
 		m.served[p] = true
 	}})
-	stopDelta := delta.Register(host, currentDeltas{m}, delta.ServerOptions{})
+	var deltas delta.Source = currentDeltas{m}
+	if r.deltas != nil {
+		deltas = r.deltas(deltas)
+	}
+	stopDelta := delta.Register(host, deltas, delta.ServerOptions{})
 	t.Cleanup(func() {
 		host.Close()
 		stopDelta()

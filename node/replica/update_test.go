@@ -2,11 +2,17 @@ package replica
 
 import (
 	"bytes"
+	"context"
 	"fmt"
 	"os"
 	"path/filepath"
+	"sync/atomic"
 	"testing"
 
+	"github.com/ipfs/go-cid"
+	"github.com/libp2p/go-libp2p/core/peer"
+
+	"github.com/shoal-p2p/shoal/protocols/delta"
 	"github.com/shoal-p2p/shoal/protocols/record"
 )
 
@@ -153,5 +159,65 @@ func TestPlanIsWhatIsDone(t *testing.T) {
 	}
 	if wire := got.WireIn + got.WireOut; plan.Estimate < wire*8/10 || plan.Estimate > wire*12/10 {
 		t.Errorf("planned %d bytes on the wire, it took %d", plan.Estimate, wire)
+	}
+}
+
+// liar makes patches of other bytes than it should: what it reads of some leaves is not what it serves as chunks.
+type liar struct {
+	delta.Source
+	most *atomic.Int64 // leaves that are still to be lied about
+}
+
+func (l liar) Open(ctx context.Context, p peer.ID, set cid.Cid, k []byte) (delta.Reader, error) {
+	r, err := l.Source.Open(ctx, p, set, k)
+	return lyingReader{r, l.most}, err
+}
+
+type lyingReader struct {
+	delta.Reader
+	most *atomic.Int64
+}
+
+func (r lyingReader) Get(ctx context.Context, c cid.Cid, buf []byte) ([]byte, error) {
+	b, err := r.Reader.Get(ctx, c, buf)
+	if err == nil && c.Type() == cid.Raw && r.most.Add(-1) >= 0 {
+		b = bytes.Clone(b)
+		b[len(b)/2] ^= 1
+	}
+	return b, err
+}
+
+// A wrong patch costs that its leaf is fetched whole; a holder that sends many is not asked any more.
+func TestWrongPatches(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		lies   int64
+		banned bool
+	}{{1, false}, {2, false}, {1000, true}} { // banned only if it was asked before the other
+		most := new(atomic.Int64)
+		a := newMember(t, role{})
+		dir := bigTree(t, 80, 40)
+		id := a.share(dir).Replica.Set()
+		b := newMember(t, role{deltas: func(s delta.Source) delta.Source { return liar{s, most} }}, a)
+		d := newMember(t, role{}, b)
+		first, second := b.fetch(id), d.fetch(id)
+		for i := range 8 {
+			overwrite(t, filepath.Join(dir, "large"), int64(i)*1_200_000, noise(uint64(90+i), 1000))
+		}
+		a.share(dir)
+		b.next(first)
+		d.peers = append(d.peers, a.host.AddrInfo()) // so that somebody is left
+		most.Store(c.lies)
+		got := d.next(second)
+		sameTree(t, dir, got.Dest)
+		if c := d.check(got.Replica); c.Damaged != 0 {
+			t.Errorf("verify: %+v", c)
+		}
+		if c.lies < 3 && (got.Fetched > 2<<20*c.lies || got.Patched == 0) {
+			t.Errorf("%d lies: %d patched, %d fetched whole", c.lies, got.Patched, got.Fetched)
+		}
+		if d.isBanned(b) && !c.banned {
+			t.Errorf("%d lies: banned", c.lies)
+		}
 	}
 }
