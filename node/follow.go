@@ -62,13 +62,18 @@ func (n *Node) Unfollow(_ context.Context, q api.UnfollowRequest) (api.UnfollowR
 	if rep, err := n.sets.Resolve(out.Set); err == nil {
 		out.Name = rep.State().Name
 	}
-	w := n.jobs.list()
-	_, follows := w.Follow[out.Set]
-	_, watches := w.Watch[out.Set]
-	if !follows && !watches {
+	if !n.wished(out.Set) {
 		return out, &api.Error{Code: "not_followed", ExitCode: api.ExitNotFound, Title: "the set is not followed", Hint: "`ls` tells which are"}
 	}
 	return out, explain(n.withdraw(out.Set, out.Name))
+}
+
+// wished tells whether the node does something by itself with a set.
+func (n *Node) wished(set string) bool {
+	w := n.jobs.list()
+	_, follows := w.Follow[set]
+	_, watches := w.Watch[set]
+	return follows || watches
 }
 
 // withdraw ends what the node does by itself with a set.

@@ -315,6 +315,11 @@ func (n *Node) Rm(ctx context.Context, q api.RmRequest) (api.RmResult, error) {
 		return api.RmResult{}, explain(err)
 	}
 	st := rep.State()
+	if n.wished(st.Set) { // else the set would come back
+		if err := n.withdraw(st.Set, st.Name); err != nil {
+			return api.RmResult{}, explain(err)
+		}
+	}
 	removed, err := n.sets.Remove(ctx, rep, q.Files)
 	return api.RmResult{Set: st.Set, Name: st.Name, FilesRemoved: removed}, explain(err)
 }

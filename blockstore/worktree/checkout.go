@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -100,6 +101,7 @@ type progress struct {
 	skipped   []Skipped
 	conflicts []Conflict
 	moved     int
+	pinned    []io.Closer      // files that were replaced
 	far       map[string]int32 // keys of the handles of folders that are not entries
 }
 
@@ -381,9 +383,17 @@ func (c *Checkout) Have(i uint32) bool {
 	return int(i) < len(c.leaves) && c.leaves[i] == have
 }
 
-// Close releases the handles. Temporaries stay, for the next checkout to go on with.
+// Close releases the handles, and with them files that were replaced, which may take the file system a second
+// for a large one. Temporaries stay, for the next checkout to go on with.
 func (c *Checkout) Close() error {
+	c.mu.Lock()
+	pinned := c.pinned
+	c.pinned = nil
+	c.mu.Unlock()
 	errs := []error{c.journal.Close(), c.parts.Close(), c.dirs.Close()}
+	for _, f := range pinned {
+		errs = append(errs, f.Close())
+	}
 	for _, s := range c.shards {
 		if s != nil {
 			errs = append(errs, s.Close())

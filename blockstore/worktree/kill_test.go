@@ -484,7 +484,7 @@ func (s *scenario) complete(t testing.TB, f *follower, r revision, res Result) {
 // and so does the update to a newer revision.
 func TestKilledUpdate(t *testing.T) {
 	points := 0
-	end := time.Now().Add(200 * time.Second)
+	end := time.Now().Add(12 * time.Second)
 	if testing.Short() {
 		end = time.Now().Add(2 * time.Second)
 	}

@@ -11,6 +11,9 @@ import (
 // openNoBlock keeps an open from hanging on a fifo that took a file's place.
 const openNoBlock = syscall.O_NONBLOCK
 
+// keepsOpen: a file may be replaced while it is open.
+const keepsOpen = true
+
 // inodeCtime is the inode's number and change time (ns since the Unix epoch).
 func inodeCtime(fi fs.FileInfo) (uint64, int64) {
 	st, ok := fi.Sys().(*syscall.Stat_t)

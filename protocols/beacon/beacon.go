@@ -5,8 +5,9 @@
 // It is a hint that saves waiting: delivery is not promised, by nothing. Lost is what is sent before a peer's
 // having joined is known, so a caller sends again what counts when a peer joins; what a peer's link does not
 // take, beyond 256 messages; and what is received much faster than it is heard: of the messages that wait to be
-// heard, 16 of a sender and 256 of a topic are kept, the newest, and losses are logged. No sender loses
-// anything to another one that sends more.
+// heard, 16 of a sender and 256 of a topic are kept, the newest; so no sender loses anything to another that
+// sends more. Lost is also what one neighbour sends, of its own and of others, beyond 1,000 messages a second.
+// Every loss that this side can see is logged, the more there are the more rarely.
 //
 // A message that breaks a limit or the format is neither heard nor passed on. The signature proves the sender;
 // what the message says must be proved by what is in it.
@@ -80,7 +81,9 @@ func New(ctx context.Context, h host.Host, log *slog.Logger) (*Bus, error) {
 		pubsub.WithRawTracer(b.links),
 		pubsub.WithSubscriptionFilter(d),
 		pubsub.WithAppSpecificRpcInspector(func(p peer.ID, rpc *pubsub.RPC) error {
-			d.admit(p, rpc, time.Now())
+			if n := d.admit(p, rpc, time.Now()); n > 0 {
+				b.links.refused(p, n)
+			}
 			return nil
 		}),
 		pubsub.WithLogger(log.With("part", "pubsub")),

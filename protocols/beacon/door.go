@@ -61,8 +61,8 @@ func (d *door) visitor(p peer.ID) *visitor {
 }
 
 // admit leaves only as many messages in a frame of p as p may send by now, and puts the topics in that the router
-// has mislaid.
-func (d *door) admit(p peer.ID, rpc *pubsub.RPC, now time.Time) {
+// has mislaid. It tells how many messages it took out.
+func (d *door) admit(p peer.ID, rpc *pubsub.RPC, now time.Time) (refused int) {
 	v := d.visitor(p)
 	for _, s := range rpc.Subscriptions {
 		if topic := s.GetTopicid(); s.GetSubscribe() && v.topics[topic] {
@@ -79,10 +79,12 @@ func (d *door) admit(p peer.ID, rpc *pubsub.RPC, now time.Time) {
 	}
 	for i := range rpc.Publish {
 		if !v.messages.AllowN(now, 1) {
+			refused = len(rpc.Publish) - i
 			rpc.Publish = rpc.Publish[:i]
-			return
+			break
 		}
 	}
+	return refused
 }
 
 // unlinked: our stream to p has ended. The router then forgets what p told on p's stream to us, and makes a new

@@ -126,7 +126,9 @@ func TestDoorBoundsMessages(t *testing.T) {
 	admit := func(p peer.ID, n int, at time.Time) int {
 		rpc := &pubsub.RPC{}
 		rpc.Publish = make([]*pubsubpb.Message, n)
-		d.admit(p, rpc, at)
+		if refused := d.admit(p, rpc, at); refused+len(rpc.Publish) != n {
+			t.Errorf("%d of %d refused, %d left", refused, n, len(rpc.Publish))
+		}
 		return len(rpc.Publish)
 	}
 	if n := admit("a", 10*peerBurst, now); n != peerBurst {
@@ -152,5 +154,21 @@ func TestDoorForgets(t *testing.T) {
 	}
 	if len(d.visitor(here).topics) != 1 {
 		t.Error("a connected peer was forgotten")
+	}
+}
+
+// A million losses are twenty lines.
+func TestLoggable(t *testing.T) {
+	var lines []uint64
+	for n := uint64(0); n < 1<<20; n++ {
+		if loggable(n, n+1) {
+			lines = append(lines, n+1)
+		}
+	}
+	if len(lines) != 21 || !slices.Equal(lines[:4], []uint64{1, 2, 4, 8}) {
+		t.Errorf("logged at %v", lines)
+	}
+	if !loggable(3, 9) || loggable(9, 15) {
+		t.Error("several at once are counted wrong")
 	}
 }

@@ -3,6 +3,7 @@ package beacon
 import (
 	"log/slog"
 	"maps"
+	"math/bits"
 	"slices"
 	"sync"
 
@@ -22,8 +23,9 @@ type links struct {
 	mu   sync.Mutex // guards what follows; nothing that can wait is done under it
 	up   map[peer.ID]bool
 	wait map[peer.ID]map[*room]bool // rooms that peer joined before its link was up
-	sent uint64                     // messages that were dropped on their way out
-	got  uint64                     // and on their way in
+	sent uint64                     // messages that were lost on their way out
+	got  uint64                     // on their way in
+	much uint64                     // and those beyond a peer's rate
 }
 
 func newLinks(d *door, log *slog.Logger) *links {
@@ -84,27 +86,35 @@ func (l *links) OnClosedOutboundStream(p peer.ID) {
 
 // DropRPC implements pubsub.RawTracer: the queue of p is full, or its link is not up.
 func (l *links) DropRPC(rpc *pubsub.RPC, p peer.ID) {
-	if len(rpc.GetPublish()) == 0 {
-		return
-	}
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if l.sent++; loggable(l.sent) {
-		l.log.Warn("a beacon was not sent: its link takes no more", "peer", p, "lost", l.sent)
+	if n := len(rpc.GetPublish()); n > 0 {
+		l.lose(&l.sent, n, "not sent: the link takes no more", p)
 	}
 }
 
 // UndeliverableMessage implements pubsub.RawTracer: the goroutine that takes messages in did not get to run.
 func (l *links) UndeliverableMessage(m *pubsub.Message) {
+	l.lose(&l.got, 1, "not taken in", m.ReceivedFrom)
+}
+
+// refused: p sends more than is taken from one neighbour.
+func (l *links) refused(p peer.ID, n int) {
+	l.lose(&l.much, n, "not looked at: too many from one peer", p)
+}
+
+// lose counts n lost messages and logs the losses 1, 2, 4, 8 ...
+func (l *links) lose(count *uint64, n int, how string, p peer.ID) {
 	l.mu.Lock()
-	defer l.mu.Unlock()
-	if l.got++; loggable(l.got) {
-		l.log.Warn("a beacon was not taken in", "topic", m.GetTopic(), "lost", l.got)
+	before := *count
+	*count += uint64(n)
+	after := *count
+	l.mu.Unlock()
+	if loggable(before, after) {
+		l.log.Warn("beacons "+how, "peer", p, "lost", after)
 	}
 }
 
-// loggable picks losses 1, 2, 4, 8 ...: who loses much must not write a log fast.
-func loggable(lost uint64) bool { return lost > 0 && lost&(lost-1) == 0 }
+// loggable tells whether a count went over a power of two: who loses much must not write a log fast.
+func loggable(before, after uint64) bool { return bits.Len64(before) < bits.Len64(after) }
 
 // idle is a pubsub.RawTracer that does nothing.
 type idle struct{}

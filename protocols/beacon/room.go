@@ -75,7 +75,7 @@ func (r *room) receive(ctx context.Context) {
 		if !ok || len(m.GetData()) == 0 { // an answer, see arrive
 			continue
 		}
-		if n := r.in.push(Heard{From: m.GetFrom(), Topic: r.name, Message: decoded}); loggable(n) {
+		if n := r.in.push(Heard{From: m.GetFrom(), Topic: r.name, Message: decoded}); n > 0 && loggable(n-1, n) {
 			r.bus.log.Warn("beacons come faster than they are heard", "topic", r.name, "lost", n)
 		}
 	}

@@ -75,9 +75,13 @@ func (m *machine) do(ctx context.Context, verb string, args ...string) (usage, r
 }
 
 // get brings the machine's copy to the newest revision that the others have, by a command with a node of
-// its own; flags may ask for a plan.
+// its own, which is given a ticket of the first and joins through all; flags may ask for a plan.
 func (m *machine) get(ctx context.Context, set string, others []*machine, flags ...string) (usage, result, error) {
-	args := append([]string{set, m.dest}, m.join(others)...)
+	_, shown, err := others[0].do(ctx, "show", set)
+	if err != nil {
+		return usage{}, result{}, err
+	}
+	args := append([]string{shown.Ticket, m.dest}, m.join(others)...)
 	return m.do(ctx, "get", append(args, flags...)...)
 }
 
@@ -111,6 +115,8 @@ func newPair(ctx context.Context, name string) (*pair, error) {
 	for _, line := range []string{
 		"netns add " + p.left,
 		"netns add " + p.right,
+		"netns exec " + p.left + " sysctl -qw net.ipv6.conf.all.disable_ipv6=1", // else it announces itself between our bytes
+		"netns exec " + p.right + " sysctl -qw net.ipv6.conf.all.disable_ipv6=1",
 		"-n " + p.left + " link add " + cable + " type veth peer name " + cable + " netns " + p.right,
 		"-n " + p.left + " addr add " + leftIP + "/24 dev " + cable,
 		"-n " + p.right + " addr add " + rightIP + "/24 dev " + cable,
@@ -145,6 +151,19 @@ func (p *pair) counted(ctx context.Context) (int64, error) {
 		return 0, fmt.Errorf("interface counters: %w", err)
 	}
 	return in + sent, nil
+}
+
+// during is what went over the cable while do ran.
+func (p *pair) during(ctx context.Context, do func() error) (int64, error) {
+	before, err := p.counted(ctx)
+	if err != nil {
+		return 0, err
+	}
+	if err := do(); err != nil {
+		return 0, err
+	}
+	after, err := p.counted(ctx)
+	return after - before, err
 }
 
 // middle is the median of some figures.

@@ -4,7 +4,7 @@
 // wall time of every tool in the same interleaved rounds (median, min, max), processor time, peak memory,
 // bytes of own state. It asserts nothing; README and the targets quote what it prints.
 //
-//	go run ./testnet/benchpeers [-rounds 3] [-dir DIR] [-size 1024] [-cases scan,full,small,resume,crowd]
+//	go run ./testnet/benchpeers [-rounds 3] [-dir DIR] [-size 1024] [-cases scan,full,small,resume,crowd,delta,plan,follow] [-casync=false]
 //
 // Tools that are not installed are left out and named.
 package main
@@ -28,8 +28,9 @@ type bench struct {
 	exe    string // the node's binary
 	dir    string // fresh folder for everything
 	rounds int
-	size   int // MiB of the large file
-	serial int // makes folder names
+	size   int  // MiB of the large file
+	casync bool // beside the delta, too
+	serial int  // makes folder names
 }
 
 func main() {
@@ -40,6 +41,7 @@ func main() {
 	flag.StringVar(&b.dir, "dir", os.TempDir(), "where the data goes; needs about 12 times -size")
 	flag.IntVar(&b.rounds, "rounds", 3, "rounds of each comparison; the tools take turns")
 	flag.IntVar(&b.size, "size", 1024, "MiB of the large file")
+	flag.BoolVar(&b.casync, "casync", true, "compare the delta with casync too; it takes a minute for a file of a GiB")
 	flag.Parse()
 	if err := b.run(ctx, strings.Split(*cases, ",")); err != nil {
 		fmt.Fprintln(os.Stderr, "benchpeers:", err)
@@ -60,7 +62,8 @@ func (b *bench) run(ctx context.Context, cases []string) (err error) {
 		return fmt.Errorf("build: %w: %s", err, out)
 	}
 	fmt.Printf("%s, %d cores, %d rounds, data in %s\n", runtime.Version(), runtime.NumCPU(), b.rounds, b.dir)
-	all := map[string]func(context.Context) error{"scan": b.scan, "full": b.full, "small": b.small, "resume": b.resume, "crowd": b.crowd}
+	all := map[string]func(context.Context) error{"scan": b.scan, "full": b.full, "small": b.small, "resume": b.resume, "crowd": b.crowd,
+		"delta": b.delta, "plan": b.plan, "follow": b.follow}
 	for _, name := range cases {
 		run, ok := all[name]
 		if !ok {

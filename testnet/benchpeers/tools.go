@@ -40,6 +40,9 @@ func timed(ctx context.Context, name string, args ...string) (usage, []byte, err
 	return u, out.Bytes(), nil
 }
 
+// settle writes out what earlier runs have left in memory, so that no tool pays for another's writing.
+func settle() { syscall.Sync() }
+
 func maxRSS(sys any) int64 {
 	ru, ok := sys.(*syscall.Rusage)
 	if !ok {
@@ -60,22 +63,33 @@ func lastLines(s string) string {
 
 // daemon is a process that runs while others are measured against it.
 type daemon struct {
-	cmd  *exec.Cmd
-	home string
+	cmd   *exec.Cmd
+	home  string
+	addrs []string // where a node can be dialled
 }
 
-// startNode runs `node run` and waits for its ready line.
+// startNode runs a node with a fresh home.
 func (b *bench) startNode(ctx context.Context, name string, flags ...string) (*daemon, []string, error) {
 	home := b.fresh(name)
-	args := append([]string{"run", "--home", home, "--json", "--listen", "/ip4/127.0.0.1/tcp/0"}, flags...)
-	cmd := exec.CommandContext(ctx, b.exe, args...)
-	cmd.Env = append(os.Environ(), "SHOAL_P2P__MDNS=false")
-	out, err := cmd.StdoutPipe()
+	d, err := b.runNode(ctx, home, append([]string{b.exe, "run", "--home", home, "--json", "--listen", "/ip4/127.0.0.1/tcp/0"}, flags...))
 	if err != nil {
 		return nil, nil, err
 	}
+	return d, d.addrs, nil
+}
+
+// runNode starts a command line with `run` and waits for its ready line.
+func (b *bench) runNode(ctx context.Context, home string, line []string) (*daemon, error) {
+	cmd := exec.CommandContext(ctx, line[0], line[1:]...)
+	cmd.Env = append(os.Environ(), "SHOAL_P2P__MDNS=false")
+	out, err := cmd.StdoutPipe()
+	if err != nil {
+		return nil, err
+	}
+	var errs bytes.Buffer
+	cmd.Stderr = &errs
 	if err := cmd.Start(); err != nil {
-		return nil, nil, err
+		return nil, err
 	}
 	d := &daemon{cmd: cmd, home: home}
 	lines := bufio.NewScanner(out)
@@ -86,14 +100,18 @@ func (b *bench) startNode(ctx context.Context, name string, flags ...string) (*d
 		}
 		if json.Unmarshal(lines.Bytes(), &r) == nil && r.Type == "ready" {
 			go func() { _, _ = io.Copy(io.Discard, out) }()
-			return d, r.Listen, nil
+			d.addrs = r.Listen
+			return d, nil
 		}
 	}
 	d.kill()
-	return nil, nil, errors.New("node run ended before it was ready")
+	return nil, fmt.Errorf("node run ended before it was ready: %s", lastLines(errs.String()))
 }
 
 func (d *daemon) kill() {
+	if d == nil {
+		return
+	}
 	_ = d.cmd.Process.Kill()
 	_ = d.cmd.Wait()
 }
@@ -127,27 +145,26 @@ func (d *daemon) cpu() time.Duration {
 
 // result is the last line of a command's --json.
 type result struct {
-	Set, Ticket, Root                         string
-	BytesTotal, BytesFetched, WireIn, WireOut int64
-	Seconds                                   float64
-	Sources                                   int
+	Set          string  `json:"set"`
+	Ticket       string  `json:"ticket"`
+	Root         string  `json:"root"`
+	Revision     uint64  `json:"revision"`
+	BytesTotal   int64   `json:"bytes_total"`
+	BytesReused  int64   `json:"bytes_reused"`
+	BytesPatched int64   `json:"bytes_patched"`
+	BytesFetched int64   `json:"bytes_fetched"`
+	WireIn       int64   `json:"wire_in"`
+	WireOut      int64   `json:"wire_out"`
+	WireEstimate int64   `json:"wire_estimate"`
+	Seconds      float64 `json:"seconds"`
+	Sources      int     `json:"sources"`
 }
 
 func lastResult(out []byte) (result, error) {
 	lines := bytes.Split(bytes.TrimSpace(out), []byte("\n"))
-	var r struct {
-		Set          string  `json:"set"`
-		Ticket       string  `json:"ticket"`
-		Root         string  `json:"root"`
-		BytesTotal   int64   `json:"bytes_total"`
-		BytesFetched int64   `json:"bytes_fetched"`
-		WireIn       int64   `json:"wire_in"`
-		WireOut      int64   `json:"wire_out"`
-		Seconds      float64 `json:"seconds"`
-		Sources      int     `json:"sources"`
-	}
+	var r result
 	err := json.Unmarshal(lines[len(lines)-1], &r)
-	return result(r), err
+	return r, err
 }
 
 // node runs one command of the node and reads its result.
@@ -163,22 +180,30 @@ func (b *bench) node(ctx context.Context, home string, args ...string) (usage, r
 
 // startRsync serves dir as module "m" and returns its URL.
 func (b *bench) startRsync(ctx context.Context, dir string) (*daemon, string, error) {
+	return b.startRsyncIn(ctx, &machine{}, "127.0.0.1", dir)
+}
+
+// startRsyncIn does it in the namespace of a machine.
+func (b *bench) startRsyncIn(ctx context.Context, in *machine, ip, dir string) (*daemon, string, error) {
 	port := 20000 + rand.IntN(20000)
 	conf := filepath.Join(b.dir, fmt.Sprintf("rsyncd-%d.conf", port))
 	text := fmt.Sprintf("use chroot = no\nuid = %d\ngid = %d\n[m]\npath = %s\nread only = yes\n", os.Getuid(), os.Getgid(), dir)
 	if err := os.WriteFile(conf, []byte(text), 0o644); err != nil {
 		return nil, "", err
 	}
-	cmd := exec.CommandContext(ctx, "rsync", "--daemon", "--no-detach", "--config", conf, "--port", strconv.Itoa(port), "--address", "127.0.0.1")
+	line := in.inside("rsync", "--daemon", "--no-detach", "--config", conf, "--port", strconv.Itoa(port), "--address", ip)
+	cmd := exec.CommandContext(ctx, line[0], line[1:]...)
 	if err := cmd.Start(); err != nil {
 		return nil, "", err
 	}
-	url := fmt.Sprintf("rsync://127.0.0.1:%d/m/", port)
+	url := fmt.Sprintf("rsync://%s:%d/m/", ip, port)
+	ask := in.inside("rsync", url)
 	for range 100 { // it listens within milliseconds
-		if exec.CommandContext(ctx, "rsync", url).Run() == nil {
+		if exec.CommandContext(ctx, ask[0], ask[1:]...).Run() == nil {
 			return &daemon{cmd: cmd}, url, nil
 		}
 	}
+	(&daemon{cmd: cmd}).kill()
 	return nil, "", errors.New("rsync daemon does not answer")
 }
 
