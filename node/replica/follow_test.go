@@ -216,6 +216,24 @@ func TestGetUsing(t *testing.T) {
 	if got.Fetched > 4096 || got.Patched == 0 || got.WireIn+got.WireOut > 30_000 {
 		t.Errorf("%d fetched, %d patched, %d bytes on the wire", got.Fetched, got.Patched, got.WireIn+got.WireOut)
 	}
+	// A folder that is forced over is used the same way; one that is not there yet is no obstacle.
+	c := newMember(t, role{}, a)
+	o = into(filepath.Join(t.TempDir(), "new"))
+	o.Force = true
+	if _, err := c.Get(within(t), record.Ticket{Set: id}, o); err != nil {
+		t.Error(err)
+	}
+	d := newMember(t, role{}, a)
+	o = into(other)
+	o.Force = true
+	forced, err := d.Get(within(t), record.Ticket{Set: id}, o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	sameTree(t, dir, other)
+	if forced.Fetched > 4096 || forced.Patched == 0 {
+		t.Errorf("forced: %d fetched, %d patched", forced.Fetched, forced.Patched)
+	}
 	if err := os.RemoveAll(other); err != nil {
 		t.Fatal(err)
 	}

@@ -167,6 +167,9 @@ func Open(cfg Config) (*Registry, error) {
 	if err := r.sweepSegments(context.Background(), len(bad) == 0); err != nil { // what is left takes space and does no harm
 		cfg.Log.Warn("remove leftovers of past revisions", "err", err)
 	}
+	if err := r.forgetScratch(context.Background()); err != nil {
+		cfg.Log.Warn("remove leftovers", "err", err)
+	}
 	return r, nil
 }
 

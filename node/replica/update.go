@@ -2,9 +2,10 @@ package replica
 
 import (
 	"context"
-	"crypto/sha256"
 	"fmt"
+	"os"
 	"path/filepath"
+	"slices"
 
 	"github.com/ipfs/go-cid"
 
@@ -35,16 +36,20 @@ func (g *get) findBase(ctx context.Context, h record.Head) (base, error) {
 			b.whole = b.inDest && (st.Complete || head(g.rep.Verified()).Root == h.Root)
 		}
 	}
-	using := g.o.Using
-	if g.o.Force && b.lay == nil { // its old content makes the get a difference before it is overwritten
-		using = append(using, g.dest)
+	using := slices.Clone(g.o.Using)
+	if info, err := os.Stat(g.dest); g.o.Force && b.lay == nil && err == nil && info.IsDir() {
+		using = append(using, g.dest) // its old content makes the get a difference before it is overwritten
 	}
 	if len(using) == 0 {
 		return b, nil
 	}
 	g.o.Progress(Progress{Phase: "scan"})
-	scratch := blockstore.FromDigest(cid.Raw, sha256.Sum256([]byte("using\x00"+g.dest)))
+	scratch, release, err := g.r.scratch()
+	if err != nil {
+		return b, err
+	}
 	b.forget = func() {
+		defer release()
 		if err := g.r.cfg.Store.DeleteSet(context.WithoutCancel(ctx), scratch); err != nil {
 			g.r.cfg.Log.Warn("forget what was read to be used", "err", err)
 		}
@@ -60,6 +65,33 @@ func (g *get) findBase(ctx context.Context, h record.Head) (base, error) {
 		}
 	}
 	return b, nil
+}
+
+// maxScratch is how many gets may use other folders at once.
+const maxScratch = 8
+
+// scratchSet is the set that what one of them reads is recorded under: no peer can ask for it.
+func scratchSet(i int) cid.Cid { return blockstore.Sum(cid.Raw, fmt.Appendf(nil, "scratch %d", i)) }
+
+// scratch reserves a set to record under what is read to be used. One that a crash left is emptied by Open.
+func (r *Registry) scratch() (set cid.Cid, release func(), err error) {
+	for i := range maxScratch {
+		set = scratchSet(i)
+		if err = r.claim(set.String()); err == nil {
+			return set, func() { r.unclaim(set.String()) }, nil
+		}
+	}
+	return cid.Undef, nil, err
+}
+
+// forgetScratch empties the sets that a crash may have left.
+func (r *Registry) forgetScratch(ctx context.Context) error {
+	for i := range maxScratch {
+		if err := r.cfg.Store.DeleteSet(ctx, scratchSet(i)); err != nil {
+			return fmt.Errorf("forget what was read to be used: %w", err)
+		}
+	}
+	return nil
 }
 
 // use records what lies in a folder under a set of its own that nobody is served: the set it may be shared as
