@@ -41,10 +41,20 @@ func (n *Node) Follow(_ context.Context, q api.FollowRequest, _ func(api.Progres
 		}
 	}
 	wish := followWish{Ticket: t.String(), Dest: q.Dest, Cwd: q.Cwd, Exec: q.Exec}
-	if err := n.jobs.change(func(w *wishes) { w.Follow[set] = wish }); err != nil {
+	n.jobs.turn.Lock()
+	err = n.jobs.change(func(w *wishes) {
+		if was := w.Follow[set]; was.Exec == wish.Exec {
+			wish.Hooked = was.Hooked
+		}
+		w.Follow[set] = wish
+	})
+	if err == nil {
+		n.startFollow(t, wish, q.Force)
+	}
+	n.jobs.turn.Unlock()
+	if err != nil {
 		return api.FollowResult{}, explain(err)
 	}
-	n.startFollow(t, wish, q.Force)
 	out := api.FollowResult{Set: set, Name: name, Following: true}
 	if q.Dest != "" || name != "" {
 		out.Dest = n.dest(api.GetRequest{Dest: q.Dest, Cwd: q.Cwd}, t, name)
@@ -78,6 +88,8 @@ func (n *Node) wished(set string) bool {
 
 // withdraw ends what the node does by itself with a set.
 func (n *Node) withdraw(set, name string) error {
+	n.jobs.turn.Lock()
+	defer n.jobs.turn.Unlock()
 	err := n.jobs.change(func(w *wishes) {
 		delete(w.Follow, set)
 		delete(w.Watch, set)
@@ -107,11 +119,6 @@ func (n *Node) resume() {
 func (n *Node) startFollow(t record.Ticket, wish followWish, force bool) {
 	set := t.Set.String()
 	n.jobs.start("follow "+set, func(ctx context.Context) {
-		previous := uint64(0)
-		if rep, err := n.sets.Resolve(set); err == nil && rep.State().Complete {
-			h, _ := rep.Head()
-			previous = h.Revision
-		}
 		name := func() string {
 			if rep, err := n.sets.Resolve(set); err == nil {
 				return rep.State().Name
@@ -138,10 +145,11 @@ func (n *Node) startFollow(t record.Ticket, wish followWish, force bool) {
 				if len(r.Conflicts) > 0 {
 					n.tell(api.Event{Kind: api.EventConflict, Set: set, Name: r.Name, Revision: r.Revision, Detail: conflictText(r.Conflicts)})
 				}
-				if wish.Exec != "" && got.Changed {
-					n.hook(ctx, wish.Exec, r, previous)
+				if wish.Exec != "" && wish.Hooked != r.Revision {
+					n.hook(ctx, wish.Exec, r, wish.Hooked)
+					wish.Hooked = r.Revision
+					n.hooked(set, wish)
 				}
-				previous = r.Revision
 				n.tell(api.Event{Kind: api.EventComplete, Set: set, Name: r.Name, Revision: r.Revision, Result: &r})
 			},
 			Failed: func(err error) {
@@ -155,6 +163,19 @@ func (n *Node) startFollow(t record.Ticket, wish followWish, force bool) {
 			n.tell(api.Event{Kind: api.EventEnded, Set: set, Name: name(), Detail: explain(err).Error()})
 		}
 	})
+}
+
+// hooked notes what the hook of a follow was last run for, unless it is not followed any more.
+func (n *Node) hooked(set string, wish followWish) {
+	err := n.jobs.change(func(w *wishes) {
+		if was, ok := w.Follow[set]; ok && was.Exec == wish.Exec {
+			was.Hooked = wish.Hooked
+			w.Follow[set] = was
+		}
+	})
+	if err != nil {
+		n.cfg.Log.Warn("hook: its revision", "set", set, "err", err)
+	}
 }
 
 func conflictText(all []api.Conflict) string {
@@ -231,10 +252,10 @@ func (n *Node) startWatch(set string, wish watchWish) {
 			if err == nil {
 				_, err = n.shareNow(ctx, q)
 			}
-			if err != nil && ctx.Err() == nil { // it is tried again at the next change
+			if err != nil && ctx.Err() == nil {
 				n.tell(api.Event{Kind: api.EventFailed, Set: set, Detail: explain(err).Error()})
 			}
-			return nil
+			return err // it is tried again, with growing pauses
 		})
 		if err != nil && ctx.Err() == nil {
 			notice(fmt.Sprintf("%s is not watched any more: %v", wish.Path, err))

@@ -23,6 +23,7 @@ type followWish struct {
 	Dest   string `json:"dest,omitempty"` // absolute; "" = the set's name below Cwd
 	Cwd    string `json:"cwd,omitempty"`
 	Exec   string `json:"exec,omitempty"`
+	Hooked uint64 `json:"hooked,omitempty"` // the last revision that Exec was run for
 }
 
 // watchWish publishes what changes in a folder.
@@ -33,6 +34,8 @@ type watchWish struct {
 // jobs runs wishes. A job ends with the node, or when its wish is withdrawn.
 type jobs struct {
 	file string
+	save sync.Mutex // held while the file is written: by nobody else but who changes it
+	turn sync.Mutex // held by a command from the change of a wish to the start or end of its job
 
 	mu      sync.Mutex // guards what follows; never held while a job runs
 	wishes  wishes
@@ -64,19 +67,22 @@ func loadJobs(file string) (*jobs, error) {
 	return j, nil
 }
 
-// change edits the wishes, on disk too.
+// change edits the wishes, on disk first.
 func (j *jobs) change(edit func(*wishes)) error {
-	j.mu.Lock()
-	defer j.mu.Unlock()
-	edit(&j.wishes)
-	b, err := json.MarshalIndent(j.wishes, "", "  ")
+	j.save.Lock()
+	defer j.save.Unlock()
+	w := j.list()
+	edit(&w)
+	b, err := json.MarshalIndent(w, "", "  ")
 	if err != nil {
 		return fmt.Errorf("remember: %w", err)
 	}
-	// A small file, written when somebody says so: nobody waits for the lock for long.
 	if err := maybe.WriteFile(j.file, b, 0o600); err != nil {
 		return fmt.Errorf("remember: %w", err)
 	}
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	j.wishes = w
 	return nil
 }
 
@@ -111,9 +117,13 @@ func (j *jobs) close() {
 // start runs a job instead of the one of that name that may be running. It does nothing while the node has no
 // network: the wish stays.
 func (j *jobs) start(name string, run func(ctx context.Context)) {
-	j.stop(name)
 	j.mu.Lock()
 	defer j.mu.Unlock()
+	for j.running[name] != nil {
+		j.mu.Unlock()
+		j.stop(name)
+		j.mu.Lock()
+	}
 	if j.ctx == nil || j.ctx.Err() != nil {
 		return
 	}
@@ -126,9 +136,7 @@ func (j *jobs) start(name string, run func(ctx context.Context)) {
 		run(ctx)
 		j.mu.Lock()
 		defer j.mu.Unlock()
-		if j.running[name] == me {
-			delete(j.running, name)
-		}
+		delete(j.running, name) // nobody takes its place before
 	})
 }
 

@@ -148,6 +148,7 @@ func (n *Node) Run(ctx context.Context) error {
 	if ctx.Err() != nil && errors.Is(err, context.Canceled) {
 		err = nil
 	}
+	n.sets.Wait()
 	return explain(errors.Join(err, n.store.Close()))
 }
 

@@ -36,6 +36,8 @@ func (n *Node) Share(ctx context.Context, q api.ShareRequest, progress func(api.
 	}
 	if q.Watch {
 		set, wish := done.Replica.State().Set, watchWish{Path: filepath.Join(o.Dir, o.Only)}
+		n.jobs.turn.Lock()
+		defer n.jobs.turn.Unlock()
 		if err := n.jobs.change(func(w *wishes) { w.Watch[set] = wish }); err != nil {
 			return api.ShareResult{}, explain(err)
 		}

@@ -148,10 +148,7 @@ func (l *look) temporaries(ctx context.Context, tmp *os.Root) error {
 	g, ctx := errgroup.WithContext(ctx)
 	g.SetLimit(c.o.Workers)
 	for i, e := range c.plan.Entries {
-		c.mu.Lock()
-		st := c.files[i].status
-		c.mu.Unlock()
-		if e.Kind != dag.KindFile || len(e.Leaves) == 0 || st != open {
+		if e.Kind != dag.KindFile || len(e.Leaves) == 0 || c.statusOf(int32(i)) != open {
 			continue
 		}
 		name := tempName(e)

@@ -39,3 +39,53 @@ func moveNewChecked(tmp *dirHandle, tmpName string, dir *dirHandle, name string)
 	}
 	return move(tmp, tmpName, dir, name)
 }
+
+// dir is the handle of folder entry e; give it back with c.dirs.put.
+func (c *Checkout) dir(e int32) (*handle[*dirHandle], error) {
+	return c.dirs.get(e, func() (*dirHandle, error) {
+		if e == 0 {
+			root, err := c.root.OpenRoot(".")
+			if err != nil {
+				return nil, err
+			}
+			return newDirHandle(c.root, root, "")
+		}
+		parent, err := c.dir(c.plan.parent[e])
+		if err != nil {
+			return nil, err
+		}
+		defer c.dirs.put(parent)
+		root, err := openDir(parent.v.root, c.plan.name(e))
+		if err != nil {
+			return nil, err
+		}
+		return newDirHandle(c.root, root, c.plan.Entries[e].Path)
+	})
+}
+
+// dirAt is the handle of the folder at path, which need not be an entry; give it back with c.dirs.put.
+func (c *Checkout) dirAt(path string) (*handle[*dirHandle], error) {
+	if path == "" {
+		return c.dir(0)
+	}
+	c.mu.Lock()
+	key, ok := c.far[path]
+	if !ok {
+		key = -1 - int32(len(c.far))
+		c.far[path] = key
+	}
+	c.mu.Unlock()
+	return c.dirs.get(key, func() (*dirHandle, error) {
+		up, name := splitPath(path)
+		parent, err := c.dirAt(up)
+		if err != nil {
+			return nil, err
+		}
+		defer c.dirs.put(parent)
+		root, err := openDir(parent.v.root, name)
+		if err != nil {
+			return nil, err
+		}
+		return newDirHandle(c.root, root, path)
+	})
+}

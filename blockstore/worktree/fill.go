@@ -21,13 +21,12 @@ func (c *Checkout) makeDirs() error {
 		if i == 0 || e.Kind != dag.KindDir {
 			continue
 		}
-		c.mu.Lock()
-		if c.files[c.plan.parent[i]].status == skipped && c.files[i].status != skipped {
+		if c.statusOf(c.plan.parent[i]) == skipped {
+			c.mu.Lock()
 			c.leaveOut(i)
+			c.mu.Unlock()
 		}
-		out := c.files[i].status == skipped
-		c.mu.Unlock()
-		if out {
+		if c.statusOf(i) == skipped {
 			continue
 		}
 		var err error

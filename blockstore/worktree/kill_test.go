@@ -145,18 +145,29 @@ func (f *follower) options(t testing.TB, new *dag.Layout, k *kill) CheckoutOptio
 	for _, e := range new.Entries {
 		kept[e.Path] = e.Kind
 	}
-	sources := map[cid.Cid]string{}
-	links := map[[2]string]bool{}
-	for _, e := range f.had() {
-		if e.Kind == dag.KindFile && kept[e.Path] != dag.KindFile {
-			sources[e.Cid] = e.Path
+	content := func(lay *dag.Layout, e dag.Entry) string {
+		var b strings.Builder
+		for _, l := range e.Leaves {
+			b.WriteString(lay.Leaves[l].Cid.KeyString())
 		}
+		return b.String()
+	}
+	sources := map[string]string{}
+	links := map[[2]string]bool{}
+	if f.old != nil {
+		for _, e := range f.old.Entries {
+			if e.Kind == dag.KindFile && kept[e.Path] != dag.KindFile {
+				sources[content(f.old, e)] = e.Path
+			}
+		}
+	}
+	for _, e := range f.had() {
 		if e.Kind == dag.KindSymlink {
 			links[[2]string{e.Path, e.Target}] = true
 		}
 	}
 	for _, e := range new.Entries {
-		if from := sources[e.Cid]; e.Kind == dag.KindFile && from != "" {
+		if from := sources[content(new, e)]; e.Kind == dag.KindFile && from != "" {
 			o.Moves[e.Path] = from
 		}
 	}
@@ -316,6 +327,7 @@ func (e editor) edit(dir string) {
 	rewrite := func(change func(b []byte) []byte) {
 		b, err := os.ReadFile(file)
 		must(e.t, err)
+		must(e.t, os.Chmod(file, 0o644))
 		must(e.t, os.WriteFile(file, change(b), 0o644))
 	}
 	switch op := e.r.IntN(12); {
@@ -400,6 +412,7 @@ func (s *scenario) follower(t testing.TB, name string) *follower {
 		t.Fatalf("first get: %v", err)
 	}
 	for path, text := range s.edits {
+		must(t, os.Chmod(filepath.Join(f.dest, path), 0o644))
 		must(t, os.WriteFile(filepath.Join(f.dest, path), []byte(strings.TrimPrefix(text, "file ")), 0o644))
 	}
 	return f
@@ -484,7 +497,7 @@ func (s *scenario) complete(t testing.TB, f *follower, r revision, res Result) {
 // and so does the update to a newer revision.
 func TestKilledUpdate(t *testing.T) {
 	points := 0
-	end := time.Now().Add(12 * time.Second)
+	end := time.Now().Add(8 * time.Second)
 	if testing.Short() {
 		end = time.Now().Add(2 * time.Second)
 	}

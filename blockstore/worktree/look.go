@@ -71,7 +71,7 @@ func (l *look) run(ctx context.Context) error {
 	if err := l.compare(ctx, files); err != nil {
 		return err
 	}
-	if err := l.moves(); err != nil {
+	if err := l.moves(ctx); err != nil {
 		return err
 	}
 	if tmp != nil {

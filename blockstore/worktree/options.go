@@ -15,7 +15,7 @@ type CheckoutOptions struct {
 	// Known is what this node wrote or scanned in this folder before; nil is nothing.
 	Known Known
 	// Force overwrites files that this node did not write or that were changed since, and mixes the
-	// revision with foreign files. It never removes a directory.
+	// revision with foreign files. It never removes a folder that holds anything of theirs.
 	Force bool
 	// KeepLocal leaves files that are in conflict as they are and skips their entries, instead of refusing
 	// the folder.

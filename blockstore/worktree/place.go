@@ -1,7 +1,6 @@
 package worktree
 
 import (
-	"bytes"
 	"crypto/sha256"
 	"encoding/hex"
 	"errors"
@@ -346,54 +345,10 @@ func (c *Checkout) occupied(e int32, dir *dirHandle) error {
 	return &ConflictError{Paths: []string{c.plan.Entries[e].Path}}
 }
 
-// dir is the handle of folder entry e; give it back with c.dirs.put.
-func (c *Checkout) dir(e int32) (*handle[*dirHandle], error) {
-	return c.dirs.get(e, func() (*dirHandle, error) {
-		if e == 0 {
-			root, err := c.root.OpenRoot(".")
-			if err != nil {
-				return nil, err
-			}
-			return newDirHandle(c.root, root, "")
-		}
-		parent, err := c.dir(c.plan.parent[e])
-		if err != nil {
-			return nil, err
-		}
-		defer c.dirs.put(parent)
-		root, err := openDir(parent.v.root, c.plan.name(e))
-		if err != nil {
-			return nil, err
-		}
-		return newDirHandle(c.root, root, c.plan.Entries[e].Path)
-	})
-}
-
-// dirAt is the handle of the folder at path, which need not be an entry; give it back with c.dirs.put.
-func (c *Checkout) dirAt(path string) (*handle[*dirHandle], error) {
-	if path == "" {
-		return c.dir(0)
-	}
+func (c *Checkout) statusOf(e int32) status {
 	c.mu.Lock()
-	key, ok := c.far[path]
-	if !ok {
-		key = -1 - int32(len(c.far))
-		c.far[path] = key
-	}
-	c.mu.Unlock()
-	return c.dirs.get(key, func() (*dirHandle, error) {
-		up, name := splitPath(path)
-		parent, err := c.dirAt(up)
-		if err != nil {
-			return nil, err
-		}
-		defer c.dirs.put(parent)
-		root, err := openDir(parent.v.root, name)
-		if err != nil {
-			return nil, err
-		}
-		return newDirHandle(c.root, root, path)
-	})
+	defer c.mu.Unlock()
+	return c.files[e].status
 }
 
 // skip leaves entry e out for good and forgets the leaves that only it had.
@@ -413,66 +368,3 @@ func (c *Checkout) leaveOut(e int32) {
 		}
 	}
 }
-
-// Read returns leaf i if it is here, verified, in buf if that has the capacity: a checkout serves what it
-// has while it is incomplete. Errors: blockstore.ErrNotFound, also if somebody changed the file since.
-func (c *Checkout) Read(i uint32, buf []byte) ([]byte, error) {
-	if int(i) < len(c.leaves) {
-		size := int(c.plan.Leaves[i].Size)
-		buf = slices.Grow(buf[:0], size)[:size]
-		for _, p := range c.plan.places(i) {
-			if c.readPlace(p, buf) && blockstore.Verify(c.plan.Leaves[i].Cid, buf) == nil {
-				return buf, nil
-			}
-		}
-	}
-	return nil, fmt.Errorf("checkout: read leaf %d: %w", i, blockstore.ErrNotFound)
-}
-
-// readPlace fills buf from a place that is done. While a file is being moved it may be found under
-// either name, and if not under the first one it is under the second.
-func (c *Checkout) readPlace(p uint32, buf []byte) bool {
-	e := c.plan.owner[p]
-	c.mu.Lock()
-	ok, st := c.done.get(p), c.files[e].status
-	c.mu.Unlock()
-	if !ok || st == skipped {
-		return false
-	}
-	if m, ok := c.moves[e]; ok && st != placed && c.readMove(m, buf, c.plan.off[p]) == nil {
-		return true
-	}
-	if st != placed {
-		if dir, name := c.temp(e); readAt(dir.root, name, buf, c.plan.off[p]) == nil {
-			return true
-		}
-	}
-	return c.readFinal(e, buf, c.plan.off[p]) == nil
-}
-
-// readFinal reads from the file that lies in place of entry e.
-func (c *Checkout) readFinal(e int32, buf []byte, off int64) error {
-	dir, err := c.dir(c.plan.parent[e])
-	if err != nil {
-		return err
-	}
-	defer c.dirs.put(dir)
-	return readAt(dir.v.root, c.plan.name(e), buf, off)
-}
-
-func readAt(dir *os.Root, name string, buf []byte, off int64) error {
-	info, err := dir.Lstat(name)
-	if err != nil {
-		return err
-	}
-	f, _, err := openRegular(dir, name, os.O_RDONLY, info)
-	if err != nil {
-		return err
-	}
-	defer f.Close()
-	return readFull(f, buf, off)
-}
-
-// isZero tells whether b, not empty, has only zero bytes; far cheaper than hashing the holes of a
-// temporary.
-func isZero(b []byte) bool { return b[0] == 0 && bytes.Equal(b[1:], b[:len(b)-1]) }

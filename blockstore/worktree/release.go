@@ -25,7 +25,7 @@ type movedFile struct {
 }
 
 // moves notes which entries become what they are by the renaming of a file.
-func (l *look) moves() error {
+func (l *look) moves(ctx context.Context) error {
 	c := l.c
 	if len(c.o.Moves) == 0 {
 		return nil
@@ -42,51 +42,63 @@ func (l *look) moves() error {
 		}
 	}
 	c.moves = make(map[int32]movedFile, len(c.o.Moves))
+	g, ctx := errgroup.WithContext(ctx)
+	g.SetLimit(c.o.Workers)
 	for i, e := range c.plan.Entries {
 		from, ok := c.o.Moves[e.Path]
-		if !ok || used[from] || e.Kind != dag.KindFile || c.files[i].status != open || !fs.ValidPath(from) {
+		if !ok || used[from] || e.Kind != dag.KindFile || !fs.ValidPath(from) || c.statusOf(int32(i)) != open {
 			continue
 		}
-		m, ok, err := l.movable(from, e)
-		if err != nil {
-			return err
-		}
-		if !ok {
+		rec, known := c.o.Known(from)
+		if !known || rec.Set != c.set || rec.Stamp.Size != e.Size {
 			continue
 		}
 		used[from] = true
+		m := movedFile{from: from, stamp: rec.Stamp, known: rec.ScannedNs}
 		m.staged = kind[from] != 0 || slices.Contains(l.folders, int32(i))
-		c.moves[int32(i)] = m
-		l.keep(int32(i), m.stamp, m.known, false)
-		c.files[i].status = moving
+		g.Go(func() error {
+			ok, err := l.movable(ctx, int32(i), m, rec.Cid == e.Cid)
+			if err != nil || !ok {
+				return err
+			}
+			l.keep(int32(i), m.stamp, m.known, false)
+			c.mu.Lock()
+			defer c.mu.Unlock()
+			c.moves[int32(i)] = m
+			c.files[i].status = moving
+			return nil
+		})
 	}
-	return nil
+	return g.Wait()
 }
 
-// movable tells whether the file at path from is as it is recorded, and has the content of entry e.
-func (l *look) movable(from string, e dag.Entry) (m movedFile, ok bool, err error) {
-	rec, known := l.c.o.Known(from)
-	if !known || rec.Cid != e.Cid || rec.Set != l.c.set {
-		return m, false, nil
-	}
-	folder, name := splitPath(from)
-	dir, err := l.c.dirAt(folder)
+// movable tells whether the file of m looks as it is recorded, and has the content of entry e: the record says so
+// (same) if the CIDs are equal; with another mode or mtime they are not, and the file is read.
+func (l *look) movable(ctx context.Context, e int32, m movedFile, same bool) (bool, error) {
+	c := l.c
+	folder, name := splitPath(m.from)
+	dir, err := c.dirAt(folder)
 	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, ErrKind) || errors.Is(err, errSwapped) {
-		return m, false, nil
+		return false, nil
 	}
 	if err != nil {
-		return m, false, ioError("look", err)
+		return false, ioError("look", err)
 	}
-	defer l.c.dirs.put(dir)
+	defer c.dirs.put(dir)
 	info, err := dir.v.root.Lstat(name)
-	if errors.Is(err, fs.ErrNotExist) {
-		return m, false, nil
+	if err != nil || !info.Mode().IsRegular() || makeStamp(info) != m.stamp {
+		return false, nil
 	}
+	if same {
+		return true, nil
+	}
+	f, _, err := openRegular(dir.v.root, name, os.O_RDONLY, info)
 	if err != nil {
-		return m, false, ioError("look", err)
+		return false, nil
 	}
-	ok = info.Mode().IsRegular() && makeStamp(info) == rec.Stamp
-	return movedFile{from: from, stamp: rec.Stamp, known: rec.ScannedNs}, ok, nil
+	defer f.Close()
+	right, err := c.hashPlaces(ctx, f, e)
+	return len(right) == len(c.plan.Entries[e].Leaves), err
 }
 
 // Release ends Hold: it makes the folders, renames the files that only move, and puts the complete ones in place; from

@@ -9,10 +9,24 @@
 // read slabs, cut them into chunks, hash the chunks on all cores, build the file's nodes; then build the
 // directories from the leaves up. Nodes are put into the sink inline, files as references.
 //
-// Checkout: look at what lies in the folder and refuse it if something would be lost; then accept leaves
-// in any order, write each at all its places in temporaries, and rename a file into place when its last
-// leaf has arrived. Finish adds what has no bytes and records the files. Files that a newer revision
-// no longer has are left alone by a checkout; Remove deletes those that nobody changed.
+// Checkout: look at what lies in the folder and refuse it if something would be lost; fill temporaries with the
+// leaves that are on this disk; then accept leaves in any order, write each at all its places in temporaries,
+// and rename a file into place when its last leaf has arrived. Finish adds what has no bytes and records the
+// files. Files that a newer revision no longer has are left alone by a checkout; Remove deletes those that
+// nobody changed, and Prune folders and symlinks.
+//
+// An update of a folder that holds a revision is the checkout of a part of the next one:
+//  1. NewCheckout with Partial, Hold, Local, Moves and Links. Nothing is in place until Release, so that the
+//     bytes of the old revision can be read: patches need them.
+//  2. Write the leaves that Need lists, as far as they come of old ones.
+//  3. Release: files that only move are renamed, complete ones put in place.
+//  4. Write the others, each file is put in place with its last leaf. Finish, Remove, Prune.
+//
+// A file is replaced by one rename, and one that the user changed gets its conflict name before that as a second
+// name: at any moment its path has the old content or the new. If one kind of entry becomes another the path may
+// be free for a moment. A checkout that is killed is completed by the same one, and one of a newer revision may
+// follow instead: what was put in place stands in a journal in TempDir until it is recorded, and is replaced or
+// removed without being taken for the user's. The newer one must not be Partial: see Interrupted.
 //
 // Everything goes through os.Root and no symlink that lies in a folder is ever followed: a directory is
 // opened from its parent's handle and refused if it is not the one that lstat saw. That does not stop

@@ -14,7 +14,6 @@ import (
 	"github.com/shoal-p2p/shoal/blockstore/dag"
 	"github.com/shoal-p2p/shoal/blockstore/diff"
 	"github.com/shoal-p2p/shoal/blockstore/patch"
-	"github.com/shoal-p2p/shoal/protocols/chunks"
 	"github.com/shoal-p2p/shoal/protocols/delta"
 	"github.com/shoal-p2p/shoal/protocols/wire"
 )
@@ -45,6 +44,8 @@ type deltaStream struct {
 	pushing bool // leaves that nobody asked for may still come
 	stall   *time.Timer
 	stop    func() bool
+	now     func() time.Time
+	pace    pace
 }
 
 // dialDelta opens a session that ends with ctx, or when it is silent for too long.
@@ -54,7 +55,7 @@ func (g *get) dialDelta(ctx context.Context, p peer.ID, q delta.Request) (*delta
 	if err != nil {
 		return nil, err
 	}
-	d := &deltaStream{Session: sess, peer: p, pushing: true}
+	d := &deltaStream{Session: sess, peer: p, pushing: true, now: g.r.cfg.Now}
 	d.stop = context.AfterFunc(ctx, func() { sess.Close() })
 	d.stall = time.AfterFunc(deltaStall, func() { sess.Close() })
 	d.stall.Stop()
@@ -64,7 +65,12 @@ func (g *get) dialDelta(ctx context.Context, p peer.ID, q delta.Request) (*delta
 func (d *deltaStream) next() (delta.Item, error) {
 	d.stall.Reset(deltaStall)
 	defer d.stall.Stop()
-	return d.Next()
+	begun := d.now()
+	item, err := d.Next()
+	if err == nil {
+		err = d.pace.took(d.now().Sub(begun), item.Length)
+	}
+	return item, err
 }
 
 func (d *deltaStream) close() {
@@ -163,7 +169,9 @@ type patcher struct {
 	plan  *diff.Plan
 	codec *patch.Codec
 	want  map[uint32]bool
+	base  map[cid.Cid]bool // leaves of the revision that holders were told is here; nil = not asked for yet
 	bad   map[peer.ID]int
+	fails map[peer.ID]int
 	tried map[peer.ID]int
 
 	patched, fetched int64 // bytes of leaves got, by how the plan said they would come
@@ -179,7 +187,7 @@ func (g *get) newPatcher(s *session, plan *diff.Plan, need []uint32) (*patcher, 
 		return nil, err
 	}
 	p := &patcher{g: g, s: s, plan: plan, codec: codec, want: map[uint32]bool{},
-		bad: map[peer.ID]int{}, tried: map[peer.ID]int{}, sources: map[peer.ID]bool{}, priced: map[uint32]bool{}}
+		bad: map[peer.ID]int{}, fails: map[peer.ID]int{}, tried: map[peer.ID]int{}, sources: map[peer.ID]bool{}, priced: map[uint32]bool{}}
 	var whole int64
 	for _, i := range need {
 		if plan.Leaves[i].Source != diff.Patch {
@@ -218,7 +226,9 @@ func (p *patcher) run(ctx context.Context) error {
 			return nil // what is still wanted this holder has not got
 		}
 		p.g.r.cfg.Log.Debug("delta", "peer", peer, "err", err)
-		p.tried[peer]++
+		if p.fails[peer]++; p.fails[peer] > 1 { // it may have ended only because the check of the folder took long
+			p.tried[peer]++
+		}
 		p.g.absorb()
 	}
 	return nil
@@ -256,8 +266,8 @@ type asker struct {
 }
 
 type question struct {
-	leaf   uint32
-	signed bool
+	leaf  uint32
+	based bool // on bases that the holder may lack: then it is asked once more, with their signature
 }
 
 func newAsker(ctx context.Context, d *deltaStream, most int) *asker {
@@ -279,7 +289,7 @@ func newAsker(ctx context.Context, d *deltaStream, most int) *asker {
 }
 
 func (a *asker) ask(i uint32, q delta.Ask) {
-	a.order = append(a.order, question{i, q.Signature != nil})
+	a.order = append(a.order, question{i, len(q.Bases) > 0 && q.Signature == nil})
 	a.queue <- q // never blocks: it has room for two questions about each leaf
 }
 
@@ -307,6 +317,9 @@ func (p *patcher) take(ctx context.Context, d *deltaStream) error {
 		if !ok || !p.want[i] || asked[i] {
 			continue // it lies here, in a place the holder cannot know of
 		}
+		if !p.mine(item.Bases) {
+			continue // asked for later
+		}
 		if item.Code == wire.NoBase {
 			asked[i] = true
 			p.sign(ctx, a, i)
@@ -332,7 +345,7 @@ func (p *patcher) take(ctx context.Context, d *deltaStream) error {
 		switch {
 		case item.Kind != delta.Leaf || item.Cid != p.s.lay.Leaves[q.leaf].Cid:
 			return fmt.Errorf("delta: answer to another question")
-		case item.Code == wire.NoBase && !q.signed:
+		case item.Code == wire.NoBase && q.based:
 			p.sign(ctx, a, q.leaf)
 		default:
 			if err := p.leaf(ctx, d, q.leaf, item); err != nil {
@@ -341,6 +354,25 @@ func (p *patcher) take(ctx context.Context, d *deltaStream) error {
 		}
 	}
 	return nil
+}
+
+// mine tells whether a holder may know that this node has the bases it names: they are of the revision that it was
+// told of. By whether a patch of others is of use it would learn what else lies here.
+func (p *patcher) mine(bases []cid.Cid) bool {
+	if p.base == nil {
+		p.base = map[cid.Cid]bool{}
+		if p.g.base.ours {
+			for _, l := range p.g.base.lay.Leaves {
+				p.base[l.Cid] = true
+			}
+		}
+	}
+	for _, c := range bases {
+		if !p.base[c] {
+			return false
+		}
+	}
+	return true
 }
 
 // inOrder lists leaves in file order.
@@ -400,7 +432,7 @@ func (p *patcher) leaf(ctx context.Context, d *deltaStream, i uint32, item delta
 		p.count(i)
 		return nil
 	}
-	if err := p.slow(ctx, len(item.Patch)); err != nil {
+	if err := p.g.slow(ctx, len(item.Patch)); err != nil {
 		return err
 	}
 	var base []byte
@@ -439,14 +471,4 @@ func (p *patcher) count(i uint32) {
 	} else {
 		p.fetched += size
 	}
-}
-
-// slow waits as long as the node's limit for receiving wants.
-func (p *patcher) slow(ctx context.Context, n int) error {
-	for limit := p.g.net.Down; limit != nil && n > 0; n -= chunks.Piece {
-		if err := limit.WaitN(ctx, min(n, chunks.Piece)); err != nil {
-			return err
-		}
-	}
-	return nil
 }

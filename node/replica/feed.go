@@ -15,6 +15,7 @@ type feed struct {
 	gone      bool // the set is not here any more
 	round     int  // grows when have starts over, for a new revision or session
 	watchers  map[peer.ID]peer.AddrInfo
+	streams   map[peer.ID]int  // how often each of them watches
 	joined    int              // grows when watchers changes
 	confirmed map[peer.ID]bool // peers that said they hold all of this round's revision
 	changed   chan struct{}    // closed at the next change; nil while nobody waits
@@ -58,20 +59,37 @@ func (f *feed) add(leaves ...uint32) {
 	f.wake()
 }
 
-// join adds a watcher, or learns its addresses, until the function returned is called.
+// learn notes the addresses of a watcher.
+func (f *feed) learn(p peer.AddrInfo) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.streams[p.ID] > 0 {
+		f.watchers[p.ID] = p
+		f.joined++
+		f.wake()
+	}
+}
+
+// join adds a watcher until the function returned is called; a peer may watch more than once.
 func (f *feed) join(p peer.AddrInfo) (leave func()) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if f.watchers == nil {
-		f.watchers = map[peer.ID]peer.AddrInfo{}
+		f.watchers, f.streams = map[peer.ID]peer.AddrInfo{}, map[peer.ID]int{}
 	}
-	f.watchers[p.ID] = p
+	f.streams[p.ID]++
+	if f.streams[p.ID] == 1 {
+		f.watchers[p.ID] = p
+	}
 	f.joined++
 	f.wake()
 	return func() {
 		f.mu.Lock()
 		defer f.mu.Unlock()
-		delete(f.watchers, p.ID)
+		if f.streams[p.ID]--; f.streams[p.ID] == 0 {
+			delete(f.streams, p.ID)
+			delete(f.watchers, p.ID)
+		}
 		f.joined++
 		f.wake()
 	}

@@ -70,7 +70,8 @@ func (r *Registry) Follow(ctx context.Context, t record.Ticket, o FollowOptions)
 		pause.Reset()
 		o.Done(ctx, got)
 		g.o.Partial = true // what changed in the folder by itself is found when the files are touched again
-		for !g.newer() {
+		g.o.Force = false  // what is edited from now on is somebody's
+		for !g.newer(got.Head.Revision) {
 			if !g.rest(ctx, hints, nil) {
 				return ctx.Err()
 			}
@@ -84,7 +85,10 @@ func (g *get) once(ctx context.Context, t record.Ticket) (Got, error) {
 	in0, out0 := g.net.Wire()
 	got, err := g.run(ctx, t)
 	for errors.Is(err, errSuperseded) { // what is on disk by now is reused
+		before := got
 		got, err = g.run(ctx, t)
+		got.Patched, got.Fetched = min(got.Patched+before.Patched, got.Total), got.Fetched+before.Fetched
+		got.Fetched = min(got.Fetched, got.Total-got.Patched)
 	}
 	in1, out1 := g.net.Wire()
 	got.WireIn, got.WireOut = in1-in0, out1-out0
@@ -102,13 +106,8 @@ func (g *get) lastHead() (n int64) {
 	return n
 }
 
-// newer tells whether a holder shows a revision that is not complete here.
-func (g *get) newer() bool {
-	rep, ok := g.r.lookup(g.id)
-	if !ok || !rep.State().Complete {
-		return true
-	}
-	mine := head(rep.Verified()).Revision
+// newer tells whether a holder shows a revision after mine.
+func (g *get) newer(mine uint64) bool {
 	for _, h := range g.holders {
 		if head(h.v).Revision > mine {
 			return true
@@ -162,11 +161,12 @@ func (r *Registry) Heard(from peer.ID, set cid.Cid, sealed []byte) {
 	}
 	v := rep.Verified()
 	h, _, err := record.OpenHead(sealed, v.Config, v.ConfigHash)
-	if err == nil && (len(v.Heads) > 0 && h.Revision <= head(v).Revision) {
+	if err != nil {
+		r.cfg.Log.Debug("announcement", "peer", from, "set", set, "err", err)
 		return
 	}
-	if err != nil {
-		r.cfg.Log.Debug("announcement", "peer", from, "set", set, "err", err) // perhaps of a newer config: worth a look
+	if len(v.Heads) > 0 && h.Revision <= head(v).Revision {
+		return
 	}
 	r.mu.Lock()
 	ch := r.followers[set]

@@ -245,11 +245,15 @@ func (g *get) run(ctx context.Context, t record.Ticket) (got Got, err error) {
 	if s.out, err = g.checkout(ctx, s.lay, plan); err != nil {
 		return Got{}, err
 	}
-	defer s.close()
-	if err := g.accept(t, h); err != nil {
+	if err = g.accept(t, h); err == nil {
+		err = g.fill(ctx, t, s, nodes, plan, &got)
+	}
+	if err != nil {
+		s.close() // which notes what the next run needs to know
 		return got, err
 	}
-	return got, g.fill(ctx, t, s, nodes, plan, &got)
+	g.r.closing.Go(s.close) // to give back the space of a large file that was replaced takes a second
+	return got, nil
 }
 
 // known is what this node remembers of the destination's files.
@@ -337,9 +341,10 @@ func (g *get) complete(t record.Ticket, s *session, whole bool) error {
 	st := g.rep.State()
 	st.Complete, st.Leaves = whole, len(s.lay.Leaves)
 	if whole {
-		st.Base, st.Holders = s.lay.Root.String(), g.addresses()
+		st.Base, st.Onto, st.Holders = s.lay.Root.String(), "", g.addresses()
 		g.lineage(&st)
 	}
+	st.Marker, _ = markerOf(g.dest) // unknown is no harm
 	if err := g.r.commit(g.rep, st, g.v); err != nil {
 		return err
 	}
@@ -536,6 +541,13 @@ func (g *get) accept(t record.Ticket, h record.Head) error {
 	st := g.rep.State()
 	same := len(g.rep.Verified().Heads) > 0 && head(g.rep.Verified()).Root == h.Root
 	st.Complete = st.Complete && st.Dir == g.dest && same
+	switch root := h.Root.String(); {
+	case st.Complete || st.Onto == root:
+	case st.Onto == "" && g.base.whole:
+		st.Onto = root
+	default:
+		st.Onto = mixed
+	}
 	st.Name, st.Dir, st.Cap = g.v.Config.Name, g.dest, t.Cap
 	if !slices.EqualFunc(st.Bundle.Heads, g.bundle.Heads, bytes.Equal) {
 		st.supersede()

@@ -140,6 +140,7 @@ func newMember(t testing.TB, r role, knows ...*member) *member {
 	stopDelta := delta.Register(host, deltas, delta.ServerOptions{})
 	t.Cleanup(func() {
 		host.Close()
+		m.Wait()
 		stopDelta()
 		stopChunks()
 		stopList()

@@ -170,7 +170,7 @@ func (s *source) read(ctx context.Context, sess *chunks.Session, order <-chan []
 			for i, leaf := range leaves {
 				rep, err := sess.Next(buf)
 				if err == nil {
-					err = s.slow(ctx, len(rep.Data))
+					err = s.d.g.slow(ctx, len(rep.Data))
 				}
 				if err == nil {
 					err = s.take(leaf, rep)
@@ -185,8 +185,8 @@ func (s *source) read(ctx context.Context, sess *chunks.Session, order <-chan []
 }
 
 // slow waits as long as the node's limit for receiving wants; meanwhile the peer finds its window full.
-func (s *source) slow(ctx context.Context, n int) error {
-	for limit := s.d.g.net.Down; limit != nil && n > 0; n -= chunks.Piece {
+func (g *get) slow(ctx context.Context, n int) error {
+	for limit := g.net.Down; limit != nil && n > 0; n -= chunks.Piece {
 		if err := limit.WaitN(ctx, min(n, chunks.Piece)); err != nil {
 			return err
 		}

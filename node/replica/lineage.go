@@ -39,11 +39,11 @@ func (g *get) lineage(st *State) {
 		}
 		sealed, err := g.net.Streams.History(ctx, p, g.id, g.look.cap)
 		if err == nil {
-			heads, _, err = record.OpenChain(g.v, sealed)
-		}
-		if len(heads) > 0 {
-			st.Past = sealed[:min(len(heads), maxPast)]
-			return
+			var told []record.Head
+			if told, _, err = record.OpenChain(g.v, sealed); len(told) > 0 {
+				st.Past = sealed[:min(len(told), maxPast)]
+				return
+			}
 		}
 		g.r.cfg.Log.Debug("history", "peer", p, "err", err)
 	}

@@ -26,6 +26,8 @@ const (
 	maxHeard = 256
 	// dialTimeout bounds one attempt to connect; a peer that needs longer is tried again.
 	dialTimeout = 5 * time.Second
+	// maxFails in a row are some minutes: a peer that was away for so long makes room for another.
+	maxFails = 20
 )
 
 // errMerge: the head joins two revisions, and nothing here can recompute the merge yet, so its content is
@@ -120,11 +122,18 @@ func (l *lookout) start(ctx context.Context) {
 func (l *lookout) watch(ctx context.Context, p peer.AddrInfo) {
 	pause := backoff.NewExponentialBackOff()
 	pause.InitialInterval, pause.MaxInterval = 300*time.Millisecond, 10*time.Second // quick after a restart, cheap for a dead peer
-	for ctx.Err() == nil {
+	for fails := 0; ctx.Err() == nil; fails++ {
+		if fails > maxFails {
+			l.forget(ctx, p.ID)
+			return
+		}
 		l.mu.Lock()
 		p.Addrs = l.addrs[p.ID]
 		l.mu.Unlock()
-		err := l.stream(ctx, p, pause.Reset)
+		err := l.stream(ctx, p, func() {
+			pause.Reset()
+			fails = 0
+		})
 		if ctx.Err() != nil {
 			return
 		}
@@ -165,6 +174,16 @@ func (l *lookout) stream(ctx context.Context, p peer.AddrInfo, answered func()) 
 		l.report(ctx, s)
 		return nil
 	})
+}
+
+// forget makes room for others in the place of a peer that is gone; if it is named again it is tried again.
+func (l *lookout) forget(ctx context.Context, p peer.ID) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	delete(l.known, p)
+	delete(l.failed, p)
+	delete(l.addrs, p)
+	l.start(ctx)
 }
 
 // nudge watches a peer that is said to have news, at once.

@@ -37,7 +37,9 @@ func (g *get) layout(ctx context.Context, h record.Head) (*session, []blockstore
 	// Nodes of another set are no use: peers are served only what is recorded under the set they name.
 	lay, err := g.r.layoutOf(ctx, g.id, h.Root)
 	if err != nil {
-		if nodes = g.deltaNodes(ctx, h.Root, lim); nodes != nil {
+		most := lim
+		most.Bytes = nodeBytes(h, g.v.Config)
+		if nodes = g.deltaNodes(ctx, h.Root, most); nodes != nil {
 			lay, err = s.read(ctx, h.Root, nodes, g.r.nodesOf(g.id), lim)
 			if err != nil { // some that it took for granted are not here
 				g.r.cfg.Log.Debug("delta: layout", "err", err)
@@ -169,6 +171,22 @@ const (
 	walkRate     = 4 << 10
 )
 
+// pace adds up how long was waited for a peer, and for how much.
+type pace struct {
+	waited time.Duration
+	bytes  int64
+}
+
+// took notes one wait. Errors: ErrTimeout for a peer that drips: another one is asked then.
+func (p *pace) took(d time.Duration, n int) error {
+	p.waited += d
+	p.bytes += int64(n)
+	if p.waited > walkPatience && float64(p.bytes) < walkRate*p.waited.Seconds() {
+		return fmt.Errorf("%w: %d bytes in %v", ErrTimeout, p.bytes, p.waited)
+	}
+	return nil
+}
+
 // nodeBytes is the most bytes the nodes of a revision may have, by what its writer signed: a link in a file's
 // tree is 50 bytes for 64 KiB of content at least, an entry of a folder is a name of up to 255 bytes with
 // its own node; shards add a little.
@@ -227,9 +245,13 @@ func (g *get) walkAt(ctx context.Context, p peer.ID, root cid.Cid, lim dag.Limit
 	var nodes []blockstore.Block
 	var buf []byte
 	var size int64
-	begun := g.r.cfg.Now()
+	var pace pace
 	for left := 1; ; {
+		begun := g.r.cfg.Now()
 		rep, err := sess.Next(buf)
+		if err == nil {
+			err = pace.took(g.r.cfg.Now().Sub(begun), len(rep.Data))
+		}
 		if err != nil {
 			return nil, err
 		}
@@ -263,9 +285,6 @@ func (g *get) walkAt(ctx context.Context, p peer.ID, root cid.Cid, lim dag.Limit
 		size += int64(len(rep.Data))
 		if nodes = append(nodes, b); len(nodes)+left > lim.Nodes || size > lim.Bytes {
 			return nil, fmt.Errorf("walk: %w: %w", errRevision, dag.ErrLimit)
-		}
-		if took := g.r.cfg.Now().Sub(begun); took > walkPatience && float64(size) < walkRate*took.Seconds() {
-			return nil, fmt.Errorf("walk: %w: %d bytes in %v", ErrTimeout, size, took)
 		}
 	}
 }

@@ -122,6 +122,7 @@ type Registry struct {
 	states states
 
 	layouts layouts
+	closing sync.WaitGroup // of what is over and still gives back its files
 
 	mu   sync.Mutex // guards what follows; never held across I/O
 	net  *Network
@@ -188,6 +189,9 @@ func (r *Registry) load(st State) error {
 	r.sets[id] = rep
 	return nil
 }
+
+// Wait returns when nothing that was done holds files open any more; call it before the program ends.
+func (r *Registry) Wait() { r.closing.Wait() }
 
 // Attach gives the registry its network and announces every set it can serve.
 func (r *Registry) Attach(n *Network) {

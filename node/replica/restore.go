@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"path/filepath"
+	"time"
 
 	"github.com/ipfs/go-cid"
 	"github.com/libp2p/go-libp2p/core/peer"
@@ -18,7 +19,11 @@ import (
 // Restore puts a past revision into a folder of its own, which is no replica: nothing is recorded of it. It takes
 // what lies here, and asks peers for the rest. Errors: as Get, and ErrNoRevision if nobody has it any more.
 func (r *Registry) Restore(ctx context.Context, t record.Ticket, o GetOptions) (Got, error) {
+	if o.Patience == 0 {
+		o.Patience = pastPatience
+	}
 	o = o.withDefaults()
+	var here error
 	if rep, ok := r.lookup(t.Set); ok {
 		if len(t.Cap) == 0 {
 			t.Cap = rep.State().Cap
@@ -28,10 +33,11 @@ func (r *Registry) Restore(ctx context.Context, t record.Ticket, o GetOptions) (
 		if err == nil || !errors.Is(err, ErrNoRevision) {
 			return got, err
 		}
+		here = err
 	}
 	net := r.network()
 	if net == nil {
-		return Got{}, fmt.Errorf("restore: %w", ErrNoRevision)
+		return Got{}, errors.Join(fmt.Errorf("restore: %w", ErrNoRevision), here)
 	}
 	ctx, cancel := context.WithCancel(ctx)
 	g := r.newGet(ctx, net, t, o)
@@ -41,13 +47,19 @@ func (r *Registry) Restore(ctx context.Context, t record.Ticket, o GetOptions) (
 	got, err := g.restore(ctx, t)
 	in1, out1 := net.Wire()
 	got.WireIn, got.WireOut = in1-in0, out1-out0
-	if errors.Is(err, ErrDamaged) {
-		err = fmt.Errorf("%w: %w", ErrNoRevision, err)
+	for _, nobody := range []error{ErrDamaged, ErrTimeout, ErrNobody, ErrNoPeers} {
+		if errors.Is(err, nobody) {
+			return got, errors.Join(fmt.Errorf("restore: %w: %w", ErrNoRevision, err), here)
+		}
 	}
 	return got, err
 }
 
-// restoreHere restores a revision all of which lies on this disk; else ErrNoRevision, and nothing was written.
+// pastPatience is how long a restore waits for somebody who has kept what it lacks: a holder says at once that it has
+// not, and few have.
+const pastPatience = 15 * time.Second
+
+// restoreHere restores a revision all of which lies on this disk; else ErrNoRevision, and nothing is in place.
 func (r *Registry) restoreHere(ctx context.Context, rep *Replica, o GetOptions) (Got, error) {
 	h, err := r.RevisionHead(rep, o.Revision)
 	if err != nil {
@@ -76,10 +88,13 @@ func (r *Registry) restoreHere(ctx context.Context, rep *Replica, o GetOptions) 
 	if err != nil {
 		return Got{}, err
 	}
-	defer out.Close()
+	defer out.Close() // what is in the temporaries is of use when peers are asked
 	got := Got{Replica: rep, Head: h, Name: g.v.Config.Name, Dest: dest, Files: lay.Files, Total: lay.Bytes, Changed: true}
 	if len(out.Need()) > 0 {
 		return got, fmt.Errorf("restore: %w: some of it cannot be read any more", ErrNoRevision)
+	}
+	if err := out.Release(ctx); err != nil {
+		return got, err
 	}
 	got.Done, err = out.Finish(ctx, unrecorded)
 	return got, err
@@ -106,7 +121,7 @@ func (g *get) destination() (dest string, done func(), err error) {
 }
 
 func (g *get) past(ctx context.Context, dest string, lay *dag.Layout) (*worktree.Checkout, error) {
-	return worktree.NewCheckout(ctx, dest, g.id, lay, worktree.CheckoutOptions{Force: g.o.Force, Local: g.r.cfg.Store.Get,
+	return worktree.NewCheckout(ctx, dest, g.id, lay, worktree.CheckoutOptions{Force: g.o.Force, Local: g.r.cfg.Store.Get, Hold: true,
 		MinLeaf: g.v.Genesis.Profile.Min, Now: g.r.cfg.Now})
 }
 
@@ -140,6 +155,9 @@ func (g *get) restore(ctx context.Context, t record.Ticket) (got Got, err error)
 	d := newDownload(g, s)
 	err = d.run(ctx)
 	got.Fetched, got.Sources = d.fetched, d.delivered
+	if err == nil {
+		err = out.Release(ctx)
+	}
 	if err != nil {
 		return got, err
 	}

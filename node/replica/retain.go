@@ -43,6 +43,7 @@ func (k KeepPolicy) withDefaults() KeepPolicy {
 	if k.Revisions <= 0 {
 		k.Revisions = defaultKeepRevisions
 	}
+	k.Revisions = min(k.Revisions, maxPast+1) // of older ones not even the nodes are kept
 	if k.Bytes <= 0 {
 		k.Bytes = defaultKeepBytes
 	}

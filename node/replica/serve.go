@@ -135,7 +135,7 @@ func (c Catalog) Watch(ctx context.Context, p peer.ID, set cid.Cid, _ []byte) (<
 		if n := c.r.network(); n != nil { // a peer that has just connected may not have said where others can dial it
 			known.Go(func() {
 				if who := n.Swarm.Known(ctx, p); len(who.Addrs) > 0 {
-					rep.feed.join(who)
+					rep.feed.learn(who)
 				}
 			})
 		}

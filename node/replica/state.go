@@ -36,22 +36,21 @@ type State struct {
 	Shared   bool   `json:"shared"`          // Dir is the author's own folder: never written by this node
 	Complete bool   `json:"complete"`        // every block of the head is here
 	Leaves   int    `json:"leaves"`          // distinct leaves of the head, once known
-	Marker   marker `json:"marker,omitzero"` // of Dir when the newest revision was made of it; author only
+	Marker   marker `json:"marker,omitzero"` // of Dir when the newest revision was made of it, or was complete in it
 
 	Base    string   `json:"base,omitempty"`    // root of the last revision that Dir held completely; of a get only
 	Holders []string `json:"holders,omitempty"` // addresses of some that had the set the last time; of a get only
-	Follow  *Follow  `json:"follow,omitempty"`  // Dir is kept at the newest revision while the node runs
-	Watch   bool     `json:"watch,omitempty"`   // Dir is published when it changes while the node runs; author only
+	// Onto is the root of the one revision that a get has begun to put onto Base, "mixed" after several: what Dir
+	// holds of Base and Onto is the difference of the two, of several it is anybody's guess.
+	Onto string `json:"onto,omitempty"`
 
 	Instance []byte `json:"instance,omitempty"` // this store's writer instance, 8 random bytes
 	Seq      uint64 `json:"seq,omitempty"`      // last writer sequence number used with Instance
 	Cap      []byte `json:"cap,omitempty"`      // capability of the ticket this set was got with
 }
 
-// Follow says how a set is followed.
-type Follow struct {
-	Exec string `json:"exec,omitempty"` // shell command run in Dir after each complete revision
-}
+// mixed is what Onto says when parts of several revisions lie in Dir.
+const mixed = "mixed"
 
 // holders are the peers of Holders.
 func (st State) holders() []peer.AddrInfo {

@@ -6,6 +6,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 
 	"github.com/ipfs/go-cid"
 
@@ -21,7 +22,8 @@ type base struct {
 	lay    *dag.Layout // nil = nothing is known of
 	ours   bool        // it is a revision of this set, whose nodes are all here
 	inDest bool        // and the destination holds it, or held it before the get that is gone on with
-	whole  bool        // and the destination has nothing of any other revision
+	whole  bool        // and the destination has nothing of any other but of the one that is being got
+	links  []dag.Entry // its symlinks by path
 	forget func()      // what was recorded for this get only
 }
 
@@ -32,19 +34,30 @@ func (g *get) findBase(ctx context.Context, h record.Head) (base, error) {
 	st := g.rep.State()
 	if root, err := cid.Decode(st.Base); err == nil && !g.fresh {
 		if b.lay, err = g.r.layoutOf(ctx, g.rep.id, root); err == nil {
-			b.ours, b.inDest = true, st.Dir == g.dest
-			b.whole = b.inDest && (st.Complete || head(g.rep.Verified()).Root == h.Root)
+			now, merr := markerOf(g.dest)
+			b.ours, b.inDest = true, st.Dir == g.dest && merr == nil && !st.Marker.differs(now)
+			for _, e := range b.lay.Entries {
+				if e.Kind == dag.KindSymlink {
+					b.links = append(b.links, e)
+				}
+			}
+			slices.SortFunc(b.links, func(a, b dag.Entry) int { return strings.Compare(a.Path, b.Path) })
+			b.whole = b.inDest && (st.Complete && !worktree.Interrupted(g.dest) || st.Onto == h.Root.String())
 		}
 	}
 	using := slices.Clone(g.o.Using)
-	if info, err := os.Stat(g.dest); g.o.Force && b.lay == nil && err == nil && info.IsDir() {
-		using = append(using, g.dest) // its old content makes the get a difference before it is overwritten
+	implied := g.o.Force && b.lay == nil // the old content makes the get a difference before it is overwritten
+	if info, err := os.Stat(g.dest); err != nil || !info.IsDir() {
+		implied = false
+	}
+	if implied {
+		using = append(using, g.dest)
 	}
 	if len(using) == 0 {
 		return b, nil
 	}
 	g.o.Progress(Progress{Phase: "scan"})
-	scratch, release, err := g.r.scratch()
+	scratch, suffix, release, err := g.r.scratch()
 	if err != nil {
 		return b, err
 	}
@@ -54,8 +67,12 @@ func (g *get) findBase(ctx context.Context, h record.Head) (base, error) {
 			g.r.cfg.Log.Warn("forget what was read to be used", "err", err)
 		}
 	}
-	for _, dir := range using {
-		lay, err := g.use(ctx, scratch, dir)
+	for i, dir := range using {
+		lay, err := g.use(ctx, scratch, dir, suffix)
+		if err != nil && implied && i == len(using)-1 && ctx.Err() == nil {
+			g.r.cfg.Log.Info("what lies in the folder is not used", "err", err)
+			continue
+		}
 		if err != nil {
 			b.forget()
 			return b, fmt.Errorf("use %s: %w", dir, err)
@@ -73,15 +90,16 @@ const maxScratch = 8
 // scratchSet is the set that what one of them reads is recorded under: no peer can ask for it.
 func scratchSet(i int) cid.Cid { return blockstore.Sum(cid.Raw, fmt.Appendf(nil, "scratch %d", i)) }
 
-// scratch reserves a set to record under what is read to be used. One that a crash left is emptied by Open.
-func (r *Registry) scratch() (set cid.Cid, release func(), err error) {
+// scratch reserves a set to record under what is read to be used. One that a crash left is emptied by Open. The
+// suffix makes of a folder's path another one that leads there, and is nobody else's: see treeOf.
+func (r *Registry) scratch() (set cid.Cid, suffix string, release func(), err error) {
 	for i := range maxScratch {
 		set = scratchSet(i)
 		if err = r.claim(set.String()); err == nil {
-			return set, func() { r.unclaim(set.String()) }, nil
+			return set, strings.Repeat(string(filepath.Separator)+".", 2+i), func() { r.unclaim(set.String()) }, nil
 		}
 	}
-	return cid.Undef, nil, err
+	return cid.Undef, "", nil, err
 }
 
 // forgetScratch empties the sets that a crash may have left.
@@ -96,9 +114,8 @@ func (r *Registry) forgetScratch(ctx context.Context) error {
 
 // use records what lies in a folder under a set of its own that nobody is served: the set it may be shared as
 // keeps its own records.
-func (g *get) use(ctx context.Context, scratch cid.Cid, dir string) (*dag.Layout, error) {
-	sep := string(filepath.Separator)
-	snap, err := worktree.Scan(ctx, dir, treeSink{g.r.cfg.Store, dir + sep + "." + sep + "."}, worktree.ScanOptions{
+func (g *get) use(ctx context.Context, scratch cid.Cid, dir, suffix string) (*dag.Layout, error) {
+	snap, err := worktree.Scan(ctx, dir, treeSink{g.r.cfg.Store, dir + suffix}, worktree.ScanOptions{
 		Set: scratch, Profile: g.v.Genesis.Profile, Private: []string{g.r.cfg.Home}, PrivateMarks: g.r.cfg.HomeMarks, Now: g.r.cfg.Now,
 		Progress: func(_ int, bytes int64) { g.o.Progress(Progress{Phase: "scan", Done: bytes}) },
 	})
@@ -140,7 +157,7 @@ func (g *get) checkout(ctx context.Context, lay *dag.Layout, plan *diff.Plan) (*
 	if plan != nil {
 		o.Hold, o.Local = true, g.r.cfg.Store.Get
 		if g.base.inDest {
-			o.Moves = moves(plan)
+			o.Moves, o.Links, o.Ours = moves(plan), g.base.hasLink, true
 		}
 		if g.o.Partial && g.base.whole {
 			part, whole = lay.Part(plan.Touches)
@@ -152,6 +169,12 @@ func (g *get) checkout(ctx context.Context, lay *dag.Layout, plan *diff.Plan) (*
 		return nil, err
 	}
 	return newTarget(c, whole), nil
+}
+
+// hasLink tells whether the base has a symlink.
+func (b base) hasLink(path, target string) bool {
+	i, ok := slices.BinarySearchFunc(b.links, path, func(e dag.Entry, path string) int { return strings.Compare(e.Path, path) })
+	return ok && b.links[i].Target == target
 }
 
 // moves lists the files that are renamed: new path, old path.
@@ -256,11 +279,21 @@ func (g *get) removeGone(ctx context.Context, lay *dag.Layout, plan *diff.Plan) 
 		return g.removeRecorded(ctx, lay)
 	}
 	gone := g.gone(ctx, lay, plan)
-	drop := gone.files
+	// A move that could not be one, because somebody was quicker, leaves its source behind.
+	sources := map[string]bool{}
 	for _, from := range moves(plan) {
-		drop = append(drop, blockstore.File{Path: from})
+		sources[from] = true
 	}
+	for _, e := range lay.Entries {
+		delete(sources, e.Path)
+	}
+	drop, known := gone.files, g.r.known(ctx, g.dest)
 	gone.files = nil
+	for from := range sources {
+		if f, ok := known(from); ok && f.Set == g.id {
+			gone.files, drop = append(gone.files, f), append(drop, f)
+		}
+	}
 	n, err := g.remove(gone)
 	if err == nil {
 		err = g.r.drop(ctx, g.dest, drop)
