@@ -8,7 +8,7 @@ type finder struct {
 	// cache, where the maps do not. Of 128 entries it lets 0.2 % of the offsets pass, of 4,096 6 %.
 	filter  [1 << 10]uint64
 	rolling map[uint32]struct{}
-	strong  map[uint64]int // the first block with this hash
+	first   map[Entry]int // the first block with these hashes
 	// vain is how many bytes may still be hashed for nothing. Chance asks for one block in a hundred leaves;
 	// a signature made to match every offset of a target would ask for gigabytes.
 	vain int
@@ -24,17 +24,17 @@ func slot(h uint32) (word uint32, mask uint64) {
 // load takes the whole blocks of a signature.
 func (f *finder) load(sig Signature) {
 	if f.rolling == nil {
-		f.rolling, f.strong = make(map[uint32]struct{}), make(map[uint64]int)
+		f.rolling, f.first = make(map[uint32]struct{}), make(map[Entry]int)
 	}
 	clear(f.filter[:])
 	clear(f.rolling)
-	clear(f.strong)
+	clear(f.first)
 	for i, e := range sig.Entries[:sig.Size/sig.BlockSize] {
 		word, mask := slot(e.Rolling)
 		f.filter[word] |= mask
 		f.rolling[e.Rolling] = struct{}{}
-		if _, ok := f.strong[e.Strong]; !ok {
-			f.strong[e.Strong] = i
+		if _, ok := f.first[e]; !ok {
+			f.first[e] = i
 		}
 	}
 }
@@ -73,11 +73,11 @@ func (f *finder) lookup(sig Signature, h uint32, block []byte, next int) (int, b
 	if _, ok := f.rolling[h]; !ok || f.vain < len(block) {
 		return 0, false
 	}
-	sum := strong(block)
-	if next >= 0 && next < sig.Size/sig.BlockSize && sig.Entries[next] == (Entry{h, sum}) {
+	e := Entry{h, strong(block)}
+	if next >= 0 && next < sig.Size/sig.BlockSize && sig.Entries[next] == e {
 		return next, true
 	}
-	i, ok := f.strong[sum]
+	i, ok := f.first[e]
 	if !ok {
 		f.vain -= len(block)
 	}

@@ -179,7 +179,7 @@ func TestHostileSignatureCostsLittle(t *testing.T) {
 	target := make([]byte, blockstore.MaxBlockSize)
 	sig := Sign(make([]byte, 4<<20), 8<<10)
 	for i := range sig.Entries {
-		sig.Entries[i].Strong = uint64(i)
+		sig.Entries[i].Strong = uint32(i)
 	}
 	if got := f.matches(nil, sig, target); len(got) != 0 {
 		t.Errorf("matches %v", got)

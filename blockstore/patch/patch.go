@@ -82,7 +82,7 @@ func DefaultLimits() Limits {
 	return Limits{
 		Base:   4 << 20, // four leaves of the chunker's largest size
 		Target: blockstore.MaxBlockSize,
-		// 48 KiB, below the 64 KiB of a control frame; BlockSize asks for at most 512 at this Base.
+		// 28 KiB, below the 64 KiB of a control frame; BlockSize asks for at most 1,024 at this Base.
 		Entries: 4096,
 	}
 }

@@ -113,7 +113,7 @@ func TestClientThatOnlyListens(t *testing.T) {
 func TestClientThatDoesNotRead(t *testing.T) {
 	for name, signature := range map[string][]byte{
 		"small asks":     nil,
-		"asks of 48 KiB": append([]byte{0x80, 1, 0x80, 0x80, 0x20}, random(7, 48<<10)...), // of 512 KiB in blocks of 128 bytes
+		"asks of 28 KiB": append([]byte{0x80, 1, 0x80, 0x80, 0x20}, random(7, 28<<10)...), // of 512 KiB in blocks of 128 bytes
 	} {
 		t.Run(name, func(t *testing.T) {
 			inWorld(t, ServerOptions{}, func(t *testing.T, ctx context.Context, w *world) {
