@@ -19,7 +19,9 @@ import (
 type herald struct {
 	bus  *beacon.Bus
 	sets *replica.Registry
-	log  *slog.Logger
+	// followed tells whether a set is of interest that is not this node's own.
+	followed func(set string) bool
+	log      *slog.Logger
 
 	say    chan cid.Cid // sets that have a new revision, or are new
 	again  chan string  // topics that a peer has joined
@@ -31,15 +33,16 @@ type herald struct {
 // joinPause joins what several new peers of a topic must be told into one message.
 const joinPause = 300 * time.Millisecond
 
-func newHerald(ctx context.Context, bus *beacon.Bus, sets *replica.Registry, boot time.Time, log *slog.Logger) *herald {
-	return &herald{bus: bus, sets: sets, log: log, say: make(chan cid.Cid, 64), again: make(chan string, 64),
+func newHerald(bus *beacon.Bus, sets *replica.Registry, followed func(string) bool, boot time.Time, log *slog.Logger) *herald {
+	return &herald{bus: bus, sets: sets, followed: followed, log: log, say: make(chan cid.Cid, 64), again: make(chan string, 64),
 		topics: map[string]bool{}, boot: uint64(boot.UnixNano() & math.MaxInt64)}
 }
 
-// run takes part in the topics of all sets until ctx ends. events tells of the sets' new revisions.
+// run takes part in the topics of the sets that are shared or followed here until ctx ends. events tells of the
+// sets' new revisions. Only the author announces one: whoever has fetched it has heard of it, and would only repeat it.
 func (h *herald) run(ctx context.Context, events *hub) error {
 	leave := events.listen(func(e api.Event) {
-		if e.Kind != api.EventPublished && e.Kind != api.EventComplete {
+		if e.Kind != api.EventPublished && (e.Kind != api.EventComplete || !h.followed(e.Set)) {
 			return
 		}
 		if set, err := cid.Decode(e.Set); err == nil {
@@ -51,7 +54,9 @@ func (h *herald) run(ctx context.Context, events *hub) error {
 	})
 	defer leave()
 	for _, rep := range h.sets.Replicas() {
-		h.join(h.topic(rep))
+		if st := rep.State(); st.Shared || h.followed(st.Set) {
+			h.join(h.topic(rep))
+		}
 	}
 	var due map[string]bool
 	var pause <-chan time.Time
@@ -63,7 +68,9 @@ func (h *herald) run(ctx context.Context, events *hub) error {
 			if rep, err := h.sets.Resolve(set.String()); err == nil {
 				topic := h.topic(rep)
 				h.join(topic)
-				h.publish(ctx, topic, rep)
+				if rep.State().Shared {
+					h.publish(ctx, topic, rep)
+				}
 			}
 		case topic := <-h.again:
 			if due == nil {

@@ -145,12 +145,12 @@ func (n *Node) startFollow(t record.Ticket, wish followWish, force bool) {
 				if len(r.Conflicts) > 0 {
 					n.tell(api.Event{Kind: api.EventConflict, Set: set, Name: r.Name, Revision: r.Revision, Detail: conflictText(r.Conflicts)})
 				}
+				n.tell(api.Event{Kind: api.EventComplete, Set: set, Name: r.Name, Revision: r.Revision, Result: &r})
 				if wish.Exec != "" && wish.Hooked != r.Revision {
 					n.hook(ctx, wish.Exec, r, wish.Hooked)
 					wish.Hooked = r.Revision
 					n.hooked(set, wish)
 				}
-				n.tell(api.Event{Kind: api.EventComplete, Set: set, Name: r.Name, Revision: r.Revision, Result: &r})
 			},
 			Failed: func(err error) {
 				text := explain(err).Error()

@@ -16,7 +16,6 @@ import (
 	"sync"
 	"time"
 
-	"github.com/google/renameio/v2/maybe"
 	"github.com/libp2p/go-libp2p/core/crypto"
 	"github.com/libp2p/go-libp2p/core/peer"
 	"github.com/libp2p/go-libp2p/core/protocol"
@@ -43,12 +42,13 @@ type Config struct {
 	Listen    []string // multiaddresses; nil = the default port on every interface, or any free one
 	Bootstrap []string // multiaddresses with /p2p/ of nodes to join through
 	MDNS      bool     // find peers on the local network
-	DHT       string   // "server" (default) or "client", for a node that nobody can dial
+	DHT       string   // "server" (default), "client" for a node that nobody can dial, or "off"
 	Up, Down  int64    // bytes per second of payload; 0 = no limit
 	Reserve   int64    // bytes of free disk to leave; 0 = default
 	Keep      int      // revisions of a set that can be given back, the newest included; 0 = default
 	KeepBytes int64    // bytes kept of a set's past revisions; 0 = default
 	Offline   bool     // no network: commands that only read
+	Brief     bool     // it ends with a command: it answers nobody's look-ups and announces no revisions
 	Resume    bool     // follow and watch again what was followed and watched when the home was used the last time
 	Version   string
 	Log       *slog.Logger
@@ -179,12 +179,14 @@ func (n *Node) serve(ctx context.Context) error {
 		redial.Keep(p)
 	}
 	var announce *discovery.Announcements
-	table, err := dht.New(ctx, host, dht.Options{
-		Bootstrap: func() []peer.AddrInfo { return append(w.good(n.now()), bootstrap...) },
-		Server:    n.cfg.DHT != "client", Joined: func() { announce.Nudge() }, ClearBackoff: host.ClearBackoff,
-		Shuffle: rand.Shuffle, Log: n.cfg.Log})
-	if err != nil {
-		return err
+	var table table = noTable{}
+	if n.cfg.DHT != "off" {
+		if table, err = dht.New(ctx, host, dht.Options{
+			Bootstrap: func() []peer.AddrInfo { return append(w.good(n.now()), bootstrap...) },
+			Server:    n.cfg.DHT != "client" && !n.cfg.Brief, Joined: func() { announce.Nudge() }, ClearBackoff: host.ClearBackoff,
+			Shuffle: rand.Shuffle, Log: n.cfg.Log}); err != nil {
+			return err
+		}
 	}
 	defer table.Close()
 	announce = discovery.NewAnnouncements(table, rand.Float64, n.cfg.Log)
@@ -196,12 +198,14 @@ func (n *Node) serve(ctx context.Context) error {
 	n.attach(w, announce)
 
 	group, ctx := errgroup.WithContext(ctx)
-	bus, err := beacon.New(ctx, host, n.cfg.Log)
-	if err != nil {
-		return err
+	if !n.cfg.Brief {
+		bus, err := beacon.New(ctx, host, n.cfg.Log)
+		if err != nil {
+			return err
+		}
+		herald := newHerald(bus, n.sets, n.wished, n.start, n.cfg.Log)
+		group.Go(func() error { return herald.run(ctx, &n.events) })
 	}
-	herald := newHerald(ctx, bus, n.sets, n.start, n.cfg.Log)
-	group.Go(func() error { return herald.run(ctx, &n.events) })
 	group.Go(func() error { return n.tidy(ctx) })
 	n.jobs.open(ctx)
 	defer n.jobs.close()
@@ -295,9 +299,17 @@ func (n *Node) remember(w *network) {
 	b, err := json.Marshal(w.book)
 	w.mu.Unlock()
 	if err == nil {
-		err = maybe.WriteFile(n.home.peers(), b, 0o600)
+		err = replaceHint(n.home.peers(), b)
 	}
 	if err != nil {
 		n.cfg.Log.Warn("remember peers", "err", err)
 	}
+}
+
+// replaceHint replaces a file that is of use and not needed: it is not waited for that it is on stable storage.
+func replaceHint(path string, b []byte) error {
+	if err := os.WriteFile(path+".tmp", b, 0o600); err != nil {
+		return err
+	}
+	return os.Rename(path+".tmp", path)
 }

@@ -43,7 +43,7 @@ func newGetCommand(a *app) *cobra.Command {
 			return err
 		}
 		printed := false // a host that goes away later does not make a second result
-		return a.withNode(cmd.Context(), attach{flags: f}, func(ctx context.Context, s session) error {
+		return a.withNode(cmd.Context(), attach{flags: f, brief: !o.seed}, func(ctx context.Context, s session) error {
 			update, end := a.progress("get")
 			res, err := s.Get(ctx, r, update)
 			end()

@@ -33,7 +33,7 @@ func newRestoreCommand(a *app) *cobra.Command {
 		r.Force = force
 		ctx, cancel := a.bounded(cmd.Context())
 		defer cancel()
-		return a.withNode(ctx, attach{flags: f}, func(ctx context.Context, s session) error {
+		return a.withNode(ctx, attach{flags: f, brief: true}, func(ctx context.Context, s session) error {
 			update, end := a.progress("restore")
 			res, err := s.Restore(ctx, r, update)
 			end()

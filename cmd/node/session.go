@@ -27,6 +27,7 @@ const (
 // attach says how a verb wants its node.
 type attach struct {
 	offline   bool           // if hosted, then without network
+	brief     bool           // if hosted, then only to fetch something
 	needsNode bool           // only somebody else's node will do
 	flags     *pflag.FlagSet // of the verb, for the settings among them
 }
@@ -122,7 +123,7 @@ func (a *app) connect(ctx context.Context, how attach, cfg hostConfig) (session,
 	if how.needsNode || a.opts.requireDaemon || chosen {
 		return session{}, noNode(paths[len(paths)-1])
 	}
-	cfg.Offline = how.offline
+	cfg.Offline, cfg.Brief = how.offline, how.brief
 	giveUp := time.Now().Add(lockPatience)
 	for {
 		h, err := a.host(ctx, cfg, hosting{})

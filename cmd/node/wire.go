@@ -33,6 +33,7 @@ type hostConfig struct {
 	Keep      int    // revisions of a set that can be given back; 0 = default
 	KeepBytes int64  // bytes kept of a set's past revisions; 0 = default
 	Offline   bool   // no network: for commands that only look
+	Brief     bool   // it ends with a command that only fetches
 	Resume    bool   // follow and watch again what was when the home was used the last time
 	Version   string
 	Log       *slog.Logger

@@ -66,13 +66,14 @@ type lookout struct {
 	queue   []sighting                        // what was reported and not taken: at most one of each peer
 	at      map[peer.ID]int                   // where in queue a peer's is
 	asleep  map[peer.ID]chan struct{}         // closed to try a peer again at once
+	lost    chan struct{}                     // holds one token when all who were heard of have failed
 	signal  chan struct{}                     // holds one token when queue is not empty
 }
 
 // look starts looking; the caller cancels ctx and then calls wg.Wait.
 func look(ctx context.Context, net *Network, t record.Ticket, have func() *record.Bundle, log *slog.Logger) *lookout {
 	l := &lookout{net: net, set: t.Set, cap: t.Cap, have: have, log: log,
-		addrs: map[peer.ID][]multiaddr.Multiaddr{}, known: map[peer.ID]bool{}, failed: map[peer.ID]bool{}, at: map[peer.ID]int{}, asleep: map[peer.ID]chan struct{}{}, signal: make(chan struct{}, 1)}
+		addrs: map[peer.ID][]multiaddr.Multiaddr{}, known: map[peer.ID]bool{}, failed: map[peer.ID]bool{}, at: map[peer.ID]int{}, asleep: map[peer.ID]chan struct{}{}, lost: make(chan struct{}, 1), signal: make(chan struct{}, 1)}
 	for _, p := range t.Addrs {
 		l.consider(ctx, p)
 	}
@@ -80,6 +81,7 @@ func look(ctx context.Context, net *Network, t record.Ticket, have func() *recor
 		if len(t.Addrs) > 0 {
 			select {
 			case <-time.After(searchDelay):
+			case <-l.lost:
 			case <-ctx.Done():
 				return
 			}
@@ -231,6 +233,12 @@ func (l *lookout) report(ctx context.Context, s sighting) {
 	if s.err != nil {
 		l.failed[s.peer] = true
 		l.start(ctx)
+		if len(l.failed) == len(l.known) {
+			select {
+			case l.lost <- struct{}{}:
+			default:
+			}
+		}
 	} else {
 		delete(l.failed, s.peer)
 	}
