@@ -179,18 +179,23 @@ func (n *Node) serve(ctx context.Context) error {
 		redial.Keep(p)
 	}
 	var announce *discovery.Announcements
-	var table table = noTable{}
+	var tbl table = noTable{}
 	if n.cfg.DHT != "off" {
-		if table, err = dht.New(ctx, host, dht.Options{
-			Bootstrap: func() []peer.AddrInfo { return append(w.good(n.now()), bootstrap...) },
-			Server:    n.cfg.DHT != "client" && !n.cfg.Brief, Joined: func() { announce.Nudge() }, ClearBackoff: host.ClearBackoff,
-			Shuffle: rand.Shuffle, Log: n.cfg.Log}); err != nil {
-			return err
+		open := func() (table, error) {
+			return dht.New(ctx, host, dht.Options{
+				Bootstrap: func() []peer.AddrInfo { return append(w.good(n.now()), bootstrap...) },
+				Server:    n.cfg.DHT != "client" && !n.cfg.Brief, Joined: func() { announce.Nudge() }, ClearBackoff: host.ClearBackoff,
+				Shuffle: rand.Shuffle, Log: n.cfg.Log})
+		}
+		if tbl = newLateTable(open, n.cfg.Log); !n.cfg.Brief {
+			if tbl, err = open(); err != nil {
+				return err
+			}
 		}
 	}
-	defer table.Close()
-	announce = discovery.NewAnnouncements(table, rand.Float64, n.cfg.Log)
-	w.finder = discovery.Merge(table, static.Peers(bootstrap), w)
+	defer tbl.Close()
+	announce = discovery.NewAnnouncements(tbl, rand.Float64, n.cfg.Log)
+	w.finder = discovery.Merge(tbl, static.Peers(bootstrap), w)
 
 	defer list.Register(host, n.sets.Catalog(), n.cfg.Log)()
 	defer chunks.Register(host, n.sets.Source(), chunks.ServerOptions{Limiter: limiter(n.cfg.Up), Log: n.cfg.Log})()
@@ -212,8 +217,17 @@ func (n *Node) serve(ctx context.Context) error {
 	if n.cfg.Resume {
 		n.resume()
 	}
-	group.Go(func() error { return table.Run(ctx) })
-	group.Go(func() error { return announce.Run(ctx) })
+	group.Go(func() error { return tbl.Run(ctx) })
+	group.Go(func() error {
+		if n.cfg.Brief {
+			select {
+			case <-time.After(briefDelay):
+			case <-ctx.Done():
+				return ctx.Err()
+			}
+		}
+		return announce.Run(ctx)
+	})
 	group.Go(func() error { return redial.Run(ctx) })
 	group.Go(func() error { return w.observe(ctx) })
 	if n.cfg.MDNS {
@@ -224,6 +238,10 @@ func (n *Node) serve(ctx context.Context) error {
 	n.remember(w)
 	return err
 }
+
+// briefDelay is how long a node that only fetches something keeps to itself what it has: most are done by then, and
+// nobody would find them.
+const briefDelay = time.Second
 
 const (
 	// tidyEvery is how often memory that is not in use is looked for.

@@ -57,6 +57,9 @@ func newDownload(g *get, s *session) *download {
 		sources: map[fetch.Peer]*source{}, dropped: map[fetch.Peer]time.Time{}, corrupt: map[uint32]bool{}, banned: map[peer.ID]bool{}}
 }
 
+// needs is how many bytes are to be fetched.
+func (d *download) needs() int64 { return d.sched.Stats().LeftBytes }
+
 // run fetches every needed leaf. Errors: ErrTimeout, ErrDamaged, and what writing returns.
 func (d *download) run(ctx context.Context) error {
 	ctx, cancel := context.WithCancel(ctx)
@@ -228,6 +231,9 @@ func (d *download) patience(ctx context.Context) error {
 	}
 	st := d.sched.Stats()
 	quiet := now.Sub(d.progress)
+	if quiet > movedGrace {
+		d.g.look.widen()
+	}
 	switch starving := st.Left > 0 && d.starved.Total == st.Left; {
 	case starving && d.superseded(): // what is gone was replaced, not damaged
 		if quiet > movedGrace {

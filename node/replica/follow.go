@@ -48,6 +48,7 @@ func (r *Registry) Follow(ctx context.Context, t record.Ticket, o FollowOptions)
 	g := r.newGet(ctx, net, t, o.Get)
 	defer g.look.wg.Wait()
 	defer cancel()
+	g.look.widen() // it goes on for long: some of those that are known may go
 	pause := backoff.NewExponentialBackOff()
 	pause.InitialInterval, pause.MaxInterval = time.Second, maxPause
 	var shown int64 // bytes of the record that told of the revision

@@ -283,6 +283,9 @@ func (g *get) fill(ctx context.Context, t record.Ticket, s *session, nodes []blo
 		}
 	}
 	d := newDownload(g, s)
+	if d.needs() > deltaWhole {
+		g.look.widen()
+	}
 	err := d.run(ctx)
 	got.Fetched += d.fetched
 	got.Sources = max(got.Sources, d.delivered)

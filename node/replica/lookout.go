@@ -48,6 +48,10 @@ type sighting struct {
 // searched for: a small change has arrived by then, for less bytes than the search takes.
 const searchDelay = 150 * time.Millisecond
 
+// turn is the time between the first questions to the peers that are known from the beginning: a round trip of a
+// local network and some work. The answers of the later ones are short.
+const turn = 20 * time.Millisecond
+
 // lookout finds the holders of one set and watches what they have, until its context ends.
 type lookout struct {
 	net  *Network
@@ -56,7 +60,8 @@ type lookout struct {
 	have func() *record.Bundle // the records that are here, so that nobody sends them again; nil = none
 	log  *slog.Logger
 
-	wg sync.WaitGroup
+	wg    sync.WaitGroup
+	turns map[peer.ID]time.Duration // how long each of those that are known from the beginning is left alone
 
 	mu      sync.Mutex                        // guards what follows
 	addrs   map[peer.ID][]multiaddr.Multiaddr // where a peer was last said to be
@@ -65,32 +70,67 @@ type lookout struct {
 	failed  map[peer.ID]bool                  // of these, the ones whose last try failed: they are tried on, and do not count
 	queue   []sighting                        // what was reported and not taken: at most one of each peer
 	at      map[peer.ID]int                   // where in queue a peer's is
-	asleep  map[peer.ID]chan struct{}         // closed to try a peer again at once
-	lost    chan struct{}                     // holds one token when all who were heard of have failed
-	signal  chan struct{}                     // holds one token when queue is not empty
+	latest  *record.Bundle                    // the newest that was shown, of revision newest
+	newest  uint64
+	asleep  map[peer.ID]chan struct{} // closed to try a peer again at once
+	wide    chan struct{}             // holds one token when more holders are wanted
+	lost    chan struct{}             // holds one token when all who were heard of have failed
+	signal  chan struct{}             // holds one token when queue is not empty
 }
 
 // look starts looking; the caller cancels ctx and then calls wg.Wait.
 func look(ctx context.Context, net *Network, t record.Ticket, have func() *record.Bundle, log *slog.Logger) *lookout {
 	l := &lookout{net: net, set: t.Set, cap: t.Cap, have: have, log: log,
-		addrs: map[peer.ID][]multiaddr.Multiaddr{}, known: map[peer.ID]bool{}, failed: map[peer.ID]bool{}, at: map[peer.ID]int{}, asleep: map[peer.ID]chan struct{}{}, lost: make(chan struct{}, 1), signal: make(chan struct{}, 1)}
+		addrs: map[peer.ID][]multiaddr.Multiaddr{}, known: map[peer.ID]bool{}, failed: map[peer.ID]bool{}, at: map[peer.ID]int{}, asleep: map[peer.ID]chan struct{}{}, turns: map[peer.ID]time.Duration{}, wide: make(chan struct{}, 1), lost: make(chan struct{}, 1), signal: make(chan struct{}, 1)}
+	for i, p := range t.Addrs {
+		l.turns[p.ID] = time.Duration(i) * turn
+	}
 	for _, p := range t.Addrs {
 		l.consider(ctx, p)
 	}
 	l.wg.Go(func() {
-		if len(t.Addrs) > 0 {
-			select {
-			case <-time.After(searchDelay):
-			case <-l.lost:
-			case <-ctx.Done():
-				return
-			}
+		if len(t.Addrs) > 0 && !l.content(ctx) {
+			return
 		}
 		for p := range net.Finder.Providers(ctx, t.Set) {
 			l.consider(ctx, p)
 		}
 	})
 	return l
+}
+
+// content waits as long as the peers that are known do; false when ctx ends.
+func (l *lookout) content(ctx context.Context) bool {
+	select {
+	case <-time.After(searchDelay):
+	case <-l.lost:
+		return true
+	case <-l.wide:
+		return true
+	case <-ctx.Done():
+		return false
+	}
+	l.mu.Lock()
+	served := l.latest != nil
+	l.mu.Unlock()
+	if !served {
+		return true
+	}
+	select { // somebody has it: whether one is enough shows later
+	case <-l.lost:
+	case <-l.wide:
+	case <-ctx.Done():
+		return false
+	}
+	return true
+}
+
+// widen says that the more holders there are the better.
+func (l *lookout) widen() {
+	select {
+	case l.wide <- struct{}{}:
+	default:
+	}
 }
 
 // consider watches a peer that was not heard of before, now or when one of those being watched fails.
@@ -124,6 +164,9 @@ func (l *lookout) start(ctx context.Context) {
 func (l *lookout) watch(ctx context.Context, p peer.AddrInfo) {
 	pause := backoff.NewExponentialBackOff()
 	pause.InitialInterval, pause.MaxInterval = 300*time.Millisecond, 10*time.Second // quick after a restart, cheap for a dead peer
+	if wait := l.turns[p.ID]; wait > 0 {                                            // what the one before says need not be said again
+		l.sleep(ctx, p.ID, wait)
+	}
 	for fails := 0; ctx.Err() == nil; fails++ {
 		if fails > maxFails {
 			l.forget(ctx, p.ID)
@@ -151,7 +194,7 @@ func (l *lookout) stream(ctx context.Context, p peer.AddrInfo, answered func()) 
 	if err := l.net.Swarm.Connect(dial, p); err != nil {
 		return fmt.Errorf("connect: %w", err)
 	}
-	return l.net.Streams.Watch(ctx, p.ID, l.set, l.cap, l.have(), func(u list.Update) error {
+	return l.net.Streams.Watch(ctx, p.ID, l.set, l.cap, l.records(), func(u list.Update) error {
 		for _, other := range u.Peers {
 			l.consider(ctx, other)
 		}
@@ -168,6 +211,7 @@ func (l *lookout) stream(ctx context.Context, p peer.AddrInfo, answered func()) 
 				return fmt.Errorf("records: %w", err)
 			}
 			s.verified, s.info = &v, *u.Info
+			l.learn(v, u.Info.Bundle)
 			for _, other := range u.Info.Peers {
 				l.consider(ctx, other)
 			}
@@ -176,6 +220,26 @@ func (l *lookout) stream(ctx context.Context, p peer.AddrInfo, answered func()) 
 		l.report(ctx, s)
 		return nil
 	})
+}
+
+// records are the newest that are known, so that nobody sends them again.
+func (l *lookout) records() *record.Bundle {
+	l.mu.Lock()
+	latest := l.latest
+	l.mu.Unlock()
+	if latest != nil {
+		return latest
+	}
+	return l.have()
+}
+
+// learn keeps the newest records that were shown.
+func (l *lookout) learn(v record.Verified, b record.Bundle) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if r := head(v).Revision; l.latest == nil || r > l.newest {
+		l.latest, l.newest = &b, r
+	}
 }
 
 // forget makes room for others in the place of a peer that is gone; if it is named again it is tried again.

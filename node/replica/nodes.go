@@ -139,6 +139,7 @@ func (g *get) fetchNodes(ctx context.Context, root cid.Cid, lim dag.Limits) ([]b
 			g.absorb()
 			continue
 		}
+		g.look.widen() // who is known does not do
 		select {
 		case <-g.look.signal:
 			g.absorb()

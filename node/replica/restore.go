@@ -153,6 +153,7 @@ func (g *get) restore(ctx context.Context, t record.Ticket) (got Got, err error)
 	rep, _ := g.r.lookup(g.id)
 	got = Got{Replica: rep, Head: h, Name: g.v.Config.Name, Dest: dest, Files: s.lay.Files, Total: s.lay.Bytes, Changed: true}
 	d := newDownload(g, s)
+	g.look.widen() // few have kept it
 	err = d.run(ctx)
 	got.Fetched, got.Sources = d.fetched, d.delivered
 	if err == nil {
