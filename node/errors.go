@@ -31,6 +31,7 @@ func verdicts() []verdict {
 		{record.ErrBadTicket, "bad_ticket", api.ExitUsage, "this is not a ticket", "copy the whole line that `share` printed, or pass a set id", false},
 		{replica.ErrAmbiguous, "ambiguous", api.ExitUsage, "several sets match", "give more of the set id: `ls` lists them", false},
 		{replica.ErrUnknownSet, "unknown_set", api.ExitNotFound, "no such set here", "`ls` lists the sets of this node; `get TICKET` fetches one", false},
+		{replica.ErrFolderGone, "folder_gone", api.ExitConflict, "the folder of the set is not there", "is it mounted? `get SET` puts all of it into the folder again", true},
 		{replica.ErrNoRevision, "no_revision", api.ExitNotFound, "that revision is not to be had", "`history` lists what this node has; another holder may have kept it: try with a network", true},
 		{replica.ErrForged, "forged_records", api.ExitIntegrity, "the set's records do not verify", "ask the publisher for a fresh ticket; nothing was written", false},
 		{replica.ErrDamaged, "damaged", api.ExitIntegrity, "no good copy is to be had", "run `verify` on the machine that shares it, or start another seeder; the same command goes on from here", true},

@@ -2,12 +2,16 @@ package node
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"maps"
 	"slices"
 	"sync"
 	"time"
 
 	"github.com/shoal-p2p/shoal/node/api"
+	"github.com/shoal-p2p/shoal/node/replica"
+	"github.com/shoal-p2p/shoal/protocols/record"
 )
 
 // hub tells whoever listens what happens at the node. Listeners must not block.
@@ -50,6 +54,9 @@ func (n *Node) Events(ctx context.Context, q api.EventsRequest, fn func(api.Even
 	only := ""
 	if q.Set != "" {
 		t, err := n.ticket(q.Set)
+		if errors.Is(err, record.ErrBadTicket) {
+			err = fmt.Errorf("events of %q: %w", q.Set, replica.ErrUnknownSet)
+		}
 		if err != nil {
 			return explain(err)
 		}

@@ -3,6 +3,7 @@ package node
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"os/exec"
@@ -49,7 +50,7 @@ func (n *Node) Follow(_ context.Context, q api.FollowRequest, _ func(api.Progres
 		w.Follow[set] = wish
 	})
 	if err == nil {
-		n.startFollow(t, wish, q.Force)
+		n.startFollow(t, wish, q.Force, false)
 	}
 	n.jobs.turn.Unlock()
 	if err != nil {
@@ -65,6 +66,9 @@ func (n *Node) Follow(_ context.Context, q api.FollowRequest, _ func(api.Progres
 // Unfollow implements api.Follower.
 func (n *Node) Unfollow(_ context.Context, q api.UnfollowRequest) (api.UnfollowResult, error) {
 	t, err := n.ticket(q.Set)
+	if errors.Is(err, record.ErrBadTicket) {
+		err = fmt.Errorf("unfollow %q: %w", q.Set, replica.ErrUnknownSet)
+	}
 	if err != nil {
 		return api.UnfollowResult{}, explain(err)
 	}
@@ -109,14 +113,15 @@ func (n *Node) resume() {
 			n.cfg.Log.Error("a set is not followed any more", "set", set, "err", err)
 			continue
 		}
-		n.startFollow(t, wish, false)
+		n.startFollow(t, wish, false, true)
 	}
 	for set, wish := range w.Watch {
 		n.startWatch(set, wish)
 	}
 }
 
-func (n *Node) startFollow(t record.Ticket, wish followWish, force bool) {
+// startFollow begins to follow; resumed: the folder must be the one that was followed before.
+func (n *Node) startFollow(t record.Ticket, wish followWish, force, resumed bool) {
 	set := t.Set.String()
 	n.jobs.start("follow "+set, func(ctx context.Context) {
 		name := func() string {
@@ -127,7 +132,7 @@ func (n *Node) startFollow(t record.Ticket, wish followWish, force bool) {
 		}
 		begun := n.now()
 		o := replica.FollowOptions{
-			Get: replica.GetOptions{Force: force,
+			Get: replica.GetOptions{Force: force, Attached: resumed,
 				Dest: func(name string) string {
 					return n.dest(api.GetRequest{Dest: wish.Dest, Cwd: wish.Cwd}, t, name)
 				},
@@ -181,6 +186,10 @@ func (n *Node) hooked(set string, wish followWish) {
 func conflictText(all []api.Conflict) string {
 	var lines []string
 	for _, c := range all {
+		if c.Copy == c.Path {
+			lines = append(lines, c.Path+" was edited here: it stays, although the revision has it no more")
+			continue
+		}
 		lines = append(lines, c.Path+" was edited here: the edit is kept as "+c.Copy)
 	}
 	return strings.Join(lines, "\n")
@@ -206,6 +215,7 @@ func (n *Node) hook(ctx context.Context, command string, r api.GetResult, previo
 	}
 	cmd := exec.CommandContext(ctx, shell, flag, command)
 	cmd.Dir = r.Dest
+	ownGroup(cmd)
 	cmd.WaitDelay = 2 * time.Second // a child of its own may hold its output open
 	cmd.Env = append(os.Environ(), "SHOAL_SET="+r.Set, "SHOAL_NAME="+r.Name, "SHOAL_ROOT="+r.Root, "SHOAL_DEST="+r.Dest,
 		"SHOAL_REVISION="+strconv.FormatUint(r.Revision, 10), "SHOAL_PREVIOUS="+strconv.FormatUint(previous, 10))

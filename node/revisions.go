@@ -151,7 +151,14 @@ func (n *Node) getResult(got replica.Got) api.GetResult {
 	for _, c := range got.Done.Conflicts {
 		out.Conflicts = append(out.Conflicts, api.Conflict{Path: c.Path, Copy: c.Copy})
 	}
+	out.Unconfirmed = got.Unconfirmed
 	if got.Plan != nil {
+		out.FilesRemoved = len(got.Plan.Gone)
+		for _, f := range got.Plan.Files {
+			if f.Action == diff.Move {
+				out.FilesMoved++
+			}
+		}
 		out.Plan, out.WireEstimate, out.Lines = true, got.Estimate, got.Plan.Lines()
 	}
 	return out

@@ -34,7 +34,7 @@ func (n *Node) Share(ctx context.Context, q api.ShareRequest, progress func(api.
 	if err != nil {
 		return api.ShareResult{}, explain(err)
 	}
-	if q.Watch {
+	if was, ok := n.jobs.list().Watch[done.Replica.State().Set]; q.Watch || ok && was.Path != filepath.Join(o.Dir, o.Only) {
 		set, wish := done.Replica.State().Set, watchWish{Path: filepath.Join(o.Dir, o.Only)}
 		n.jobs.turn.Lock()
 		defer n.jobs.turn.Unlock()
@@ -80,7 +80,7 @@ func shareOptions(q api.ShareRequest) (replica.ShareOptions, error) {
 	if o.Name == "" {
 		o.Name = filepath.Base(real)
 	}
-	if err := dag.CheckName(o.Name); err != nil {
+	if err := record.CheckName(o.Name); err != nil {
 		return o, usage("bad_name", "give one with --name", "%q cannot be the name of a set", o.Name)
 	}
 	return o, nil

@@ -174,6 +174,9 @@ func (c *Checkout) rename(e int32, m movedFile) error {
 		return err
 	}
 	err = c.moveInto(e, dir.v, name)
+	if errors.Is(err, fs.ErrPermission) && allowWrites(dir.v.root) { // a folder of ours that a revision made read-only
+		err = c.moveInto(e, dir.v, name)
+	}
 	if refused(err) || errors.Is(err, fs.ErrNotExist) {
 		c.skip(e, err)
 		return nil

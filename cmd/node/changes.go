@@ -112,6 +112,10 @@ func (a *app) conflicts(all []api.Conflict) {
 	}
 	const shown = 20 // as with skipped files
 	for _, c := range all[:min(shown, len(all))] {
+		if c.Copy == c.Path {
+			a.say("warning: %s was edited here: it stays, although the revision has it no more", printable(c.Path))
+			continue
+		}
 		a.say("warning: %s was edited here: the edit is kept as %s", printable(c.Path), printable(c.Copy))
 	}
 	if len(all) > shown {

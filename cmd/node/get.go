@@ -159,7 +159,11 @@ func (a *app) printGet(w io.Writer, res api.GetResult) {
 // over the wire in both directions.
 func gotWords(r api.GetResult) string {
 	took := time.Duration(r.Seconds * float64(time.Second)).Round(10 * time.Millisecond)
-	return fmt.Sprintf("%s in %s; %s; %s received, %s sent in %v", size(r.BytesTotal), count(r.Files, "file"), madeOf(r), size(r.WireIn), size(r.WireOut), took)
+	words := fmt.Sprintf("%s in %s; %s; %s received, %s sent in %v", size(r.BytesTotal), count(r.Files, "file"), madeOf(r), size(r.WireIn), size(r.WireOut), took)
+	if r.Unconfirmed && !r.Plan {
+		words += "; nobody could be asked for a newer one"
+	}
+	return words
 }
 
 // madeOf is where the bytes of a set came from.

@@ -68,7 +68,8 @@ type GetResult struct {
 	FilesMoved   int        `json:"files_moved,omitempty"`
 	Sources      int        `json:"sources"` // peers that delivered at least one block
 	Seconds      float64    `json:"seconds"`
-	Changed      bool       `json:"changed"` // false: it was complete already
+	Changed      bool       `json:"changed"`               // false: it was complete already
+	Unconfirmed  bool       `json:"unconfirmed,omitempty"` // nobody could be asked whether there is a newer revision
 	Skipped      []Skipped  `json:"skipped,omitempty"`
 	Conflicts    []Conflict `json:"conflicts,omitempty"`
 	Plan         bool       `json:"plan,omitempty"` // nothing was written

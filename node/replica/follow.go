@@ -15,7 +15,7 @@ import (
 
 // FollowOptions says how to follow a set.
 type FollowOptions struct {
-	Get GetOptions
+	Get GetOptions // with Attached: of a follower that goes on after a restart
 	// Done is told of each revision that is complete in the folder; the next one waits until it returns.
 	Done func(context.Context, Got)
 	// Failed is told why a revision could not be had; it is tried again.
@@ -70,6 +70,7 @@ func (r *Registry) Follow(ctx context.Context, t record.Ticket, o FollowOptions)
 		}
 		pause.Reset()
 		o.Done(ctx, got)
+		g.o.Attached = true
 		g.o.Partial = true // what changed in the folder by itself is found when the files are touched again
 		g.o.Force = false  // what is edited from now on is somebody's
 		for !g.newer(got.Head.Revision) {

@@ -6,6 +6,7 @@ import (
 	"os"
 	"path/filepath"
 	"testing"
+	"time"
 
 	"github.com/ipfs/go-cid"
 
@@ -239,5 +240,77 @@ func TestGetUsing(t *testing.T) {
 	}
 	if c := b.check(got.Replica); c.Damaged != 0 {
 		t.Errorf("verify without the folder that was used: %+v", c)
+	}
+}
+
+// A follower does not take an emptied folder for a complete one, nor write into another in its place.
+func TestFollowWhereTheFolderWent(t *testing.T) {
+	t.Parallel()
+	a := newMember(t, role{})
+	dir := newTree(t, 55)
+	id := a.share(dir).Replica.Set()
+	b := newMember(t, role{}, a)
+	dest := filepath.Join(t.TempDir(), "dest")
+	f := b.follow(id, dest)
+	f.next()
+	for _, name := range []string{"small/3/file", "twin", "small/middle"} {
+		if err := os.Remove(filepath.Join(dest, name)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	write(t, filepath.Join(dir, "new"), []byte("new"))
+	a.share(dir)
+	f.next()
+	sameTree(t, dir, dest)
+	if err := os.Rename(dest, dest+"-away"); err != nil {
+		t.Fatal(err)
+	}
+	write(t, filepath.Join(dir, "newer"), []byte("newer"))
+	a.share(dir)
+	select {
+	case err := <-f.failed:
+		if !errors.Is(err, ErrFolderGone) {
+			t.Errorf("without the folder: %v", err)
+		}
+	case g := <-f.done:
+		t.Errorf("without the folder: %+v", g)
+	}
+	emptyDir(t, dest)
+	if err := os.Rename(dest+"-away", dest); err != nil { // mounted again
+		t.Fatal(err)
+	}
+	select {
+	case <-f.done:
+	case <-within(t).Done():
+		t.Fatal("it does not go on")
+	}
+	sameTree(t, dir, dest)
+}
+
+// What moved and was touched too leaves nothing behind; a symlink leads where the author's does.
+func TestUpdateOfMovedAndTouched(t *testing.T) {
+	t.Parallel()
+	a := newMember(t, role{})
+	dir := newTree(t, 56)
+	id := a.share(dir).Replica.Set()
+	b := newMember(t, role{}, a)
+	old := b.fetch(id)
+	for _, err := range []error{
+		os.Rename(filepath.Join(dir, "small"), filepath.Join(dir, "tiny")),
+		os.Chmod(filepath.Join(dir, "tiny/middle"), 0o755),
+		os.Rename(filepath.Join(dir, "big"), filepath.Join(dir, "bulky")),
+		os.Chtimes(filepath.Join(dir, "bulky"), time.Time{}, time.Unix(1_100_000_000, 0)),
+		os.Remove(filepath.Join(dir, "link")),
+		os.Symlink("tiny/middle", filepath.Join(dir, "link")),
+	} {
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	a.share(dir)
+	got := b.next(old)
+	sameTree(t, dir, got.Dest)
+	if got.Fetched+got.Patched != 0 || len(got.Done.Conflicts)+len(got.Done.Skipped) != 0 {
+		t.Errorf("%d fetched, %d patched, %+v", got.Fetched, got.Patched, got.Done)
 	}
 }

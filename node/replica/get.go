@@ -40,6 +40,8 @@ type GetOptions struct {
 	Using []string
 	// CopyConflicts renames files that somebody edited out of the way, instead of refusing the folder.
 	CopyConflicts bool
+	// Attached refuses a destination that is not the folder that held the set: it may not be mounted.
+	Attached bool
 	// Partial looks only at the files that differ from the revision the folder holds.
 	Partial  bool
 	MaxBytes int64                 // refuse more; 0 = no bound
@@ -73,6 +75,8 @@ type Got struct {
 	Done    worktree.Result
 	WireIn  int64
 	WireOut int64
+	// Unconfirmed: nobody could be asked whether there is a newer one.
+	Unconfirmed bool
 
 	Plan     *diff.Plan // with GetOptions.Plan
 	Estimate int64      // with GetOptions.Plan: bytes on the wire, both ways, that the get would take
@@ -113,9 +117,10 @@ type get struct {
 	v       record.Verified // whose newest head is being fetched
 	bundle  record.Bundle   // v as it came
 	dest    string
-	base    base            // what lies here that the revision is probably much like
-	saved   blockstore.File // the segment with what only the base had, if there is one
-	delta   *deltaStream    // what is open of the delta protocol, or nil
+	base    base                // what lies here that the revision is probably much like
+	kept    []worktree.Conflict // edited files that the revision has not
+	saved   blockstore.File     // the segment with what only the base had, if there is one
+	delta   *deltaStream        // what is open of the delta protocol, or nil
 }
 
 // holding is the current picture of one peer.
@@ -196,7 +201,7 @@ func (r *Registry) completed(t record.Ticket) (record.Ticket, error) {
 	if len(t.Cap) == 0 {
 		t.Cap = st.Cap
 	}
-	t.Addrs = append(slices.Clone(t.Addrs), st.holders()...)
+	t.Addrs = joinAddrs(t.Addrs, st.holders())
 	return t, nil
 }
 
@@ -226,7 +231,7 @@ func (g *get) run(ctx context.Context, t record.Ticket) (got Got, err error) {
 	}
 	g.o.Progress(Progress{Phase: "list"})
 	defer g.hangUp()
-	g.saved = blockstore.File{}
+	g.saved, g.kept = blockstore.File{}, nil
 	if g.base, err = g.findBase(ctx, h); err != nil {
 		return Got{}, err
 	}
@@ -237,6 +242,7 @@ func (g *get) run(ctx context.Context, t record.Ticket) (got Got, err error) {
 	}
 	got = Got{Replica: g.rep, Head: h, Name: g.v.Config.Name, Dest: g.dest, Files: s.lay.Files, Total: s.lay.Bytes}
 	got.Changed = !g.base.ours || g.base.lay.Root != h.Root || !g.rep.State().Complete
+	got.Unconfirmed = len(g.holders) == 0
 	plan := g.plan(ctx, s.lay)
 	if g.o.Plan {
 		return got, g.estimate(ctx, s, plan, &got)
@@ -301,6 +307,7 @@ func (g *get) fill(ctx context.Context, t record.Ticket, s *session, nodes []blo
 	}
 	removed, err := g.removeGone(ctx, s.lay, plan)
 	got.Removed += removed
+	got.Done.Conflicts = append(got.Done.Conflicts, g.kept...)
 	if err != nil {
 		return err
 	}

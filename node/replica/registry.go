@@ -42,7 +42,8 @@ var (
 	ErrBusy       = errors.New("set is being fetched or shared already")
 	ErrTooBig     = errors.New("set is larger than allowed")
 	ErrForged     = errors.New("records of the set are not valid") // no holder showed records that verify
-	ErrNoRevision = errors.New("no such revision here")            // its head or its folders are not known any more
+	ErrFolderGone = errors.New("the folder of the set is not there any more, or is another one")
+	ErrNoRevision = errors.New("no such revision here") // its head or its folders are not known any more
 )
 
 // Store is what a replica needs of a store.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
 	"path/filepath"
 	"time"
 
@@ -28,7 +29,7 @@ func (r *Registry) Restore(ctx context.Context, t record.Ticket, o GetOptions) (
 		if len(t.Cap) == 0 {
 			t.Cap = rep.State().Cap
 		}
-		t.Addrs = append(t.Addrs, rep.State().holders()...)
+		t.Addrs = joinAddrs(t.Addrs, rep.State().holders())
 		got, err := r.restoreHere(ctx, rep, o)
 		if err == nil || !errors.Is(err, ErrNoRevision) {
 			return got, err
@@ -49,6 +50,10 @@ func (r *Registry) Restore(ctx context.Context, t record.Ticket, o GetOptions) (
 	got.WireIn, got.WireOut = in1-in0, out1-out0
 	for _, nobody := range []error{ErrDamaged, ErrTimeout, ErrNobody, ErrNoPeers} {
 		if errors.Is(err, nobody) {
+			if got.Dest != "" { // what was gathered is of no use, and nothing of it is in place
+				_ = os.RemoveAll(filepath.Join(got.Dest, worktree.TempDir))
+				_ = os.Remove(got.Dest) // if it is empty
+			}
 			return got, errors.Join(fmt.Errorf("restore: %w: %w", ErrNoRevision, err), here)
 		}
 	}

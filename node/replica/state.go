@@ -67,6 +67,20 @@ func (st State) holders() []peer.AddrInfo {
 	return all
 }
 
+// joinAddrs adds the peers remembered to those of a ticket, whose addresses come first.
+func joinAddrs(ticket, remembered []peer.AddrInfo) []peer.AddrInfo {
+	all := slices.Clone(ticket)
+	for _, p := range remembered {
+		i := slices.IndexFunc(all, func(q peer.AddrInfo) bool { return q.ID == p.ID })
+		if i < 0 {
+			all = append(all, p)
+			continue
+		}
+		all[i].Addrs = slices.Concat(all[i].Addrs, p.Addrs)
+	}
+	return all
+}
+
 // stateFormat is the version of State's JSON. A newer one is refused. Version 1 had neither past nor marker,
 // and its zero values say just that: nothing is known of either.
 const stateFormat = 2

@@ -19,12 +19,13 @@ import (
 
 // base is what lies on this disk that a revision is probably much like.
 type base struct {
-	lay    *dag.Layout // nil = nothing is known of
-	ours   bool        // it is a revision of this set, whose nodes are all here
-	inDest bool        // and the destination holds it, or held it before the get that is gone on with
-	whole  bool        // and the destination has nothing of any other but of the one that is being got
-	links  []dag.Entry // its symlinks by path
-	forget func()      // what was recorded for this get only
+	lay    *dag.Layout     // nil = nothing is known of
+	ours   bool            // it is a revision of this set, whose nodes are all here
+	inDest bool            // and the destination holds it, or held it before the get that is gone on with
+	whole  bool            // and the destination has nothing of any other but of the one that is being got
+	lost   map[string]bool // files of it that look different in the destination; true: that are not there
+	links  []dag.Entry     // its symlinks by path
+	forget func()          // what was recorded for this get only
 }
 
 // findBase finds the revision that the destination holds, else one that lies elsewhere, else reads the folders
@@ -36,10 +37,16 @@ func (g *get) findBase(ctx context.Context, h record.Head) (base, error) {
 		if b.lay, err = g.r.layoutOf(ctx, g.rep.id, root); err == nil {
 			now, merr := markerOf(g.dest)
 			b.ours, b.inDest = true, st.Dir == g.dest && merr == nil && !st.Marker.differs(now)
+			if g.o.Attached && st.Dir == g.dest && !b.inDest {
+				return b, fmt.Errorf("%s: %w", g.dest, ErrFolderGone)
+			}
 			for _, e := range b.lay.Entries {
 				if e.Kind == dag.KindSymlink {
 					b.links = append(b.links, e)
 				}
+			}
+			if b.inDest {
+				b.look(g.dest, g.o.Partial)
 			}
 			slices.SortFunc(b.links, func(a, b dag.Entry) int { return strings.Compare(a.Path, b.Path) })
 			b.whole = b.inDest && (st.Complete && !worktree.Interrupted(g.dest) || st.Onto == h.Root.String())
@@ -130,23 +137,74 @@ func (g *get) plan(ctx context.Context, lay *dag.Layout) *diff.Plan {
 	if g.base.lay == nil && !g.o.Plan && len(g.r.all()) == 1 {
 		return nil // nothing else lies here
 	}
-	old := map[cid.Cid]bool{}
+	here := g.r.cfg.Store.Has
 	if g.base.inDest {
-		for _, l := range g.base.lay.Leaves {
-			old[l.Cid] = true
-		}
+		here = g.base.here(g.r.cfg.Store)
 	}
 	plan := diff.NewPlan(lay, g.base.lay, func(c cid.Cid) bool {
-		if old[c] {
-			return true
-		}
-		has, err := g.r.cfg.Store.Has(ctx, c)
+		has, err := here(ctx, c)
 		return err == nil && has
 	})
 	if plan.Reused == 0 && plan.Patched == 0 && g.base.lay == nil && !g.o.Plan {
 		return nil
 	}
 	return plan
+}
+
+// look finds the files of the base that are not in the destination any more and, unless only those are of interest,
+// those that look different: by size and, where the set keeps it, mtime.
+func (b *base) look(dest string, onlyGone bool) {
+	b.lost = map[string]bool{}
+	root, err := os.OpenRoot(dest)
+	if err != nil {
+		root = nil
+	} else {
+		defer root.Close()
+	}
+	for _, e := range b.lay.Entries {
+		if e.Kind != dag.KindFile {
+			continue
+		}
+		if root == nil {
+			b.lost[e.Path] = true
+			continue
+		}
+		info, err := root.Lstat(filepath.FromSlash(e.Path))
+		switch {
+		case err != nil:
+			b.lost[e.Path] = true
+		case onlyGone: // what somebody edited is left alone until the author changes it too
+		case !info.Mode().IsRegular() || info.Size() != e.Size || !e.Attr.Mtime.IsZero() && !info.ModTime().Equal(e.Attr.Mtime):
+			b.lost[e.Path] = false
+		}
+	}
+}
+
+// here tells of leaves whether they are on this disk: those of the base's files that look as they should are, those
+// of the others only if they can be read, and for the rest the index tells.
+func (b *base) here(store Store) func(context.Context, cid.Cid) (bool, error) {
+	const intact, doubted = 1, 2
+	state := make(map[cid.Cid]int, len(b.lay.Leaves))
+	for _, e := range b.lay.Entries {
+		_, lost := b.lost[e.Path]
+		for _, l := range e.Leaves {
+			if c := b.lay.Leaves[l].Cid; !lost {
+				state[c] = intact
+			} else if state[c] == 0 {
+				state[c] = doubted
+			}
+		}
+	}
+	return func(ctx context.Context, c cid.Cid) (bool, error) {
+		switch state[c] {
+		case intact:
+			return true, nil
+		case doubted:
+			_, err := store.Get(ctx, c, nil)
+			return err == nil, nil
+		}
+		return store.Has(ctx, c)
+	}
 }
 
 // checkout prepares the destination: all of it, or the part that the plan touches.
@@ -160,7 +218,7 @@ func (g *get) checkout(ctx context.Context, lay *dag.Layout, plan *diff.Plan) (*
 			o.Moves, o.Links, o.Ours = moves(plan), g.base.hasLink, true
 		}
 		if g.o.Partial && g.base.whole {
-			part, whole = lay.Part(plan.Touches)
+			part, whole = lay.Part(func(i int) bool { return plan.Touches(i) || g.base.lost[lay.Entries[i].Path] })
 			o.Partial = true
 		}
 	}
@@ -262,11 +320,17 @@ func (g *get) gone(ctx context.Context, lay *dag.Layout, plan *diff.Plan) depart
 	return out
 }
 
-// remove deletes what is gone and nobody changed since it was recorded: what was changed is somebody's.
+// remove deletes what is gone and nobody changed since it was recorded: what was changed is somebody's, and is
+// reported to stay.
 func (g *get) remove(gone departed) (int, error) {
 	files, err := worktree.Remove(g.dest, gone.files, func(dir string) bool { return gone.dirs[dir] })
 	if err != nil {
 		return files, err
+	}
+	for _, f := range gone.files {
+		if info, err := os.Lstat(filepath.Join(g.dest, filepath.FromSlash(f.Path))); err == nil && info.Mode().IsRegular() {
+			g.kept = append(g.kept, worktree.Conflict{Path: f.Path, Copy: f.Path})
+		}
 	}
 	rest, err := worktree.Prune(g.dest, gone.rest)
 	return files + rest, err
