@@ -241,7 +241,7 @@ func (n *Node) serve(ctx context.Context) error {
 
 // briefDelay is how long a node that only fetches something keeps to itself what it has: most are done by then, and
 // nobody would find them.
-const briefDelay = time.Second
+const briefDelay = 5 * time.Second
 
 const (
 	// tidyEvery is how often memory that is not in use is looked for.
