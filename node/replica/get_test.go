@@ -42,12 +42,24 @@ func TestGetWhenASeederDies(t *testing.T) {
 	id := a.share(dir).Replica.Set()
 	var dying *member
 	var once sync.Once
-	dead := make(chan struct{})
+	dead, arrived := make(chan struct{}), make(chan struct{})
+	var armed atomic.Bool // the other seeder may have heard of it, and fetch from it
+	var served atomic.Int64
 	dying = newMember(t, leaves(func(s serving) {
-		if s.n == 5 {
-			once.Do(func() { go func() { dying.host.Close(); close(dead) }() })
+		if !armed.Load() {
+			return
 		}
-		if s.n >= 5 {
+		n := served.Add(1)
+		if n == 5 {
+			once.Do(func() {
+				go func() {
+					<-arrived // else what it has sent may be lost with it
+					dying.host.Close()
+					close(dead)
+				}()
+			})
+		}
+		if n >= 5 {
 			<-s.ctx.Done()
 		}
 	}), a)
@@ -59,7 +71,18 @@ func TestGetWhenASeederDies(t *testing.T) {
 		}
 	}), a)
 	slow.fetch(id)
-	got := newMember(t, role{}, dying, slow).fetch(id)
+	armed.Store(true)
+	o := into(filepath.Join(t.TempDir(), "dest"))
+	var first sync.Once
+	o.Progress = func(p Progress) {
+		if p.Phase == "fetch" && p.Done > 0 {
+			first.Do(func() { close(arrived) })
+		}
+	}
+	got, err := newMember(t, role{}, dying, slow).Get(within(t), record.Ticket{Set: id}, o)
+	if err != nil {
+		t.Fatal(err)
+	}
 	sameTree(t, dir, got.Dest)
 	if got.Sources != 2 {
 		t.Errorf("%d sources, want 2", got.Sources)
