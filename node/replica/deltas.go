@@ -303,11 +303,25 @@ func (p *patcher) take(ctx context.Context, d *deltaStream) error {
 		d.stall.Reset(0) // wakes an asker that the peer keeps waiting
 		<-a.done
 	}()
-	asked := map[uint32]bool{}
+	asked, err := p.takePushed(ctx, d, a)
+	if err != nil {
+		return err
+	}
+	for _, i := range p.s.inOrder(p.want) {
+		if !asked[i] {
+			a.ask(i, delta.Ask{Cid: p.s.lay.Leaves[i].Cid, Size: int(p.s.lay.Leaves[i].Size), Bases: p.plan.Leaves[i].Base})
+		}
+	}
+	return p.takeAnswers(ctx, d, a)
+}
+
+// takePushed reads what comes unasked; what the holder lacks the base of is asked for at once, and returned.
+func (p *patcher) takePushed(ctx context.Context, d *deltaStream, a *asker) (asked map[uint32]bool, err error) {
+	asked = map[uint32]bool{}
 	for d.pushing {
 		item, err := d.next()
 		if err != nil {
-			return err
+			return nil, err
 		}
 		if item.Kind != delta.Leaf {
 			d.pushing = item.Kind != delta.EndPush
@@ -326,14 +340,14 @@ func (p *patcher) take(ctx context.Context, d *deltaStream) error {
 			continue
 		}
 		if err := p.leaf(ctx, d, i, item); err != nil {
-			return err
+			return nil, err
 		}
 	}
-	for _, i := range p.s.inOrder(p.want) {
-		if !asked[i] {
-			a.ask(i, delta.Ask{Cid: p.s.lay.Leaves[i].Cid, Size: int(p.s.lay.Leaves[i].Size), Bases: p.plan.Leaves[i].Base})
-		}
-	}
+	return asked, nil
+}
+
+// takeAnswers reads the answers to all questions, and asks once more where a signature is needed.
+func (p *patcher) takeAnswers(ctx context.Context, d *deltaStream, a *asker) error {
 	for len(a.order) > 0 {
 		item, err := d.next()
 		if err != nil {

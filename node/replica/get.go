@@ -3,7 +3,6 @@ package replica
 import (
 	"bytes"
 	"context"
-	"errors"
 	"fmt"
 	"path/filepath"
 	"slices"
@@ -18,7 +17,6 @@ import (
 	"github.com/shoal-p2p/shoal/blockstore/dag"
 	"github.com/shoal-p2p/shoal/blockstore/diff"
 	"github.com/shoal-p2p/shoal/blockstore/worktree"
-	"github.com/shoal-p2p/shoal/protocols/list"
 	"github.com/shoal-p2p/shoal/protocols/record"
 )
 
@@ -93,14 +91,6 @@ const defaultPatience = time.Minute
 // another seeder may be about to be found.
 const defaultGrace = 5 * time.Second
 
-// grace is how long the first answer waits for others that may know a newer head, when some are still
-// being dialled.
-const grace = 50 * time.Millisecond
-
-// ownGrace is how long a get of a set that is complete here waits for anybody with something newer, and one that
-// was shown false records for anybody honest.
-const ownGrace = 2 * time.Second
-
 // get is one run of Get; its fields belong to the goroutine that runs it.
 type get struct {
 	r    *Registry
@@ -121,14 +111,6 @@ type get struct {
 	kept    []worktree.Conflict // edited files that the revision has not
 	saved   blockstore.File     // the segment with what only the base had, if there is one
 	delta   *deltaStream        // what is open of the delta protocol, or nil
-}
-
-// holding is the current picture of one peer.
-type holding struct {
-	v        record.Verified
-	bundle   record.Bundle
-	have     list.Bitmap
-	complete bool
 }
 
 // Get brings the newest revision of a set into a folder: find, list, difference, fetch, verify, store.
@@ -388,132 +370,6 @@ func (g *get) confirm(t record.Ticket, root cid.Cid) {
 	group.Wait()
 }
 
-// choose waits for holders and settles on the newest head they show that is not older than what this
-// node has accepted before.
-func (g *get) choose(ctx context.Context, t record.Ticket) error {
-	patience := time.NewTimer(g.o.Patience)
-	defer patience.Stop()
-	var own <-chan time.Time
-	if rep, ok := g.r.lookup(t.Set); ok && rep.State().Complete {
-		own = time.After(ownGrace)
-	}
-	var settle, doubt <-chan time.Time
-	if len(g.holders) > 0 { // of a run before; they need not say anything more
-		g.pick(t)
-		settle = time.After(grace)
-	}
-	for {
-		select {
-		case <-ctx.Done():
-			return ctx.Err()
-		case <-patience.C:
-			return g.nobody()
-		case <-own:
-			g.pick(t)
-			return nil
-		case <-settle:
-			return nil
-		case <-doubt:
-			if len(g.holders) == 0 {
-				return g.nobody()
-			}
-		case <-g.look.signal:
-			g.absorb()
-			if len(g.holders) == 0 {
-				if doubt == nil && g.forged() != nil {
-					doubt = time.After(ownGrace) // an honest holder may be on its way
-				}
-				continue
-			}
-			if g.pick(t); g.answered() {
-				return nil
-			}
-			if settle == nil {
-				settle = time.After(grace)
-			}
-		}
-	}
-}
-
-// answered tells whether every peer heard of so far has answered or failed.
-func (g *get) answered() bool {
-	for _, p := range g.look.heard() {
-		if g.holders[p] == nil && g.failed[p] == nil {
-			return false
-		}
-	}
-	return true
-}
-
-// forged is why some peer's records were refused, or nil.
-func (g *get) forged() error {
-	for _, err := range g.failed {
-		if errors.Is(err, record.ErrForged) || errors.Is(err, record.ErrMalformed) || errors.Is(err, ErrForged) {
-			return err
-		}
-	}
-	return nil
-}
-
-// nobody says why no holder was found.
-func (g *get) nobody() error {
-	if err := g.forged(); err != nil {
-		return fmt.Errorf("find: %w: %w", ErrForged, err)
-	}
-	if g.net.Peers() == 0 {
-		return fmt.Errorf("find: %w", ErrNoPeers)
-	}
-	return fmt.Errorf("find: %w", ErrNobody)
-}
-
-// absorb takes the lookout's news into the picture and returns it for who wants the details.
-func (g *get) absorb() []sighting {
-	all := g.look.take()
-	for _, s := range all {
-		switch {
-		case s.err != nil:
-			delete(g.holders, s.peer)
-			g.failed[s.peer] = s.err
-		case s.verified != nil:
-			h := &holding{v: *s.verified, bundle: s.info.Bundle, have: list.NewBitmap(s.info.Leaves), complete: s.info.Complete}
-			copy(h.have, s.info.Have)
-			h.add(s.have)
-			g.holders[s.peer] = h
-			g.ever[s.peer] = true
-			delete(g.failed, s.peer)
-		case g.holders[s.peer] != nil:
-			h := g.holders[s.peer]
-			h.complete = h.complete || s.complete
-			h.add(s.have)
-		}
-	}
-	return all
-}
-
-// add notes leaves; numbers beyond the revision's are nobody's.
-func (h *holding) add(leaves []uint32) {
-	for _, i := range leaves {
-		if int(i) < 8*len(h.have) {
-			h.have.Set(int(i))
-		}
-	}
-}
-
-// pick settles on the newest records known, the node's own included.
-func (g *get) pick(t record.Ticket) {
-	if rep, ok := g.r.lookup(t.Set); ok {
-		g.v, g.bundle = rep.Verified(), rep.State().Bundle
-	}
-	if g.o.Pinned && len(g.v.Heads) > 0 {
-		return
-	}
-	for _, h := range g.holders {
-		if len(g.v.Heads) == 0 || head(h.v).Revision > head(g.v).Revision {
-			g.v, g.bundle = h.v, h.bundle
-		}
-	}
-}
-
 // open finds or makes the replica, marks it as being worked on and checks that the revision may go to the
 // destination. Nothing is written yet; leave ends it.
 func (g *get) open(t record.Ticket, h record.Head) error {
@@ -570,28 +426,6 @@ func (g *get) accept(t record.Ticket, h record.Head) error {
 	}
 	g.fresh = false
 	return nil
-}
-
-// maxRemembered is how many holders of a set, and addresses of each, are remembered: some will be up.
-const maxRemembered = 4
-
-// addresses are those of the holders, for the next time.
-func (g *get) addresses() []string {
-	ctx, cancel := context.WithTimeout(context.Background(), confirmTimeout)
-	defer cancel()
-	var all []string
-	for p := range g.holders {
-		known := g.net.Swarm.Known(ctx, p)
-		known.Addrs = known.Addrs[:min(len(known.Addrs), maxRemembered)]
-		addrs, err := peer.AddrInfoToP2pAddrs(&known)
-		if err != nil || len(all) >= maxRemembered*maxRemembered {
-			continue
-		}
-		for _, a := range addrs {
-			all = append(all, a.String())
-		}
-	}
-	return all
 }
 
 // leave ends open. A replica that was never accepted is forgotten.
