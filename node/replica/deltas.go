@@ -174,6 +174,7 @@ type patcher struct {
 	fails map[peer.ID]int
 	tried map[peer.ID]int
 
+	left             int64 // bytes of needed leaves that are not here yet
 	patched, fetched int64 // bytes of leaves got, by how the plan said they would come
 	sources          map[peer.ID]bool
 	price            int64 // of a dry run: bytes of patches that would have come
@@ -190,6 +191,7 @@ func (g *get) newPatcher(s *session, plan *diff.Plan, need []uint32) (*patcher, 
 		bad: map[peer.ID]int{}, fails: map[peer.ID]int{}, tried: map[peer.ID]int{}, sources: map[peer.ID]bool{}, priced: map[uint32]bool{}}
 	var whole int64
 	for _, i := range need {
+		p.left += int64(s.lay.Leaves[i].Size)
 		if plan.Leaves[i].Source != diff.Patch {
 			whole += int64(s.lay.Leaves[i].Size)
 		}
@@ -474,6 +476,8 @@ func (p *patcher) leaf(ctx context.Context, d *deltaStream, i uint32, item delta
 	p.sources[d.peer] = true
 	p.g.arrived(i)
 	p.count(i)
+	p.left -= int64(p.s.lay.Leaves[i].Size)
+	p.g.o.Progress(Progress{Phase: "fetch", Done: p.s.lay.Bytes - p.left, Total: p.s.lay.Bytes, Sources: len(p.sources)})
 	return nil
 }
 
