@@ -154,17 +154,9 @@ func (n *Node) Run(ctx context.Context) error {
 
 // serve runs everything that has a network.
 func (n *Node) serve(ctx context.Context) error {
-	bootstrap, err := static.Parse(n.cfg.Bootstrap...)
+	bootstrap, err := n.addresses()
 	if err != nil {
-		return usage("bad_bootstrap", "an address looks like /ip4/192.0.2.1/tcp/4581/p2p/12D3...", "%v", err)
-	}
-	for _, a := range n.cfg.Listen {
-		if _, err := multiaddr.NewMultiaddr(a); err != nil {
-			return usage("bad_listen", "an address looks like /ip4/0.0.0.0/tcp/4581", "--listen %q: %v", a, err)
-		}
-	}
-	if len(n.cfg.Listen) == 0 {
-		n.cfg.Listen = nil // the default; an empty list would mean nowhere
+		return err
 	}
 	bytes := &wireCounter{}
 	host, err := swarm.New(ctx, swarm.Config{Key: n.key, Listen: n.cfg.Listen, Bandwidth: bytes, UserAgent: "shoal/" + n.cfg.Version,
@@ -174,50 +166,70 @@ func (n *Node) serve(ctx context.Context) error {
 	}
 	defer host.Close()
 	w := &network{host: host, bytes: bytes, log: n.cfg.Log, book: n.remembered()}
-	redial := discovery.NewRedial(host, host, rand.Float64, n.cfg.Log)
+	var announce *discovery.Announcements
+	table, err := n.openTable(ctx, w, bootstrap, func() { announce.Nudge() })
+	if err != nil {
+		return err
+	}
+	defer table.Close()
+	announce = discovery.NewAnnouncements(table, rand.Float64, n.cfg.Log)
+	w.finder = discovery.Merge(table, static.Peers(bootstrap), w)
+
+	up := limiter(n.cfg.Up)
+	defer list.Register(host, n.sets.Catalog(), n.cfg.Log)()
+	defer chunks.Register(host, n.sets.Source(), chunks.ServerOptions{Limiter: up, Log: n.cfg.Log})()
+	defer delta.Register(host, n.sets.Deltas(), delta.ServerOptions{Limiter: up, Log: n.cfg.Log})()
+	n.attach(w, announce)
+	err = n.work(ctx, w, table, announce, bootstrap)
+	n.remember(w)
+	return err
+}
+
+// addresses checks the addresses to listen on, and reads those to join through.
+func (n *Node) addresses() (static.Peers, error) {
+	bootstrap, err := static.Parse(n.cfg.Bootstrap...)
+	if err != nil {
+		return nil, usage("bad_bootstrap", "an address looks like /ip4/192.0.2.1/tcp/4581/p2p/12D3...", "%v", err)
+	}
+	for _, a := range n.cfg.Listen {
+		if _, err := multiaddr.NewMultiaddr(a); err != nil {
+			return nil, usage("bad_listen", "an address looks like /ip4/0.0.0.0/tcp/4581", "--listen %q: %v", a, err)
+		}
+	}
+	if len(n.cfg.Listen) == 0 {
+		n.cfg.Listen = nil // the default; an empty list would mean nowhere
+	}
+	return bootstrap, nil
+}
+
+// openTable takes part in the hash table, as far as the node is to.
+func (n *Node) openTable(ctx context.Context, w *network, bootstrap static.Peers, joined func()) (table, error) {
+	open := func() (table, error) {
+		return dht.New(ctx, w.host, dht.Options{
+			Bootstrap: func() []peer.AddrInfo { return append(w.good(n.now()), bootstrap...) },
+			Server:    n.cfg.DHT != "client" && !n.cfg.Brief, Joined: joined, ClearBackoff: w.host.ClearBackoff,
+			Shuffle: rand.Shuffle, Log: n.cfg.Log})
+	}
+	switch {
+	case n.cfg.DHT == "off":
+		return noTable{}, nil
+	case n.cfg.Brief:
+		return newLateTable(open, n.cfg.Log), nil
+	}
+	return open()
+}
+
+// work runs what a node does by itself, until ctx ends or something fails.
+func (n *Node) work(ctx context.Context, w *network, table table, announce *discovery.Announcements, bootstrap static.Peers) error {
+	redial := discovery.NewRedial(w.host, w.host, rand.Float64, n.cfg.Log)
 	for _, p := range bootstrap {
 		redial.Keep(p)
 	}
-	var announce *discovery.Announcements
-	var tbl table = noTable{}
-	if n.cfg.DHT != "off" {
-		open := func() (table, error) {
-			return dht.New(ctx, host, dht.Options{
-				Bootstrap: func() []peer.AddrInfo { return append(w.good(n.now()), bootstrap...) },
-				Server:    n.cfg.DHT != "client" && !n.cfg.Brief, Joined: func() { announce.Nudge() }, ClearBackoff: host.ClearBackoff,
-				Shuffle: rand.Shuffle, Log: n.cfg.Log})
-		}
-		if tbl = newLateTable(open, n.cfg.Log); !n.cfg.Brief {
-			if tbl, err = open(); err != nil {
-				return err
-			}
-		}
-	}
-	defer tbl.Close()
-	announce = discovery.NewAnnouncements(tbl, rand.Float64, n.cfg.Log)
-	w.finder = discovery.Merge(tbl, static.Peers(bootstrap), w)
-
-	defer list.Register(host, n.sets.Catalog(), n.cfg.Log)()
-	defer chunks.Register(host, n.sets.Source(), chunks.ServerOptions{Limiter: limiter(n.cfg.Up), Log: n.cfg.Log})()
-	defer delta.Register(host, n.sets.Deltas(), delta.ServerOptions{Limiter: limiter(n.cfg.Up), Log: n.cfg.Log})()
-	n.attach(w, announce)
-
 	group, ctx := errgroup.WithContext(ctx)
 	if !n.cfg.Brief {
-		bus, err := beacon.New(ctx, host, n.cfg.Log)
-		if err != nil {
-			return err
-		}
-		herald := newHerald(bus, n.sets, n.wished, n.start, n.cfg.Log)
-		group.Go(func() error { return herald.run(ctx, &n.events) })
+		group.Go(func() error { return n.herald(ctx, w) })
 	}
-	group.Go(func() error { return n.tidy(ctx) })
-	n.jobs.open(ctx)
-	defer n.jobs.close()
-	if n.cfg.Resume {
-		n.resume()
-	}
-	group.Go(func() error { return tbl.Run(ctx) })
+	group.Go(func() error { return table.Run(ctx) })
 	group.Go(func() error {
 		if n.cfg.Brief {
 			select {
@@ -230,13 +242,26 @@ func (n *Node) serve(ctx context.Context) error {
 	})
 	group.Go(func() error { return redial.Run(ctx) })
 	group.Go(func() error { return w.observe(ctx) })
+	group.Go(func() error { return n.tidy(ctx) })
 	if n.cfg.MDNS {
 		group.Go(func() error { return w.local(ctx) })
 	}
+	n.jobs.open(ctx)
+	defer n.jobs.close()
+	if n.cfg.Resume {
+		n.resume()
+	}
 	close(n.ready)
-	err = group.Wait()
-	n.remember(w)
-	return err
+	return group.Wait()
+}
+
+// herald announces and hears revisions.
+func (n *Node) herald(ctx context.Context, w *network) error {
+	bus, err := beacon.New(ctx, w.host, n.cfg.Log)
+	if err != nil {
+		return err
+	}
+	return newHerald(bus, n.sets, n.wished, n.start, n.cfg.Log).run(ctx, &n.events)
 }
 
 // briefDelay is how long a node that only fetches something keeps to itself what it has: most are done by then, and
