@@ -86,7 +86,7 @@ func New(ctx context.Context, h host.Host, log *slog.Logger) (*Bus, error) {
 			}
 			return nil
 		}),
-		pubsub.WithLogger(slog.New(quiet{log.Handler()}).With("part", "pubsub")),
+		pubsub.WithLogger(slog.New(warnings{log.Handler()}).With("part", "pubsub")),
 		pubsub.WithRPCLogger(slog.New(slog.DiscardHandler)), // it warns of whatever a stranger sends
 	)
 	if err != nil {
