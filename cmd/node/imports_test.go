@@ -74,7 +74,7 @@ var sole = map[string][]string{
 }
 
 // pure lists the packages that decide and never act, and what they therefore must not import.
-var pure = []string{"blockstore", "blockstore/chunk", "blockstore/dag", "blockstore/diff", "blockstore/merge", "blockstore/patch", "protocols/wire", "protocols/record", "node/fetch", "discovery/peerbook"}
+var pure = []string{"blockstore", "blockstore/chunk", "blockstore/dag", "blockstore/diff", "blockstore/merge", "blockstore/patch", "protocols/wire", "protocols/record", "node/fetch", "node/election", "discovery/peerbook"}
 
 var impure = []string{"os", "net", "log", "log/slog", "sync", "syscall", "os/exec", "net/http", "io/ioutil"}
 

@@ -1,0 +1,390 @@
+package sim
+
+import (
+	"fmt"
+	"time"
+
+	"github.com/libp2p/go-libp2p/core/peer"
+
+	"github.com/shoal-p2p/shoal/node/election"
+	"github.com/shoal-p2p/shoal/protocols/record"
+)
+
+// checker holds the invariants against everything that happens.
+type checker struct {
+	broken  *Violation
+	nodes   []watch
+	reigns  map[string]bool // epochs that had a primary
+	top     record.Epoch    // the highest of them
+	lost    []election.Frontier
+	dropped []*election.Head
+	durable []*made
+	ordered []mark // strict: the chain of durable heads, as it grew
+	reads   []reading
+	forged  *election.Head // by a lying voter
+	stable  time.Duration  // one primary and one epoch, since; -1 = not so
+	killed  time.Duration  // the primary of a script
+	gaps    []time.Duration
+}
+
+// watch is what was last seen of a node.
+type watch struct {
+	epoch       record.Epoch // in memory
+	known, have election.Frontier
+	said        said
+	last        *election.Beacon // sent
+	failed      bool
+	role        election.Role
+	backup      peer.ID // of a primary
+}
+
+// said is what others were told: a restart must not take it back.
+type said struct {
+	epoch, granted record.Epoch
+	known, have    election.Frontier
+}
+
+// mark is the newest durable head from a time on.
+type mark struct {
+	at   time.Duration
+	head *election.Head
+}
+
+// reading is a read at a primary; a later head of the same reign that becomes durable confirms it.
+type reading struct {
+	at    time.Duration
+	epoch record.Epoch
+	head  *election.Head
+}
+
+func (c *checker) init(n int) {
+	c.nodes = make([]watch, n)
+	c.reigns = map[string]bool{}
+	c.stable = -1
+	c.killed = -1
+}
+
+func (c *checker) fail(w *world, invariant, format string, a ...any) {
+	if c.broken == nil {
+		c.broken = &Violation{Invariant: invariant, At: w.now, Detail: fmt.Sprintf(format, a...)}
+		w.trace("VIOLATION %s: %s", invariant, c.broken.Detail)
+	}
+}
+
+// booted compares what a node starts with and what it has said.
+func (c *checker) booted(w *world, n *node) {
+	s := &c.nodes[n.i]
+	p := n.core.Persistent()
+	switch {
+	case p.Epoch.Compare(s.said.epoch) < 0:
+		c.fail(w, "I2", "%s starts with epoch %s, had said %s", n.name, show(p.Epoch), show(s.said.epoch))
+	case p.Granted.Compare(s.said.granted) < 0:
+		c.fail(w, "I2", "%s forgot its vote for %s", n.name, show(s.said.granted))
+	case !p.Known.CoversAll(s.said.known), !p.Have.CoversAll(s.said.have):
+		c.fail(w, "I4", "%s forgot heads", n.name)
+	}
+	s.epoch, s.known, s.have = p.Epoch, p.Known, p.Have
+	s.failed, s.role = false, election.Follower
+}
+
+// wiped lets a node forget.
+func (c *checker) wiped(n *node) {
+	c.lost = append(c.lost, c.nodes[n.i].have)
+	c.nodes[n.i] = watch{}
+}
+
+// stepped checks what a node's memory holds after a step, and what it is about to say.
+func (c *checker) stepped(w *world, n *node, acts []election.Action) {
+	s := &c.nodes[n.i]
+	p := n.core.Persistent()
+	if s.role == election.Primary && n.core.Backup() != s.backup {
+		s.backup = n.core.Backup()
+		w.cov[BackupChanges]++
+	}
+	for _, a := range acts {
+		m, ok := a.(election.Send)
+		if !ok {
+			continue
+		}
+		if ack, ok := m.Message.(election.Ack); ok && ack.Epoch.Compare(s.epoch) < 0 {
+			c.fail(w, "fence", "%s in %s acknowledges %s", n.name, show(s.epoch), show(ack.Epoch))
+		}
+	}
+	if p.Epoch.Compare(s.epoch) < 0 {
+		c.fail(w, "I2", "%s goes from epoch %s to %s", n.name, show(s.epoch), show(p.Epoch))
+	}
+	if !p.Known.CoversAll(s.known) || !p.Have.CoversAll(s.have) {
+		c.fail(w, "I4", "%s lets go of heads", n.name)
+	}
+	if !p.Have.Equal(s.have) {
+		for _, h := range p.Have {
+			if !n.bytes[h.ID] {
+				c.fail(w, "bytes", "%s has head %s without its bytes", n.name, showHead(h))
+			}
+		}
+	}
+	s.epoch, s.known, s.have = p.Epoch, p.Known, p.Have
+}
+
+// sent notes what a node tells others.
+func (c *checker) sent(n *node, m election.Message) {
+	s := &c.nodes[n.i].said
+	switch m := m.(type) {
+	case *election.Beacon:
+		s.epoch, s.known, s.have = m.State.Epoch, m.State.Known, m.State.Have
+		c.nodes[n.i].last = m
+	case election.Vote:
+		s.granted = m.Want
+	}
+}
+
+// became: I1.
+func (c *checker) became(w *world, n *node, b election.Became) {
+	s := &c.nodes[n.i]
+	if s.role == election.Candidate && b.Role == election.Follower {
+		if w.prof.mode == election.Strict {
+			w.cov[Lost]++
+		} else {
+			w.cov[Aborts]++
+		}
+	}
+	s.role = b.Role
+	if b.Role != election.Primary {
+		return
+	}
+	w.cov[Elections]++
+	key := show(b.Epoch)
+	switch {
+	case c.reigns[key]:
+		c.fail(w, "I1", "a second primary in %s: %s", key, n.name)
+	case b.Epoch.Owner != n.id || record.InstanceKey(b.Epoch.Instance) != record.InstanceKey(n.disk.Instance):
+		c.fail(w, "I1", "%s is primary in %s", n.name, key)
+	}
+	c.reigns[key] = true
+	if b.Epoch.Compare(c.top) > 0 {
+		c.top = b.Epoch
+	}
+}
+
+// recentDurable is how many durable heads a head with one parent is compared with: it has the parent's content,
+// which was compared before.
+const recentDurable = 16
+
+// built: nothing invented, nothing that was durable left out.
+func (c *checker) built(w *world, p *election.Plan, r *made) {
+	for _, d := range p.Dropped {
+		for _, x := range c.durable {
+			if x.head.ID == d.ID && !c.lied(x.head) {
+				c.fail(w, "I8", "durable head %d of %s is abandoned", d.Seq(), show(d.Epoch))
+			}
+		}
+	}
+	all := c.durable
+	if n := len(all) - recentDurable; n > 0 && len(p.Parents) < 2 && len(p.Dropped) == 0 {
+		all = all[n:]
+	}
+	for _, x := range all {
+		if r.head.Covers(x.head) && !r.content.includes(x.content) && !c.lied(x.head) {
+			c.fail(w, "I8", "a head covers durable head %d of %s without its content", x.head.Seq(), show(x.head.Epoch))
+		}
+	}
+}
+
+// accepted: I3, and the books.
+func (c *checker) accepted(w *world, n *node, a election.Accepted) {
+	r := w.heads.byID[a.Head.ID]
+	r.accepted = true
+	d := dot{a.Head.Instance(), a.Head.Seq()}
+	if id, ok := w.heads.byDot[d]; ok && id != a.Head.ID {
+		c.fail(w, "I3", "two heads are number %d of store %s", d.seq, d.instance)
+	}
+	w.heads.byDot[d] = a.Head.ID
+	c.dropped = append(c.dropped, a.Plan.Dropped...)
+	w.cov[Accepts]++
+	switch a.Plan.Kind {
+	case election.Merge:
+		if len(a.Plan.Parents) > 1 {
+			w.cov[Merges]++
+		}
+	case election.Confirm:
+		w.cov[Confirms]++
+	case election.Abandon:
+		w.cov[Abandons]++
+	}
+	if w.prof.mode == election.Strict && a.Plan.Kind != election.Abandon {
+		w.cov[Hidden] += len(a.Plan.Dropped)
+	}
+	if a.Head.Epoch.Compare(c.top) < 0 {
+		w.cov[Fenced]++
+	}
+	if c.killed >= 0 && a.Plan.Kind == election.Publish {
+		c.gaps = append(c.gaps, w.now-c.killed)
+		c.killed = -1
+	}
+}
+
+// becameDurable: I5, I7, and that no durable head is passed over by a later one.
+func (c *checker) becameDurable(w *world, n *node, h *election.Head) {
+	r := w.heads.byID[h.ID]
+	w.cov[Durables]++
+	have := 0
+	for _, p := range w.nodes {
+		if p.disk.Have.Covers(h) {
+			have++
+			r.holders = append(r.holders, disk{p.i, p.stores})
+		}
+	}
+	for _, f := range c.lost {
+		if f.Covers(h) {
+			have++
+		}
+	}
+	need := 2
+	if w.prof.mode == election.Strict {
+		need = len(n.cfg.Voters)/2 + 1
+	}
+	if have < need && !c.lied(h) {
+		c.fail(w, "I5", "%s calls head %d of %s durable on %d disks of %d", n.name, h.Seq(), show(h.Epoch), have, need)
+	}
+	c.durable = append(c.durable, r)
+	if w.prof.mode == election.Strict && !c.lied(h) {
+		c.chain(w, r)
+		c.confirm(w, r)
+	}
+}
+
+// chain: I7. The durable heads are one line, so who covers its end is in order with all.
+func (c *checker) chain(w *world, r *made) {
+	if n := len(c.ordered); n > 0 && r.head.Covers(c.ordered[n-1].head) {
+		c.ordered = append(c.ordered, mark{w.now, r.head})
+		c.realTime(w, r)
+		return
+	}
+	for _, x := range c.durable {
+		if !x.head.Covers(r.head) && !r.head.Covers(x.head) && !c.lied(x.head) {
+			c.fail(w, "I7", "durable heads %d of %s and %d of %s are not ordered", x.head.Seq(), show(x.head.Epoch), r.head.Seq(), show(r.head.Epoch))
+		}
+	}
+	if len(c.ordered) == 0 {
+		c.ordered = append(c.ordered, mark{w.now, r.head})
+	}
+	c.realTime(w, r)
+}
+
+// lied tells whether h is a forged head's twin, or built on either: which of the two is in it is not known.
+func (c *checker) lied(h *election.Head) bool {
+	return c.forged != nil && h.Vector[c.forged.Instance()] >= c.forged.Seq()
+}
+
+// realTime: a head that was asked for after another was durable covers it.
+func (c *checker) realTime(w *world, r *made) {
+	if before := c.topAt(r.asked); before != nil && !r.head.Covers(before) {
+		c.fail(w, "history", "head %d of %s was asked for after head %d of %s was durable, and lacks it",
+			r.head.Seq(), show(r.head.Epoch), before.Seq(), show(before.Epoch))
+	}
+}
+
+// topAt is the newest durable head before t.
+func (c *checker) topAt(t time.Duration) *election.Head {
+	for i := len(c.ordered) - 1; i >= 0; i-- {
+		if c.ordered[i].at < t {
+			return c.ordered[i].head
+		}
+	}
+	return nil
+}
+
+// read notes what a primary would answer now.
+func (c *checker) read(w *world, n *node) {
+	if w.prof.mode != election.Strict || n.core.Role() != election.Primary || !n.core.Absorbed() {
+		return
+	}
+	p := n.core.Persistent()
+	if len(p.Have) == 1 {
+		c.reads = append(c.reads, reading{w.now, p.Epoch, p.Have[0]})
+	}
+}
+
+// confirm checks the reads that a durable head confirms: they saw everything durable before them.
+func (c *checker) confirm(w *world, r *made) {
+	left := c.reads[:0]
+	for _, x := range c.reads {
+		switch {
+		case x.epoch.Compare(r.head.Epoch) != 0 && w.now-x.at > 10*time.Second: // nobody will
+		case x.epoch.Compare(r.head.Epoch) != 0 || r.asked < x.at:
+			left = append(left, x)
+		default:
+			w.cov[Reads]++
+			if top := c.topAt(x.at); top != nil && !x.head.Covers(top) {
+				c.fail(w, "history", "a confirmed read of %s missed durable head %d of %s", show(x.epoch), top.Seq(), show(top.Epoch))
+			}
+		}
+	}
+	c.reads = left
+}
+
+// alarm: no fault of the world is an equivocation or a clone.
+func (c *checker) alarm(w *world, n *node, a election.Alarm) {
+	w.cov[Alarms]++
+	switch {
+	case a.Kind == election.DiskFailed:
+		c.nodes[n.i].failed = true
+		return
+	case a.Kind == election.TwoHeads && c.forged != nil && len(a.Heads) == 2:
+		w.cov[LiesFound]++
+		return
+	case a.Kind == election.TwoConfigs && w.owner.lied:
+		return
+	}
+	c.fail(w, "alarm", "%s raises false alarm %d about %s", n.name, a.Kind, string(a.Peer))
+}
+
+// durableIn tells whether something is durable in a version of the config.
+func (c *checker) durableIn(version uint64) bool {
+	n := len(c.durable)
+	return n > 0 && c.durable[n-1].head.Epoch.ConfigVersion == version
+}
+
+// maywipe tells whether the promise covers the loss of n's disk: every durable head is on another voter's,
+// and in strict a majority that does not know it cannot come together.
+func (c *checker) maywipe(w *world, n *node) bool {
+	return c.survives(w, w.owner.newest(), n)
+}
+
+// mayRemove tells whether the owner may go over to a config with fewer voters. In ap every durable head must be on
+// one of them; in strict the rule for changes sees to that, and there must only be a majority left.
+func (c *checker) mayRemove(w *world, cfg election.Config) bool {
+	if cfg.Mode == election.Strict {
+		return whole(w, cfg, nil) > len(cfg.Voters)/2
+	}
+	return c.survives(w, cfg, nil)
+}
+
+// whole counts the voters of cfg with the store it means.
+func whole(w *world, cfg election.Config, without *node) (n int) {
+	for _, p := range w.nodes {
+		if p != without && intact(cfg, p) {
+			n++
+		}
+	}
+	return n
+}
+
+func (c *checker) survives(w *world, cfg election.Config, without *node) bool {
+	whole, need := whole(w, cfg, without), len(cfg.Voters)/2+1
+	if cfg.Mode == election.Strict && whole < need || whole == 0 {
+		return false
+	}
+	for _, d := range c.durable {
+		holders := 0
+		for _, p := range w.nodes {
+			if p != without && intact(cfg, p) && p.disk.Have.Covers(d.head) {
+				holders++
+			}
+		}
+		if holders == 0 || cfg.Mode == election.Strict && whole-holders >= need {
+			return false
+		}
+	}
+	return true
+}

@@ -1,0 +1,81 @@
+package sim
+
+import "fmt"
+
+// Counter is something that happened, counted to show that a run was not vacuous.
+type Counter int
+
+// The counters there are.
+const (
+	Elections     Counter = iota // reigns begun
+	Lost                         // candidacies (strict)
+	Aborts                       // suspicions answered (ap)
+	Accepts                      // heads that became revisions
+	Durables                     // heads that became durable
+	Merges                       // of two or more heads
+	Hidden                       // heads passed over (strict)
+	Confirms                     // heads repeated in a new epoch
+	Abandons                     // heads given up
+	Fenced                       // heads made in an epoch that was superseded elsewhere already
+	Refused                      // proposals
+	Reads                        // confirmed reads
+	BackupChanges                // of a primary
+	Reconfigs
+	Voters // listed or removed
+	Handovers
+	Crashes
+	TornSteps // crashes between two actions of one step
+	FsyncErrors
+	Wipes
+	Pauses
+	Partitions
+	OneWay
+	Resets
+	Mutes
+	Relayed
+	LateStates
+	FetchesFailed
+	Alarms
+	LiesFound // alarms about a forged head
+	TwinConfigs
+	counters
+)
+
+var counterNames = [counters]string{
+	"elections", "lost candidacies", "aborted suspicions", "accepted heads", "durable heads", "merges", "hidden heads",
+	"confirmations", "abandonments", "stale heads fenced", "refusals", "confirmed reads", "backup changes", "configs",
+	"voters changed", "handovers", "crashes", "torn steps", "fsync errors", "wipes", "pauses", "partitions",
+	"one-way cuts", "resets", "mutings", "relayed messages", "late states", "failed fetches", "alarms", "lies found", "twin configs",
+}
+
+func (c Counter) String() string { return counterNames[c] }
+
+// Coverage counts what happened in one run or many.
+type Coverage [counters]int
+
+// Add sums o up.
+func (c *Coverage) Add(o Coverage) {
+	for i, n := range o {
+		c[i] += n
+	}
+}
+
+// floors are the least that a thousand seeds must show, a fraction of what they do: a run below is vacuous.
+var floors = map[Counter]int{
+	Elections: 4000, Lost: 3000, Aborts: 500, Accepts: 80000, Durables: 70000, Merges: 400, Hidden: 100, Confirms: 150,
+	Abandons: 50, Fenced: 5000, Refused: 20000, Reads: 30000, BackupChanges: 4000, Reconfigs: 250, Voters: 200,
+	Handovers: 120, Crashes: 2500, TornSteps: 1000, FsyncErrors: 300, Wipes: 350, Pauses: 350, Partitions: 1200,
+	OneWay: 400, Resets: 400, Mutes: 400, Relayed: 20000, LateStates: 60000, FetchesFailed: 8000, LiesFound: 40,
+	TwinConfigs: 8,
+}
+
+// Vacuous names what happened too rarely in that many seeds.
+func (c Coverage) Vacuous(seeds int) []string {
+	var short []string
+	for i := range counters {
+		if want := floors[i] * seeds / 1000; c[i] < want {
+			short = append(short, fmt.Sprintf("%v %d, at least %d", i, c[i], want))
+		}
+	}
+	return short
+}

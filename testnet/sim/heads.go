@@ -1,0 +1,101 @@
+package sim
+
+import (
+	"encoding/binary"
+	"time"
+
+	"github.com/ipfs/go-cid"
+
+	"github.com/shoal-p2p/shoal/node/election"
+)
+
+// content is the set of proposals that a revision includes: the merge of two is their union.
+type content []uint64
+
+func (c content) with(id uint64) content {
+	w := int(id / 64)
+	out := make(content, max(len(c), w+1))
+	copy(out, c)
+	out[w] |= 1 << (id % 64)
+	return out
+}
+
+func (c content) union(o content) content {
+	if len(o) > len(c) {
+		c, o = o, c
+	}
+	out := make(content, len(c))
+	copy(out, c)
+	for i, w := range o {
+		out[i] |= w
+	}
+	return out
+}
+
+func (c content) includes(o content) bool {
+	for i, w := range o {
+		var have uint64
+		if i < len(c) {
+			have = c[i]
+		}
+		if w&^have != 0 {
+			return false
+		}
+	}
+	return true
+}
+
+// made is what the world knows of a head.
+type made struct {
+	head     *election.Head
+	content  content
+	asked    time.Duration // the proposal came
+	accepted bool
+	holders  []disk // that had it when it became durable
+}
+
+// disk is one store of one node.
+type disk struct{ node, store int }
+
+// registry holds every head ever made.
+type registry struct {
+	byID  map[cid.Cid]*made
+	byDot map[dot]cid.Cid
+	count uint64
+}
+
+type dot struct {
+	instance string
+	seq      uint64
+}
+
+// build makes a head as the shell would: the join of the parents, and the proposal on top.
+func (w *world) build(p *election.Plan) *made {
+	w.heads.count++
+	h := election.NewHead(fakeCid(w.heads.count), p.Epoch, p.Vector, nil)
+	r := &made{head: h, asked: w.now}
+	for _, parent := range p.Parents {
+		r.content = r.content.union(w.heads.byID[parent.ID].content)
+	}
+	if p.Kind == election.Publish {
+		r.content = r.content.with(p.Proposal)
+		r.asked = w.asked[p.Proposal]
+	}
+	w.heads.byID[h.ID] = r
+	return r
+}
+
+// fakeCid is a CID whose order has nothing to do with n.
+func fakeCid(n uint64) cid.Cid {
+	b := make([]byte, 34)
+	b[0], b[1] = 0x12, 0x20 // sha2-256, 32 bytes
+	x := n
+	for i := 2; i < len(b); i += 8 {
+		x += 0x9e3779b97f4a7c15 // splitmix64
+		z := x
+		z = (z ^ z>>30) * 0xbf58476d1ce4e5b9
+		z = (z ^ z>>27) * 0x94d049bb133111eb
+		binary.LittleEndian.PutUint64(b[i:], z^z>>31)
+	}
+	return cid.NewCidV1(cid.Raw, b)
+}
