@@ -65,7 +65,7 @@ func (m *Member) nowhere() Frontier {
 		return lacking[:min(len(lacking), maxParents)]
 	}
 	for _, p := range m.peers {
-		if !m.follows(p) || !m.disk.Have.CoversAll(p.state.Have) || !m.disk.Have.CoversAll(p.state.Durable) {
+		if !m.follows(p) || !m.disk.Have.CoversAll(p.state.Have) {
 			return nil
 		}
 	}

@@ -43,6 +43,22 @@ func TestRule8PublishAndDurable(t *testing.T) {
 	}
 }
 
+func TestRule8AWipedStoreHasAcknowledgedNothing(t *testing.T) {
+	r := start(t, "A", AP, "ABC")
+	r.lead("BC")
+	made, _ := r.publish(1)
+	r.hear("C", Ack{Epoch: r.m.disk.Epoch, Seq: made.Seq()}) // B is the backup
+	var acts []Action
+	for no := range uint64(8) { // C comes with another store, B is gone
+		acts = append(acts, r.run(h)...)
+		b := &Beacon{Stamp: Stamp{1, no + 1}, Interval: h, State: &State{ConfigVersion: 1, ConfigHash: "1", Epoch: r.m.disk.Epoch}}
+		acts = append(acts, r.step(ms, Received{From: "C", Instance: "new", Message: b})...)
+	}
+	if r.m.Backup() != "C" || len(pick[Durable](acts)) != 0 {
+		t.Errorf("backup %q: %v", string(r.m.Backup()), pick[Durable](acts))
+	}
+}
+
 func TestRule8StrictMajority(t *testing.T) {
 	r := start(t, "A", Strict, "ABCDE")
 	r.lead("BCDE")
@@ -240,6 +256,9 @@ func TestRule11Waive(t *testing.T) {
 	}
 	if r.step(ms, Fetched{Head: gone}); len(r.m.disk.Have) != 0 {
 		t.Error("takes what it waived")
+	}
+	if acts := r.beacon("C", State{Epoch: e, Have: frontier(gone)}); len(pick[Fetch](acts)) != 0 {
+		t.Error("fetches what it waived")
 	}
 	r.beacon("A", State{Epoch: epoch(1, 3, "C"), Role: Primary})
 	if r.step(ms, Fetched{Head: gone}); len(r.m.disk.Have) != 1 {

@@ -29,6 +29,29 @@ func TestRule1EpochsGrow(t *testing.T) {
 	}
 }
 
+func TestRule1FollowersGiveTheNewOwnerTime(t *testing.T) {
+	r := start(t, "C", AP, "ABC")
+	r.beacon("A", State{Epoch: epoch(1, 1, "A"), Role: Primary, Backup: "B"})
+	r.run(3 * h)
+	r.beacon("A", State{Epoch: epoch(1, 2, "B")}) // B itself was not heard yet
+	if at := r.m.suspectAt() - r.now; r.m.livePrimary() || at < 4*h {
+		t.Errorf("suspected after %v", at)
+	}
+}
+
+func TestRule2OldPrimariesAreTold(t *testing.T) {
+	r := start(t, "C", AP, "ABC")
+	r.beacon("B", State{Epoch: epoch(1, 2, "B"), Role: Primary})
+	r.run(h)
+	r.m.time.beacon, r.m.time.sent = r.now+h, r.now-h/2
+	if acts := r.beacon("A", State{Epoch: epoch(1, 1, "A")}); len(said[*Beacon](acts)) != 0 {
+		t.Error("followers need not be told")
+	}
+	if acts := r.beacon("A", State{Epoch: epoch(1, 1, "A"), Role: Primary}); len(said[*Beacon](acts)) != 1 {
+		t.Error("not told")
+	}
+}
+
 func TestRule2Beacons(t *testing.T) {
 	r := start(t, "A", AP, "ABC")
 	acts := r.run(10 * h)
@@ -90,6 +113,24 @@ func TestRule3Suspicion(t *testing.T) {
 	r.beacon("A", State{Epoch: epoch(1, 1, "A"), Role: Primary, Backup: "B"})
 	r.step(ms, Disconnected{Peer: "A"})
 	r.want(Follower) // not the first in line
+}
+
+func TestRule3OneCandidacyInTFail(t *testing.T) {
+	r := start(t, "B", AP, "ABC")
+	r.beacon("A", State{Epoch: epoch(1, 1, "A"), Role: Primary, Backup: "B"})
+	r.step(ms, Disconnected{Peer: "A"})
+	r.want(Candidate)
+	r.beacon("C", State{Epoch: epoch(1, 2, "C"), Role: Primary, Backup: "B"})
+	r.step(ms, Disconnected{Peer: "C"})
+	r.want(Follower)
+}
+
+func TestRule3APrimaryThatStartedAgainIsNone(t *testing.T) {
+	r := start(t, "B", AP, "ABC")
+	r.beacon("A", State{Epoch: epoch(1, 1, "A"), Role: Primary, Backup: "B"})
+	r.run(5 * ms)
+	r.beacon("A", State{Epoch: epoch(1, 1, "A")})
+	r.want(Candidate)
 }
 
 func TestRule3FreshStoresWait(t *testing.T) {
@@ -211,6 +252,44 @@ func TestRule6AbsorbsTheMajority(t *testing.T) {
 	makes := pick[Make](acts)
 	if len(makes) != 1 || len(makes[0].Plan.Parents) != 1 || makes[0].Plan.Parents[0] != old {
 		t.Errorf("%v", acts)
+	}
+}
+
+func TestRule6NoVoteBelowTheEpoch(t *testing.T) {
+	r := start(t, "B", Strict, "ABC")
+	r.beacon("C", State{Epoch: epoch(1, 5, "C")})
+	if acts := r.hear("A", VoteReq{Want: epoch(1, 3, "A")}); len(sent[Vote](acts, "A")) != 0 {
+		t.Error("voted for an epoch that is over")
+	}
+}
+
+func TestRule6AVoteForAnotherEndsOnesOwn(t *testing.T) {
+	r := start(t, "A", Strict, "ABC")
+	r.m.suspect()
+	r.run(2 * h)
+	want := r.m.cand.want
+	r.hear("C", VoteReq{Want: epoch(1, want.N+1, "C")})
+	r.want(Follower)
+	r.hear("B", Vote{Want: want})
+	r.want(Follower)
+}
+
+func TestRule6AsksAnotherMajority(t *testing.T) {
+	r := start(t, "A", Strict, "ABC")
+	r.m.suspect()
+	r.run(2 * h)
+	r.hear("B", Vote{Want: r.m.cand.want, Have: frontier(head(epoch(1, 1, "C"), 1))})
+	r.want(Primary)
+	var acts []Action
+	for range 6 { // B is gone and nobody else has the head
+		acts = append(acts, r.run(h)...)
+		r.beacon("C", State{Epoch: r.m.disk.Epoch})
+	}
+	if len(sent[VoteReq](acts, "C")) == 0 {
+		t.Fatal("waits for ever for a head that is gone")
+	}
+	if r.hear("C", Vote{Want: r.m.cand.want}); !r.m.Absorbed() {
+		t.Error("not absorbed")
 	}
 }
 
