@@ -174,7 +174,7 @@ const recentDurable = 16
 func (c *checker) built(w *world, p *election.Plan, r *made) {
 	for _, d := range p.Dropped {
 		for _, x := range c.durable {
-			if x.head.ID == d.ID && !c.lied(x.head) {
+			if x.head.ID == d.ID && !c.lied(x.head) && w.promised(x) {
 				c.fail(w, "I8", "durable head %d of %s is abandoned", d.Seq(), show(d.Epoch))
 			}
 		}
@@ -184,7 +184,7 @@ func (c *checker) built(w *world, p *election.Plan, r *made) {
 		all = all[n:]
 	}
 	for _, x := range all {
-		if r.head.Covers(x.head) && !r.content.includes(x.content) && !c.lied(x.head) {
+		if r.head.Covers(x.head) && !r.content.includes(x.content) && !c.lied(x.head) && w.promised(x) {
 			c.fail(w, "I8", "a head covers durable head %d of %s without its content", x.head.Seq(), show(x.head.Epoch))
 		}
 	}

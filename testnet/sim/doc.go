@@ -22,7 +22,8 @@
 //
 // The world keeps to what the promise assumes: it does not wipe the last voter's disk that holds a durable head,
 // in strict not so many that a majority could come together without it; in strict the owner changes one voter at
-// a time, and only once something is durable under the config in force.
+// a time, and only once something is durable under the config in force. In ap a head that became durable among
+// voters whom the owner had removed, and who were cut off from all others, counts as removed with them.
 //
 // Not modelled: bytes, blocks and the contents of merges (a merge is the union of its sides); partial fetches;
 // signatures; the coalescing of several sets in a beacon; writer revocation (cuts); homes copied or put back from

@@ -87,8 +87,9 @@ func (w *world) complete(last *made) {
 	}
 }
 
-// promised tells whether the loss of a durable head is a broken promise: not if all that held it were removed
-// from the set, or lost, before they could pass it on. In strict it always is.
+// promised tells whether the loss of a durable head is a broken promise: not in ap if all that held it when it
+// became durable were removed from the set, cut off from the others so that they neither knew nor passed it on.
+// In strict it always is.
 func (w *world) promised(d *made) bool {
 	if w.prof.mode == election.Strict {
 		return true

@@ -22,6 +22,15 @@ var (
 // slice is what an ordinary test run plays: about 20 s on two cores.
 const slice = 4000
 
+// TestPinnedSeeds plays seeds that once failed, here or with a planted bug.
+func TestPinnedSeeds(t *testing.T) {
+	for _, seed := range []uint64{5, 144, 7613, 1063227} {
+		if r := Run(Options{Seed: seed}); r.Violation != nil {
+			t.Errorf("seed %d: %v", seed, r.Violation)
+		}
+	}
+}
+
 // TestSim holds the invariants over many seeds.
 func TestSim(t *testing.T) {
 	if *oneSeed != 0 {
