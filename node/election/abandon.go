@@ -59,7 +59,7 @@ func (m *Member) nowhere() Frontier {
 		return nil
 	}
 	if m.cfg.Mode == Strict {
-		if len(m.heads.wants) > 0 || m.missing() != nil {
+		if m.offered() || m.missing() != nil {
 			return nil
 		}
 		return lacking[:min(len(lacking), maxParents)]

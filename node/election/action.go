@@ -27,7 +27,7 @@ type Send struct {
 // same head goes on. Fetched answers; failure needs no answer.
 type Fetch struct {
 	Head *Head
-	From []peer.ID // who has it, never empty, ascending
+	From []peer.ID // voters that have it, ascending; none = look for other holders
 }
 
 // Make asks for a head to be built and signed. Made answers. Nothing of it may leave the node before Accepted.

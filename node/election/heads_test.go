@@ -116,6 +116,19 @@ func TestRule9FetchAndAcknowledge(t *testing.T) {
 	}
 }
 
+func TestRule9LooksElsewhereForWhatNoVoterOffers(t *testing.T) {
+	r := start(t, "B", AP, "ABC")
+	x := head(epoch(1, 3, "A"), 1)
+	r.beacon("C", State{Epoch: x.Epoch, Known: frontier(x)})
+	f := pick[Fetch](r.run(2 * h))
+	if len(f) != 1 || len(f[0].From) != 0 || f[0].Head != x {
+		t.Fatalf("%v", f)
+	}
+	if f := pick[Fetch](r.beacon("A", State{Epoch: x.Epoch, Known: frontier(x), Have: frontier(x)})); len(f) != 1 || len(f[0].From) != 1 {
+		t.Errorf("%v", f)
+	}
+}
+
 func TestRule9TwoHeadsOfOneNumber(t *testing.T) {
 	e := epoch(1, 1, "A")
 	a := head(e, 1)

@@ -54,7 +54,8 @@ func (m *Member) accept(h *Head) bool {
 	return true
 }
 
-// chase fetches what live voters have and this one lacks.
+// chase fetches what live voters have and this one lacks, and looks elsewhere for what is known and no voter
+// offers: readers have it perhaps, or a voter that was removed.
 func (m *Member) chase() {
 	var lack Frontier
 	for _, p := range m.peers {
@@ -69,20 +70,30 @@ func (m *Member) chase() {
 	}
 	var wants []want
 	for _, h := range lack {
-		w := want{head: h, asked: -1}
-		for _, old := range m.heads.wants {
-			if old.head.ID == h.ID {
-				w = old
-			}
+		wants = append(wants, m.fetch(h, m.holders(h)))
+	}
+	for _, h := range m.disk.Known {
+		if !m.disk.Have.Covers(h) && !m.givenUp(h) && !lack.Holds(h) {
+			wants = append(wants, m.fetch(h, nil))
 		}
-		from := m.holders(h)
-		if w.asked < 0 || !slices.Equal(from, w.from) || m.time.now-w.asked >= m.fail() {
-			w.from, w.asked = from, m.time.now
-			m.act(Fetch{Head: h, From: from})
-		}
-		wants = append(wants, w)
 	}
 	m.heads.wants = wants
+}
+
+// fetch asks for a head, unless that was done for the same sources within TFail.
+func (m *Member) fetch(h *Head, from []peer.ID) want {
+	for _, w := range m.heads.wants {
+		if w.head.ID == h.ID && slices.Equal(from, w.from) && m.time.now-w.asked < m.fail() {
+			return w
+		}
+	}
+	m.act(Fetch{Head: h, From: from})
+	return want{head: h, from: from, asked: m.time.now}
+}
+
+// offered tells whether a live voter has something that this one lacks.
+func (m *Member) offered() bool {
+	return slices.ContainsFunc(m.heads.wants, func(w want) bool { return len(w.from) > 0 })
 }
 
 // holders are the live voters that have h itself.

@@ -201,9 +201,14 @@ func (w *world) do(n *node, a election.Action) {
 
 // fetch begins to get a head's bytes from one of those that have them.
 func (w *world) fetch(n *node, f election.Fetch) {
-	from := make([]int, 0, len(f.From))
+	from := make([]int, 0, len(w.nodes))
 	for _, id := range f.From {
 		from = append(from, w.index[id])
+	}
+	for i := range w.nodes {
+		if len(f.From) == 0 && i != n.i { // whoever can be found
+			from = append(from, i)
+		}
 	}
 	d := w.delay() + time.Duration(w.rng.Int64N(int64(50*time.Millisecond)))
 	if w.faulty() && w.rng.IntN(20) == 0 {

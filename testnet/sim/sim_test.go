@@ -24,7 +24,7 @@ const slice = 4000
 
 // TestPinnedSeeds plays seeds that once failed, here or with a planted bug.
 func TestPinnedSeeds(t *testing.T) {
-	for _, seed := range []uint64{5, 144, 7613, 1063227} {
+	for _, seed := range []uint64{5, 144, 7613, 1063227, 2010833} {
 		if r := Run(Options{Seed: seed}); r.Violation != nil {
 			t.Errorf("seed %d: %v", seed, r.Violation)
 		}
