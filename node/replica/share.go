@@ -31,7 +31,11 @@ type ShareOptions struct {
 	Existing bool
 	// AllowDeletions publishes although more than half of the files are gone, or the folder is another one.
 	AllowDeletions bool
-	Progress       func(files int, bytes int64)
+	// Private and Strict are of a new set: only members may read it; only a majority of its voters publishes.
+	Private, Strict bool
+	// Wait is how long to wait for a revision to be durable; 0 = 10 s.
+	Wait     time.Duration
+	Progress func(files int, bytes int64)
 }
 
 // Shared is what a share did.
@@ -40,6 +44,12 @@ type Shared struct {
 	Head     record.Head
 	Snapshot worktree.Snapshot
 	Changed  bool // a new revision was made
+
+	Durable bool      // it survives the loss of any one voter
+	On      []peer.ID // voters whose disks have it
+	Primary peer.ID   // that ordered it
+	Alone   bool      // the set has one voter, so that nothing can be durable
+	Merged  bool      // it was merged with something newer
 }
 
 // Share scans a folder and makes the next revision of its set, a new set if it has none. An unchanged
