@@ -17,7 +17,7 @@ import (
 // herald announces the newest heads of this node's sets on the topic of their owner, and hands on what it hears:
 // a hint of who has something newer, which the hearer verifies by asking.
 type herald struct {
-	bus  *beacon.Bus
+	bus  *topics
 	sets *replica.Registry
 	// followed tells whether a set is of interest that is not this node's own.
 	followed func(set string) bool
@@ -33,7 +33,7 @@ type herald struct {
 // joinPause joins what several new peers of a topic must be told into one message.
 const joinPause = 300 * time.Millisecond
 
-func newHerald(bus *beacon.Bus, sets *replica.Registry, followed func(string) bool, boot time.Time, log *slog.Logger) *herald {
+func newHerald(bus *topics, sets *replica.Registry, followed func(string) bool, boot time.Time, log *slog.Logger) *herald {
 	return &herald{bus: bus, sets: sets, followed: followed, log: log, say: make(chan cid.Cid, 64), again: make(chan string, 64),
 		topics: map[string]bool{}, boot: uint64(boot.UnixNano() & math.MaxInt64)}
 }

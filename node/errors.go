@@ -27,7 +27,7 @@ type verdict struct {
 
 // verdicts is searched in order; the first sentinel that matches decides. Hints are what to type next.
 func verdicts() []verdict {
-	return []verdict{
+	return append(memberVerdicts(), []verdict{
 		{record.ErrBadTicket, "bad_ticket", api.ExitUsage, "this is not a ticket", "copy the whole line that `share` printed, or pass a set id", false},
 		{replica.ErrAmbiguous, "ambiguous", api.ExitUsage, "several sets match", "give more of the set id: `ls` lists them", false},
 		{replica.ErrUnknownSet, "unknown_set", api.ExitNotFound, "no such set here", "`ls` lists the sets of this node; `get TICKET` fetches one", false},
@@ -59,7 +59,7 @@ func verdicts() []verdict {
 		{blockstore.ErrNotFound, "incomplete", api.ExitNotFound, "a part of the set is not here", "run `get` again: it fetches what is missing", true},
 		{fs.ErrNotExist, "no_such_path", api.ExitNotFound, "no such file or folder", "check the path", false},
 		{fs.ErrPermission, "permission", api.ExitFailed, "not permitted", "check owner and mode of the path; the node runs as its own user", false},
-	}
+	}...)
 }
 
 // explain turns any error into the one that people and scripts see.

@@ -41,7 +41,10 @@ func (n *Node) Follow(_ context.Context, q api.FollowRequest, _ func(api.Progres
 			return api.FollowResult{}, explain(fmt.Errorf("follow %s: %w: it is shared from %s", name, replica.ErrInUse, st.Dir))
 		}
 	}
-	wish := followWish{Ticket: t.String(), Dest: q.Dest, Cwd: q.Cwd, Exec: q.Exec}
+	if q.Replicate {
+		q.Dest, q.Cwd = n.replicaDest(q, t), ""
+	}
+	wish := followWish{Ticket: t.String(), Dest: q.Dest, Cwd: q.Cwd, Exec: q.Exec, Replicate: q.Replicate, Granted: n.votes(set)}
 	n.jobs.turn.Lock()
 	err = n.jobs.change(func(w *wishes) {
 		if was := w.Follow[set]; was.Exec == wish.Exec {
@@ -57,6 +60,13 @@ func (n *Node) Follow(_ context.Context, q api.FollowRequest, _ func(api.Progres
 		return api.FollowResult{}, explain(err)
 	}
 	out := api.FollowResult{Set: set, Name: name, Following: true}
+	if q.Replicate {
+		instance, err := n.sets.Instance(t.Set)
+		if err != nil {
+			return api.FollowResult{}, explain(err)
+		}
+		out.Member, out.Granted = memberName(n.self, instance), wish.Granted
+	}
 	if q.Dest != "" || name != "" {
 		out.Dest = n.dest(api.GetRequest{Dest: q.Dest, Cwd: q.Cwd}, t, name)
 	}
@@ -147,6 +157,7 @@ func (n *Node) startFollow(t record.Ticket, wish followWish, force, resumed bool
 			Done: func(ctx context.Context, got replica.Got) {
 				r := n.getResult(got)
 				r.Seconds = n.now().Sub(begun).Seconds()
+				n.reconfigured(t.Set)
 				if len(r.Conflicts) > 0 {
 					n.tell(api.Event{Kind: api.EventConflict, Set: set, Name: r.Name, Revision: r.Revision, Detail: conflictText(r.Conflicts)})
 				}

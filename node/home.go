@@ -35,7 +35,7 @@ func HomeDir(env func(string) string) string {
 // openHome makes the folder where it is missing and checks its format. Errors: errNewerHome.
 func openHome(dir string) (home, error) {
 	h := home{dir}
-	for _, d := range []string{dir, h.records()} {
+	for _, d := range []string{dir, h.records(), h.seats()} {
 		if err := os.MkdirAll(d, 0o700); err != nil {
 			return h, fmt.Errorf("open home: %w", err)
 		}
@@ -62,6 +62,7 @@ func homeMarks() []string { return []string{"identity.key", "format"} }
 func (h home) records() string  { return filepath.Join(h.dir, "records") }
 func (h home) store() string    { return filepath.Join(h.dir, "store") }
 func (h home) segments() string { return filepath.Join(h.dir, "segments") }
+func (h home) seats() string    { return filepath.Join(h.dir, "seats") }
 func (h home) jobs() string     { return filepath.Join(h.dir, "jobs.json") }
 func (h home) peers() string    { return filepath.Join(h.dir, "peers.json") }
 
@@ -115,4 +116,22 @@ func (h home) newKey(path string) (crypto.PrivKey, error) {
 		return nil, fmt.Errorf("make key: %w", err)
 	}
 	return k, nil
+}
+
+// boot counts the starts of the home, on stable storage before it is returned: what is said after a start is told from
+// what was said before.
+func (h home) boot() (uint64, error) {
+	path := filepath.Join(h.dir, "boot")
+	text, err := os.ReadFile(path)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return 0, fmt.Errorf("count starts: %w", err)
+	}
+	last, err := strconv.ParseUint(strings.TrimSpace(string(text)), 10, 32)
+	if err != nil && len(text) > 0 {
+		return 0, fmt.Errorf("count starts: %s is damaged: %w", path, err)
+	}
+	if err := maybe.WriteFile(path, fmt.Appendf(nil, "%d\n", last+1), 0o600); err != nil {
+		return 0, fmt.Errorf("count starts: %w", err)
+	}
+	return last + 1, nil
 }

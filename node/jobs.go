@@ -24,6 +24,9 @@ type followWish struct {
 	Cwd    string `json:"cwd,omitempty"`
 	Exec   string `json:"exec,omitempty"`
 	Hooked uint64 `json:"hooked,omitempty"` // the last revision that Exec was run for
+	// Replicate holds the set for others; Granted: it was told that the owner let this node vote.
+	Replicate bool `json:"replicate,omitempty"`
+	Granted   bool `json:"granted,omitempty"`
 }
 
 // watchWish publishes what changes in a folder.

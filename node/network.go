@@ -20,6 +20,7 @@ import (
 	"github.com/shoal-p2p/shoal/discovery/peerbook"
 	"github.com/shoal-p2p/shoal/node/swarm"
 	"github.com/shoal-p2p/shoal/protocols/chunks"
+	wirecouncil "github.com/shoal-p2p/shoal/protocols/council"
 	"github.com/shoal-p2p/shoal/protocols/delta"
 	"github.com/shoal-p2p/shoal/protocols/list"
 	"github.com/shoal-p2p/shoal/protocols/record"
@@ -37,10 +38,12 @@ const (
 // network joins a host to what the registry asks of it: it reaches peers, opens streams, and names the
 // peers of the local network.
 type network struct {
-	host   *swarm.Swarm
-	bytes  *wireCounter
-	finder discovery.Finder
-	log    *slog.Logger
+	host    *swarm.Swarm
+	bytes   *wireCounter
+	finder  discovery.Finder
+	log     *slog.Logger
+	council *wirecouncil.Client
+	redials sync.WaitGroup
 
 	mu     sync.Mutex // guards what follows
 	book   *peerbook.Book
@@ -104,6 +107,29 @@ func (w *network) Chunks(ctx context.Context, p peer.ID, set cid.Cid, capability
 // Confirm tells a holder that this node has it all now.
 func (w *network) Confirm(ctx context.Context, p peer.ID, set, root cid.Cid, capability []byte) error {
 	return list.Confirm(ctx, w.host, p, set, root, capability)
+}
+
+// Propose asks a voter to order a proposal.
+func (w *network) Propose(ctx context.Context, p peer.ID, set cid.Cid, sealed []byte, tell func(wirecouncil.Outcome) error) error {
+	return w.council.Propose(ctx, p, set, sealed, tell)
+}
+
+// redialTime bounds one attempt to reach a voter again: the next one follows after as long.
+const redialTime = time.Second
+
+// Redial closes what connections to p there are, which are silent or broken, and dials it.
+func (w *network) Redial(p peer.ID) {
+	w.redials.Go(func() {
+		ctx, cancel := context.WithTimeout(context.Background(), redialTime)
+		defer cancel()
+		if err := w.host.Network().ClosePeer(p); err != nil {
+			w.log.Debug("close silent connection", "peer", p, "err", err)
+		}
+		w.host.ClearBackoff(p)
+		if err := w.host.Connect(ctx, peer.AddrInfo{ID: p}); err != nil {
+			w.log.Debug("redial voter", "peer", p, "err", err)
+		}
+	})
 }
 
 // wire is the bytes on the streams of all our protocols so far.

@@ -28,28 +28,31 @@ import (
 	"github.com/shoal-p2p/shoal/discovery/dht"
 	"github.com/shoal-p2p/shoal/discovery/peerbook"
 	"github.com/shoal-p2p/shoal/discovery/static"
+	"github.com/shoal-p2p/shoal/node/council"
 	"github.com/shoal-p2p/shoal/node/replica"
 	"github.com/shoal-p2p/shoal/node/swarm"
 	"github.com/shoal-p2p/shoal/protocols/beacon"
 	"github.com/shoal-p2p/shoal/protocols/chunks"
+	wirecouncil "github.com/shoal-p2p/shoal/protocols/council"
 	"github.com/shoal-p2p/shoal/protocols/delta"
 	"github.com/shoal-p2p/shoal/protocols/list"
 )
 
 // Config is what a node is made of.
 type Config struct {
-	Home      string   // folder of the node's own state
-	Listen    []string // multiaddresses; nil = the default port on every interface, or any free one
-	Bootstrap []string // multiaddresses with /p2p/ of nodes to join through
-	MDNS      bool     // find peers on the local network
-	DHT       string   // "server" (default), "client" for a node that nobody can dial, or "off"
-	Up, Down  int64    // bytes per second of payload; 0 = no limit
-	Reserve   int64    // bytes of free disk to leave; 0 = default
-	Keep      int      // revisions of a set that can be given back, the newest included; 0 = default
-	KeepBytes int64    // bytes kept of a set's past revisions; 0 = default
-	Offline   bool     // no network: commands that only read
-	Brief     bool     // it ends with a command: it answers nobody's look-ups and announces no revisions
-	Resume    bool     // follow and watch again what was followed and watched when the home was used the last time
+	Home      string        // folder of the node's own state
+	Listen    []string      // multiaddresses; nil = the default port on every interface, or any free one
+	Bootstrap []string      // multiaddresses with /p2p/ of nodes to join through
+	MDNS      bool          // find peers on the local network
+	DHT       string        // "server" (default), "client" for a node that nobody can dial, or "off"
+	Up, Down  int64         // bytes per second of payload; 0 = no limit
+	Reserve   int64         // bytes of free disk to leave; 0 = default
+	Keep      int           // revisions of a set that can be given back, the newest included; 0 = default
+	KeepBytes int64         // bytes kept of a set's past revisions; 0 = default
+	Offline   bool          // no network: commands that only read
+	Brief     bool          // it ends with a command: it answers nobody's look-ups and announces no revisions
+	Resume    bool          // follow and watch again what was followed and watched when the home was used the last time
+	Interval  time.Duration // of beacons in elections; 0 = as the set or the network asks
 	Version   string
 	Log       *slog.Logger
 }
@@ -68,9 +71,10 @@ type Node struct {
 	start  time.Time
 	ready  chan struct{}
 
-	mu    sync.Mutex // guards what follows
-	owner crypto.PrivKey
-	net   *network // nil until Run listens, and when offline
+	mu      sync.Mutex // guards what follows
+	owner   crypto.PrivKey
+	net     *network         // nil until Run listens, and when offline
+	council *council.Council // nil while this node takes part in no election
 }
 
 // New opens the home: keys, store and records. Nothing runs yet; Close if Run is never called.
@@ -143,7 +147,15 @@ func (n *Node) Run(ctx context.Context) error {
 		close(n.ready)
 		<-ctx.Done()
 	} else {
-		err = n.serve(ctx)
+		// What is asked of the node while it hands its roles over it still answers.
+		serving, end := context.WithCancel(context.WithoutCancel(ctx))
+		stop := context.AfterFunc(ctx, func() {
+			n.resign()
+			end()
+		})
+		err = n.serve(serving)
+		stop()
+		end()
 	}
 	if ctx.Err() != nil && errors.Is(err, context.Canceled) {
 		err = nil
@@ -160,12 +172,14 @@ func (n *Node) serve(ctx context.Context) error {
 	}
 	bytes := &wireCounter{}
 	host, err := swarm.New(ctx, swarm.Config{Key: n.key, Listen: n.cfg.Listen, Bandwidth: bytes, UserAgent: "shoal/" + n.cfg.Version,
-		Protocols: []protocol.ID{list.ID, chunks.ID, delta.ID, beacon.ID}, Log: n.cfg.Log})
+		Protocols: []protocol.ID{list.ID, chunks.ID, delta.ID, beacon.ID, wirecouncil.ID}, Log: n.cfg.Log})
 	if err != nil {
 		return err
 	}
 	defer host.Close()
-	w := &network{host: host, bytes: bytes, log: n.cfg.Log, book: n.remembered()}
+	w := &network{host: host, bytes: bytes, log: n.cfg.Log, book: n.remembered(), council: wirecouncil.New(host, n.cfg.Log)}
+	defer w.council.Close()
+	defer w.redials.Wait()
 	var announce *discovery.Announcements
 	table, err := n.openTable(ctx, w, bootstrap, func() { announce.Nudge() })
 	if err != nil {
@@ -179,6 +193,7 @@ func (n *Node) serve(ctx context.Context) error {
 	defer list.Register(host, n.sets.Catalog(), n.cfg.Log)()
 	defer chunks.Register(host, n.sets.Source(), chunks.ServerOptions{Limiter: up, Log: n.cfg.Log})()
 	defer delta.Register(host, n.sets.Deltas(), delta.ServerOptions{Limiter: up, Log: n.cfg.Log})()
+	defer wirecouncil.Register(host, door{n.sets.Proposals(), n}, n.cfg.Log)()
 	n.attach(w, announce)
 	err = n.work(ctx, w, table, announce, bootstrap)
 	n.remember(w)
@@ -227,7 +242,13 @@ func (n *Node) work(ctx context.Context, w *network, table table, announce *disc
 	}
 	group, ctx := errgroup.WithContext(ctx)
 	if !n.cfg.Brief {
-		group.Go(func() error { return n.herald(ctx, w) })
+		bus, err := beacon.New(ctx, w.host, n.cfg.Log)
+		if err != nil {
+			return err
+		}
+		rooms := newTopics(bus)
+		group.Go(func() error { return newHerald(rooms, n.sets, n.wished, n.start, n.cfg.Log).run(ctx, &n.events) })
+		group.Go(func() error { return n.elect(ctx, w, rooms) })
 	}
 	group.Go(func() error { return table.Run(ctx) })
 	group.Go(func() error {
@@ -253,15 +274,6 @@ func (n *Node) work(ctx context.Context, w *network, table table, announce *disc
 	}
 	close(n.ready)
 	return group.Wait()
-}
-
-// herald announces and hears revisions.
-func (n *Node) herald(ctx context.Context, w *network) error {
-	bus, err := beacon.New(ctx, w.host, n.cfg.Log)
-	if err != nil {
-		return err
-	}
-	return newHerald(bus, n.sets, n.wished, n.start, n.cfg.Log).run(ctx, &n.events)
 }
 
 // briefDelay is how long a node that only fetches something keeps to itself what it has: most are done by then, and

@@ -5,6 +5,7 @@ import (
 	"context"
 	"fmt"
 	"path/filepath"
+	"slices"
 	"time"
 
 	"github.com/shoal-p2p/shoal/blockstore/diff"
@@ -16,16 +17,16 @@ import (
 // Publish implements api.Publisher.
 func (n *Node) Publish(ctx context.Context, q api.PublishRequest, progress func(api.Progress)) (api.PublishResult, error) {
 	start := n.now()
-	share := api.ShareRequest{Path: q.Target, AllowDeletions: q.AllowDeletions, Note: q.Note}
+	share := api.ShareRequest{Path: q.Target, AllowDeletions: q.AllowDeletions, Note: q.Note, Wait: q.Wait}
 	if !filepath.IsAbs(q.Target) {
 		rep, err := n.sets.Resolve(q.Target)
 		if err != nil {
 			return api.PublishResult{}, explain(err)
 		}
-		st := rep.State()
-		if !st.Shared {
-			return api.PublishResult{}, notAuthor(st)
+		if !n.writes(rep) {
+			return api.PublishResult{}, n.notWriter(rep)
 		}
+		st := rep.State()
 		share.Path = filepath.Join(st.Dir, st.Only)
 	}
 	o, err := shareOptions(share)
@@ -37,8 +38,8 @@ func (n *Node) Publish(ctx context.Context, q api.PublishRequest, progress func(
 		progress(api.Progress{Phase: "scan", Files: files, BytesDone: bytes})
 	}
 	for _, rep := range n.sets.Replicas() {
-		if st := rep.State(); st.Dir == o.Dir && st.Only == o.Only && !st.Shared {
-			return api.PublishResult{}, notAuthor(st)
+		if st := rep.State(); st.Dir == o.Dir && st.Only == o.Only && !n.writes(rep) {
+			return api.PublishResult{}, n.notWriter(rep)
 		}
 	}
 	if q.DryRun {
@@ -59,10 +60,20 @@ func (n *Node) Publish(ctx context.Context, q api.PublishRequest, progress func(
 	return out, nil
 }
 
-// notAuthor: only a writer publishes.
-func notAuthor(st replica.State) error {
-	return &api.Error{Code: "not_writer", ExitCode: api.ExitDenied, Title: "this node may not publish the set",
-		Detail: st.Name + " was fetched to " + st.Dir, Hint: "publish on the machine that shares it"}
+// writes tells whether this node may publish a set.
+func (n *Node) writes(rep *replica.Replica) bool {
+	return slices.Contains(rep.Verified().Config.Writers, n.self)
+}
+
+// notWriter: only a writer publishes.
+func (n *Node) notWriter(rep *replica.Replica) error {
+	st := rep.State()
+	detail := st.Name + " was fetched to " + st.Dir
+	if st.Shared {
+		detail = "its owner lets it publish " + st.Name + " no more"
+	}
+	return &api.Error{Code: "not_writer", ExitCode: api.ExitDenied, Title: "this node may not publish the set", Detail: detail,
+		Hint: "publish on a machine that may; with the owner key: `grant " + st.Set + " " + n.self.String() + " writer`"}
 }
 
 func (n *Node) dryRun(ctx context.Context, o replica.ShareOptions, start time.Time) (api.PublishResult, error) {
@@ -78,7 +89,9 @@ func (n *Node) dryRun(ctx context.Context, o replica.ShareOptions, start time.Ti
 	}
 	return api.PublishResult{
 		ShareResult: api.ShareResult{Set: st.Set, Ticket: n.sets.Ticket(p.Replica).String(), Name: st.Name, Revision: revision, Root: p.Root.String(),
-			Files: p.Files, Bytes: p.Bytes, BytesNew: p.BytesRead, Holders: p.Replica.Holders(), Seconds: n.now().Sub(start).Seconds(), Skipped: skipped(p.Skipped)},
+			Files: p.Files, Bytes: p.Bytes, BytesNew: p.BytesRead, Holders: p.Replica.Holders(), Seconds: n.now().Sub(start).Seconds(), Skipped: skipped(p.Skipped),
+			On: []string{}, Primary: n.seats().Roles(p.Replica.Set()).Primary.String(), Private: !p.Replica.Verified().Config.Public,
+			Alone: len(p.Replica.Verified().Config.Voters) == 1},
 		Changed: changed, DryRun: true, Changes: changesOf(p.Changes), Summary: p.Summary.String(),
 	}, nil
 }

@@ -24,6 +24,9 @@ import (
 func (n *Node) Share(ctx context.Context, q api.ShareRequest, progress func(api.Progress)) (api.ShareResult, error) {
 	start := n.now()
 	o, err := shareOptions(q)
+	if err == nil {
+		err = n.sameKind(o)
+	}
 	if err != nil {
 		return api.ShareResult{}, explain(err)
 	}
@@ -49,9 +52,10 @@ func (n *Node) Share(ctx context.Context, q api.ShareRequest, progress func(api.
 func (n *Node) shareResult(done replica.Shared, start time.Time) api.ShareResult {
 	rep, snap := done.Replica, done.Snapshot
 	return api.ShareResult{
+		On: peerTexts(done.On), Primary: done.Primary.String(), Merged: done.Merged, Alone: done.Alone, Private: !rep.Verified().Config.Public,
 		Set: rep.Set().String(), Ticket: n.sets.Ticket(rep).String(), Name: rep.State().Name,
 		Revision: done.Head.Revision, Root: snap.Root.String(), Files: snap.Files, Bytes: snap.Bytes, BytesNew: snap.BytesRead,
-		Durable: false, Holders: rep.Holders(), Seconds: n.now().Sub(start).Seconds(), Skipped: skipped(snap.Skipped),
+		Durable: done.Durable, Holders: rep.Holders(), Seconds: n.now().Sub(start).Seconds(), Skipped: skipped(snap.Skipped),
 	}
 }
 
@@ -69,7 +73,10 @@ func shareOptions(q api.ShareRequest) (replica.ShareOptions, error) {
 	if err != nil {
 		return replica.ShareOptions{}, err
 	}
-	o := replica.ShareOptions{Dir: real, Name: q.Name, Set: q.Set, AllowDeletions: q.AllowDeletions, Note: q.Note}
+	o := replica.ShareOptions{Dir: real, Name: q.Name, Set: q.Set, AllowDeletions: q.AllowDeletions, Note: q.Note, Private: q.Private, Strict: q.Strict}
+	if o.Wait, err = waitFor(q.Wait); err != nil {
+		return o, err
+	}
 	switch {
 	case st.Mode().IsRegular():
 		o.Dir, o.Only = filepath.Split(real)
@@ -253,19 +260,18 @@ func (n *Node) Show(_ context.Context, set string) (api.SetInfo, error) {
 func (n *Node) info(rep *replica.Replica) api.SetInfo {
 	st, v := rep.State(), rep.Verified()
 	p := v.Genesis.Profile
-	i := api.SetInfo{Set: st.Set, Name: st.Name, Dir: filepath.Join(st.Dir, st.Only), Public: v.Config.Public, Role: "reader", State: "incomplete",
+	i := api.SetInfo{Set: st.Set, Name: st.Name, Dir: filepath.Join(st.Dir, st.Only), Public: v.Config.Public, State: "incomplete",
 		Peers: rep.Watchers(), Holders: rep.Holders(), Owner: n.owns(v.Genesis),
 		Profile: fmt.Sprintf("%s %d/%d/%d %s hamt>%d %s", p.Chunker, p.Min, p.Avg, p.Max, p.Tree, p.HAMTThreshold, p.Meta)}
 	if h, ok := rep.Head(); ok {
 		i.Revision, i.Root = h.Revision, h.Root.String()
 		i.Head = v.HeadCids[0].String()
-		i.Files, i.Bytes = replica.Totals(h, v.Config)
-		if h.Epoch.Owner == n.self {
-			i.Role = "primary"
-		}
+		i.Files, _, i.Bytes = h.Totals()
 	}
+	n.standing(rep, &i)
 	w := n.jobs.list()
-	_, i.Following = w.Follow[st.Set]
+	wish, follows := w.Follow[st.Set]
+	i.Following, i.Replicating = follows && !wish.Replicate, wish.Replicate
 	_, i.Watching = w.Watch[st.Set]
 	switch {
 	case st.Shared:

@@ -107,6 +107,8 @@ func (a *app) rootCommand() *cobra.Command {
 		newGCCommand(a), newStopCommand(a), newVersionCommand(a), newTestnetCommand(a),
 		newPublishCommand(a), newFollowCommand(a), newUnfollowCommand(a), newHistoryCommand(a), newDiffCommand(a),
 		newRestoreCommand(a), newEventsCommand(a),
+		newMembersCommand(a), newGrantCommand(a), newRevokeCommand(a), newInviteCommand(a), newRenameCommand(a),
+		newReplicateCommand(a), newPromoteCommand(a), newFailoverCommand(a),
 	)
 	root.AddCommand(topics(a.name)...)
 	return root

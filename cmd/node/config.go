@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 	"syscall"
 
 	"github.com/dustin/go-humanize"
@@ -40,6 +41,9 @@ type settings struct {
 		Up   string `koanf:"up"`
 		Down string `koanf:"down"`
 	} `koanf:"transfer"`
+	Failover struct {
+		Interval string `koanf:"interval"` // of this node's beacons; 0 = 250ms, or more where round trips are long
+	} `koanf:"failover"`
 	Log struct {
 		Level string `koanf:"level"`
 	} `koanf:"log"`
@@ -56,6 +60,7 @@ func defaultSettings() settings {
 	s.P2P.MDNS = true
 	s.Discovery.DHT = "server"
 	s.Transfer.Up, s.Transfer.Down = "0", "0"
+	s.Failover.Interval = "0"
 	s.Log.Level = "auto" // warn, info under run, debug with -v
 	s.Store.Reserve, s.Store.KeepBytes = "0", "0"
 	return s
@@ -201,6 +206,10 @@ func (a *app) hostConfig(s settings, auto slog.Level) (hostConfig, error) {
 			return c, configError(fmt.Sprintf("%s: %s", v.key, err))
 		}
 		*v.into = n
+	}
+	var err error
+	if c.Interval, err = time.ParseDuration(s.Failover.Interval); err != nil || c.Interval < 0 || c.Interval > time.Minute {
+		return c, configError(fmt.Sprintf("failover.interval is a time up to 1m such as 250ms, not %q", s.Failover.Interval))
 	}
 	if c.Keep = s.Store.KeepRevisions; c.Keep < 0 {
 		return c, configError(fmt.Sprintf("store.keep_revisions is %d; it counts revisions, the newest included", c.Keep))

@@ -17,6 +17,9 @@ import (
 // errPartial ends a command whose result was printed and names skipped files: exit 3, no more words.
 var errPartial = errors.New("finished with skipped files")
 
+// errNotDurable ends a publish whose result was printed and says that no other replica has it: exit 12, no more words.
+var errNotDurable = errors.New("published, not durable")
+
 // errStopped ends the operation of a hosting command that was told to stop by another one.
 var errStopped = errors.New("stopped by another command")
 
@@ -123,6 +126,8 @@ func (a *app) report(err error) int {
 	switch {
 	case err == nil:
 		return api.ExitOK
+	case errors.Is(err, errNotDurable):
+		return api.ExitNotDurable
 	case errors.Is(err, errPartial):
 		return api.ExitPartial
 	case errors.As(err, &r):

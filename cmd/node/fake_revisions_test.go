@@ -32,7 +32,11 @@ func (f *fakeHost) Publish(_ context.Context, r api.PublishRequest, progress fun
 	}
 	progress(api.Progress{Phase: "scan", BytesDone: 6, Files: 1})
 	res := api.PublishResult{DryRun: r.DryRun, ShareResult: api.ShareResult{Set: s.Set, Ticket: s.Ticket, Name: s.Name, Revision: s.Revision, Root: s.Root,
-		Files: int(s.Files), Bytes: int64(s.Bytes), Holders: 3, Durable: f.getenv("FAKE_DURABLE") != "", Seconds: 0.25}}
+		Files: int(s.Files), Bytes: int64(s.Bytes), Holders: 3, Durable: f.getenv("FAKE_DURABLE") != "", Seconds: 0.25,
+		On: []string{"12D3KooWFake"}, Primary: fakeOther, Alone: f.getenv("FAKE_REPLICAS") == "", Merged: f.getenv("FAKE_MERGED") != ""}}
+	if res.Durable {
+		res.On = append(res.On, fakeOther)
+	}
 	if f.getenv("FAKE_UNCHANGED") != "" {
 		return res, nil
 	}
@@ -118,7 +122,10 @@ func (f *fakeHost) Follow(_ context.Context, r api.FollowRequest, progress func(
 	if r.Dest == "" {
 		res.Dest = filepath.Join(r.Cwd, name)
 	}
-	if err := f.put(api.SetInfo{Set: res.Set, Name: name, Revision: 2, Dir: res.Dest, State: "complete", Role: "reader", Following: true}); err != nil {
+	if r.Replicate {
+		res.Member, res.Granted = "12D3KooWFake/0102030405060708", f.getenv("FAKE_GRANTED") != ""
+	}
+	if err := f.put(api.SetInfo{Set: res.Set, Name: name, Revision: 2, Dir: res.Dest, State: "complete", Role: "reader", Following: !r.Replicate, Replicating: r.Replicate}); err != nil {
 		return res, err
 	}
 	if f.getenv("FAKE_QUIET") != "" {
@@ -142,6 +149,9 @@ func (f *fakeHost) Follow(_ context.Context, r api.FollowRequest, progress func(
 	} {
 		e.Set, e.Name = res.Set, name
 		f.tell(e)
+	}
+	if r.Replicate {
+		f.tell(api.Event{Kind: api.EventGranted, Set: res.Set, Name: name, Detail: "this node is a replica of the set now"})
 	}
 	f.tell(api.Event{Kind: api.EventComplete, Set: "set-other", Name: "other", Revision: 7, Result: &one})
 	if f.getenv("FAKE_ENDS") != "" {

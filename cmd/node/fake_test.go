@@ -130,14 +130,22 @@ func (f *fakeHost) Share(ctx context.Context, r api.ShareRequest, progress func(
 	}
 	progress(api.Progress{Phase: "scan", BytesDone: bytes, BytesTotal: bytes, Files: files})
 	s := api.SetInfo{Set: "set-" + name, Name: name, Revision: 1, Root: "root-" + name, Dir: r.Path, State: "shared",
-		Role: "primary", Files: uint64(files), Bytes: uint64(bytes), Public: true, Owner: true, Ticket: "shoal1" + name, Holders: 2}
+		Role: "primary", Files: uint64(files), Bytes: uint64(bytes), Public: true, Owner: true, Ticket: "shoal1" + name, Holders: 2,
+		Primary: "12D3KooWFake", Epoch: "1.1", Mode: "ap"}
+	if r.Strict {
+		s.Mode = "strict"
+	}
+	if f.getenv("FAKE_TROUBLE") != "" {
+		s.Backup, s.Stale, s.Behind, s.Forks, s.Alarms = fakeOther, true, 2, 1, []string{"two stores\nunder one id"}
+	}
 	if err := f.put(s); err != nil {
 		return api.ShareResult{}, err
 	}
 	if err := os.WriteFile(filepath.Join(f.getenv("FAKE_NET"), name), []byte(r.Path), 0o600); err != nil {
 		return api.ShareResult{}, err
 	}
-	res := api.ShareResult{Set: s.Set, Ticket: s.Ticket, Name: name, Revision: 1, Root: s.Root, Files: files, Bytes: bytes, BytesNew: bytes, Holders: 1, Seconds: 0.5}
+	res := api.ShareResult{Set: s.Set, Ticket: s.Ticket, Name: name, Revision: 1, Root: s.Root, Files: files, Bytes: bytes, BytesNew: bytes, Holders: 1, Seconds: 0.5,
+		On: []string{}, Primary: "12D3KooWFake", Alone: true, Private: r.Private}
 	if f.getenv("FAKE_SKIP") != "" {
 		res.Skipped = []api.Skipped{{Path: "evil\u202ename", Reason: "not permitted"}}
 	}

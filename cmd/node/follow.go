@@ -83,6 +83,7 @@ type follower struct {
 	update      func(api.Progress)
 	shown       uint64 // newest revision that was printed
 	partial     bool   // files were left out of it
+	asked       bool   // what the owner has to type was said
 }
 
 // follow is the part that --timeout bounds.
@@ -99,6 +100,7 @@ func (f *follower) handOver(ctx context.Context, s session) error {
 	if err != nil {
 		return err
 	}
+	f.grantLine(res.Set, res.Member, res.Granted)
 	if !f.app.opts.json {
 		f.app.say("the running node keeps %s at the newest revision: `%s events` shows it, `%s unfollow` ends it", named(res), f.app.name, f.app.name)
 	}
@@ -133,7 +135,14 @@ func (f *follower) stay(ctx context.Context, s session) error {
 	if err != nil {
 		return err
 	}
-	if !f.app.opts.json {
+	f.grantLine(res.Set, res.Member, res.Granted)
+	switch {
+	case f.app.opts.json && f.request.Replicate:
+		if err := f.app.emit("replicating", res); err != nil {
+			return err
+		}
+	case f.app.opts.json:
+	default:
 		f.app.say("following %s; Ctrl-C stops", named(res))
 	}
 	for {

@@ -26,17 +26,20 @@ func (c checked) Run() int {
 	return code
 }
 
-// TestMain installs the program, with a fake node in it, as a command for the scripts.
+// TestMain installs the program as a command for the scripts: node has a fake node in it, shoal a real one.
 func TestMain(m *testing.M) {
-	testscript.Main(checked{m}, map[string]func(){"node": func() {
-		signals := make(chan os.Signal, 2)
-		signal.Notify(signals, os.Interrupt, syscall.SIGTERM)
-		os.Exit(Main(process{
-			name: "node", args: os.Args[1:], environ: os.Environ(),
-			stdin: os.Stdin, stdout: os.Stdout, stderr: os.Stderr,
-			signals: signals, exit: os.Exit, version: "v0.0.0-test", newHost: newFakeHost(os.Getenv),
-		}))
-	}})
+	run := func(name string, newHost func(hostConfig) (host, error)) func() {
+		return func() {
+			signals := make(chan os.Signal, 2)
+			signal.Notify(signals, os.Interrupt, syscall.SIGTERM)
+			os.Exit(Main(process{
+				name: name, args: os.Args[1:], environ: os.Environ(),
+				stdin: os.Stdin, stdout: os.Stdout, stderr: os.Stderr,
+				signals: signals, exit: os.Exit, version: "v0.0.0-test", newHost: newHost,
+			}))
+		}
+	}
+	testscript.Main(checked{m}, map[string]func(){"node": run("node", newFakeHost(os.Getenv)), "shoal": run("shoal", newHost)})
 }
 
 func TestScripts(t *testing.T) {

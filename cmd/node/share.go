@@ -30,6 +30,8 @@ func newShareCommand(a *app) *cobra.Command {
 	f.StringVar(&r.Set, "set", "", "re-link a moved folder to this set")
 	f.StringVarP(&r.Note, "message", "m", "", "what to say of the revision, shown by history")
 	f.BoolVar(&r.Watch, "watch", false, "from now on publish what changes")
+	f.BoolVar(&r.Private, "private", false, "of a new set: only members and who is invited may read it")
+	f.BoolVar(&r.Strict, "strict", false, "of a new set: never publish on a side without a majority of the replicas")
 	f.BoolVar(&r.AllowDeletions, "allow-deletions", false, "publish although more than half of the files are gone")
 	f.BoolVar(&c.once, "once", false, "stop after the first peer has it all")
 	f.BoolVar(&c.wait, "wait", false, "stay also when a running node shares")
@@ -150,9 +152,23 @@ func (a *app) printShare(r api.ShareResult, qr bool) error {
 		if qr {
 			qrterminal.GenerateHalfBlock(r.Ticket, qrterminal.L, a.stderr)
 		}
-		a.say("on the other machine:\n\n  %s get %s\n", a.name, r.Ticket)
+		if !r.Alone && !r.Durable {
+			a.say("local only: no other replica has it yet")
+		}
+		a.sayTicket(r)
 	}
 	return a.result(r, func(w io.Writer) { fmt.Fprintln(w, r.Ticket) })
+}
+
+// sayTicket tells what to do with the ticket.
+func (a *app) sayTicket(r api.ShareResult) {
+	if !r.Private {
+		a.say("on the other machine:\n\n  %s get %s\n", a.name, r.Ticket)
+		return
+	}
+	a.say("private: the ticket opens it to members only. To let somebody in:\n\n  %[1]s invite %[2]s             # a ticket for whoever holds it\n"+
+		"  %[1]s grant %[2]s PEER reader  # then the ticket below\n", a.name, r.Set)
+	a.say("the owner key of this home decides who takes part: `%s id export-owner FILE` keeps a copy", a.name)
 }
 
 // seed stays while a node that would else end serves the set: until a signal, which is a clean end, or

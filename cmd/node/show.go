@@ -4,6 +4,7 @@ import (
 	"context"
 	"io"
 	"strconv"
+	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -40,11 +41,17 @@ func printSet(w io.Writer, s api.SetInfo) {
 		"folder", printable(s.Dir),
 		"state", s.State,
 		"role", s.Role,
+		"primary", s.Primary,
+		"backup", s.Backup,
+		"epoch", s.Epoch,
+		"mode", s.Mode,
+		"not right", strings.Join(concerns(s), "\n\t"),
 		"files", strconv.FormatUint(s.Files, 10),
 		"size", size(s.Bytes),
 		"public", yesNo(s.Public),
 		"owner key here", yesNo(s.Owner),
 		"follows", onlyYes(s.Following),
+		"replicates", onlyYes(s.Replicating),
 		"watched", onlyYes(s.Watching),
 		"durable", yesNo(s.Durable),
 		"peers", strconv.Itoa(s.Peers),

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"fmt"
 	"io"
 	"strconv"
 	"strings"
@@ -48,9 +49,32 @@ func printStatus(w io.Writer, s api.Status) {
 		return
 	}
 	_, _ = io.WriteString(w, "\n")
-	rows := [][]string{{"NAME", "REV", "STATE", "ROLE", "PEERS", "SIZE", "SET"}}
+	rows := [][]string{{"NAME", "REV", "STATE", "ROLE", "EPOCH", "DURABLE", "PEERS", "SIZE", "SET"}}
 	for _, t := range s.Sets {
-		rows = append(rows, []string{printable(t.Name), strconv.FormatUint(t.Revision, 10), t.State, t.Role, strconv.Itoa(t.Peers), size(t.Bytes), short(t.Set)})
+		rows = append(rows, []string{printable(t.Name), strconv.FormatUint(t.Revision, 10), t.State, t.Role, t.Epoch, yesNo(t.Durable), strconv.Itoa(t.Peers), size(t.Bytes), short(t.Set)})
 	}
 	table(w, rows)
+	for _, t := range s.Sets {
+		for _, line := range concerns(t) {
+			fmt.Fprintf(w, "%s: %s\n", printable(t.Name), line)
+		}
+	}
+}
+
+// concerns are what is not as it should be with a set.
+func concerns(s api.SetInfo) []string {
+	var out []string
+	if s.Stale {
+		out = append(out, "stale: not in touch with its primary")
+	}
+	if s.Behind > 0 {
+		out = append(out, count(s.Behind, "newer revision")+" not complete here")
+	}
+	if s.Forks > 0 {
+		out = append(out, count(s.Forks, "fork")+" to be merged")
+	}
+	for _, a := range s.Alarms {
+		out = append(out, oneLine(a))
+	}
+	return out
 }

@@ -15,6 +15,14 @@
 //	POST /api/v1/history  HistoryRequest, HistoryResult
 //	POST /api/v1/diff     DiffRequest, DiffResult
 //	POST /api/v1/unfollow UnfollowRequest, UnfollowResult
+//	POST /api/v1/members  MembersRequest, MembersResult
+//	POST /api/v1/grant    GrantRequest, GrantResult
+//	POST /api/v1/revoke   RevokeRequest, RevokeResult
+//	POST /api/v1/invite   InviteRequest, InviteResult
+//	POST /api/v1/rename   RenameRequest, RenameResult
+//	POST /api/v1/promote  PromoteRequest, PromoteResult
+//	POST /api/v1/export-owner  {}, OwnerKey
+//	POST /api/v1/import-owner  ImportOwnerRequest, ImportOwnerResult
 //	POST /api/v1/stop     {}, 202: the process drains and ends
 //	POST /api/v1/share    ShareRequest, lines
 //	POST /api/v1/get      GetRequest, lines
@@ -22,6 +30,7 @@
 //	POST /api/v1/restore  RestoreRequest, lines
 //	POST /api/v1/follow   FollowRequest, lines
 //	POST /api/v1/verify   VerifyRequest, lines
+//	POST /api/v1/failover FailoverRequest, lines
 //	POST /api/v1/events   EventsRequest, lines of type event, without end
 //
 // A failure of a plain endpoint is application/problem+json (RFC 9457) with the members of Error.

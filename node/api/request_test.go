@@ -62,7 +62,8 @@ func TestBadRequests(t *testing.T) {
 // Any body gets either the operation's answer, if it is strictly its request, or a problem.
 func FuzzRequestBody(f *testing.F) {
 	paths := []string{"/api/v1/share", "/api/v1/get", "/api/v1/verify", "/api/v1/ls", "/api/v1/rm", "/api/v1/gc",
-		"/api/v1/publish", "/api/v1/restore", "/api/v1/history", "/api/v1/diff", "/api/v1/follow", "/api/v1/unfollow", "/api/v1/events"}
+		"/api/v1/publish", "/api/v1/restore", "/api/v1/history", "/api/v1/diff", "/api/v1/follow", "/api/v1/unfollow", "/api/v1/events",
+		"/api/v1/members", "/api/v1/revoke", "/api/v1/invite", "/api/v1/rename", "/api/v1/promote", "/api/v1/failover", "/api/v1/import-owner", "/api/v1/export-owner"}
 	for i := range paths {
 		f.Add(byte(i), []byte(`{}`))
 		f.Add(byte(i), []byte(`{"set":"s","ticket":"t","dest":"/d","max_bytes":9e99}`))
@@ -135,7 +136,9 @@ func TestLine(t *testing.T) {
 // The vocabulary has no member called type or v: Line would write it twice.
 func TestVocabularyLeavesTypeAndVFree(t *testing.T) {
 	for _, v := range []any{ShareResult{}, GetResult{}, LsResult{}, SetInfo{}, Status{}, VerifyResult{}, RmResult{}, GCResult{}, Progress{}, Error{},
-		PublishResult{}, Change{}, HistoryResult{}, Revision{}, DiffResult{}, FollowResult{}, UnfollowResult{}, Event{}, Conflict{}} {
+		PublishResult{}, Change{}, HistoryResult{}, Revision{}, DiffResult{}, FollowResult{}, UnfollowResult{}, Event{}, Conflict{},
+		MembersResult{}, Member{}, Invite{}, GrantResult{}, RevokeResult{}, InviteResult{}, RenameResult{}, PromoteResult{}, FailoverResult{}, FailoverStage{},
+		OwnerKey{}, ImportOwnerResult{}} {
 		for _, field := range reflect.VisibleFields(reflect.TypeOf(v)) {
 			if field.Anonymous {
 				continue // its members are listed too

@@ -11,7 +11,8 @@ type PublishRequest struct {
 	Note           string `json:"note,omitempty"`            // as in ShareRequest
 	DryRun         bool   `json:"dry_run,omitempty"`         // say what would be published and publish nothing
 	AllowDeletions bool   `json:"allow_deletions,omitempty"` // as in ShareRequest
-	AllowLocal     bool   `json:"allow_local,omitempty"`     // also when no other node can take it now
+	AllowLocal     bool   `json:"allow_local,omitempty"`     // it is no failure if no other node can take it now
+	Wait           string `json:"wait,omitempty"`            // as in ShareRequest
 }
 
 // PublishResult is the revision that was made, would be made (DryRun), or stays (Changed is false).
@@ -103,6 +104,8 @@ type FollowRequest struct {
 	Cwd    string `json:"cwd,omitempty"`
 	Force  bool   `json:"force,omitempty"`
 	Exec   string `json:"exec,omitempty"` // shell command to run in Dest after each revision is complete
+	// Replicate holds the set for others, as a replica once the owner grants it; Dest "" = a folder of the node's own.
+	Replicate bool `json:"replicate,omitempty"`
 }
 
 // FollowResult says what is followed from now on; the revisions themselves arrive as events.
@@ -111,6 +114,9 @@ type FollowResult struct {
 	Name      string `json:"name"`
 	Dest      string `json:"dest"`
 	Following bool   `json:"following"`
+	// Of Replicate: what the owner grants this node as, PEER/INSTANCE, and whether it was granted.
+	Member  string `json:"member,omitempty"`
+	Granted bool   `json:"granted,omitempty"`
 }
 
 // UnfollowRequest asks to leave a folder as it is.
@@ -141,6 +147,7 @@ const (
 	EventFailed    = "failed"    // a revision could not be completed; it is tried again
 	EventHook      = "hook"      // the command of a follow has run; Detail if it failed
 	EventEnded     = "ended"     // the set is not followed or watched any more
+	EventGranted   = "granted"   // this node is a replica of the set from now on
 	EventNotice    = "notice"    // a sentence for people
 )
 

@@ -93,24 +93,15 @@ func (h *handler) routes() http.Handler {
 	mux.HandleFunc("GET /api/v1/show", plain(h, func(ctx context.Context, r *http.Request, _ none) (SetInfo, error) {
 		return h.service.Show(ctx, r.URL.Query().Get("set"))
 	}))
-	mux.HandleFunc("POST /api/v1/ls", plain(h, func(ctx context.Context, _ *http.Request, q LsRequest) (LsResult, error) {
-		return h.service.Ls(ctx, q)
-	}))
-	mux.HandleFunc("POST /api/v1/rm", plain(h, func(ctx context.Context, _ *http.Request, q RmRequest) (RmResult, error) {
-		return h.service.Rm(ctx, q)
-	}))
+	mux.HandleFunc("POST /api/v1/ls", plain(h, requested(h.service.Ls)))
+	mux.HandleFunc("POST /api/v1/rm", plain(h, requested(h.service.Rm)))
 	mux.HandleFunc("POST /api/v1/gc", plain(h, func(ctx context.Context, _ *http.Request, _ none) (GCResult, error) {
 		return h.service.GC(ctx)
 	}))
-	mux.HandleFunc("POST /api/v1/history", plain(h, func(ctx context.Context, _ *http.Request, q HistoryRequest) (HistoryResult, error) {
-		return h.service.History(ctx, q)
-	}))
-	mux.HandleFunc("POST /api/v1/diff", plain(h, func(ctx context.Context, _ *http.Request, q DiffRequest) (DiffResult, error) {
-		return h.service.Diff(ctx, q)
-	}))
-	mux.HandleFunc("POST /api/v1/unfollow", plain(h, func(ctx context.Context, _ *http.Request, q UnfollowRequest) (UnfollowResult, error) {
-		return h.service.Unfollow(ctx, q)
-	}))
+	mux.HandleFunc("POST /api/v1/history", plain(h, requested(h.service.History)))
+	mux.HandleFunc("POST /api/v1/diff", plain(h, requested(h.service.Diff)))
+	mux.HandleFunc("POST /api/v1/unfollow", plain(h, requested(h.service.Unfollow)))
+	h.governance(mux)
 	h.streams(mux)
 	mux.HandleFunc("POST /api/v1/stop", h.stopProcess)
 	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
@@ -118,6 +109,25 @@ func (h *handler) routes() http.Handler {
 			Title: fmt.Sprintf("no such endpoint: %s %q", r.Method, r.URL.Path)})
 	})
 	return mux
+}
+
+// governance are the endpoints about who takes part in a set.
+func (h *handler) governance(mux *http.ServeMux) {
+	mux.HandleFunc("POST /api/v1/members", plain(h, requested(h.service.Members)))
+	mux.HandleFunc("POST /api/v1/grant", plain(h, requested(h.service.Grant)))
+	mux.HandleFunc("POST /api/v1/revoke", plain(h, requested(h.service.Revoke)))
+	mux.HandleFunc("POST /api/v1/invite", plain(h, requested(h.service.Invite)))
+	mux.HandleFunc("POST /api/v1/rename", plain(h, requested(h.service.Rename)))
+	mux.HandleFunc("POST /api/v1/promote", plain(h, requested(h.service.Promote)))
+	mux.HandleFunc("POST /api/v1/import-owner", plain(h, requested(h.service.ImportOwner)))
+	mux.HandleFunc("POST /api/v1/export-owner", plain(h, func(ctx context.Context, _ *http.Request, _ none) (OwnerKey, error) {
+		return h.service.ExportOwner(ctx)
+	}))
+}
+
+// requested is an operation that needs nothing of the request but its body.
+func requested[Req, Res any](do func(context.Context, Req) (Res, error)) func(context.Context, *http.Request, Req) (Res, error) {
+	return func(ctx context.Context, _ *http.Request, q Req) (Res, error) { return do(ctx, q) }
 }
 
 // streams are the endpoints that answer in lines, each with the requests of it that need the network.
@@ -128,6 +138,7 @@ func (h *handler) streams(mux *http.ServeMux) {
 	mux.HandleFunc("POST /api/v1/restore", stream(h, h.service.Restore, always))
 	mux.HandleFunc("POST /api/v1/follow", stream(h, h.service.Follow, always))
 	mux.HandleFunc("POST /api/v1/verify", stream(h, h.service.Verify, never))
+	mux.HandleFunc("POST /api/v1/failover", stream(h, h.service.Failover, always))
 	mux.HandleFunc("POST /api/v1/events", h.events)
 }
 

@@ -13,6 +13,9 @@ type ShareRequest struct {
 	AllowDeletions bool   `json:"allow_deletions,omitempty"` // publish although more than half of the files are gone
 	Note           string `json:"note,omitempty"`            // what the author says of the revision, at most 1 KiB
 	Watch          bool   `json:"watch,omitempty"`           // from now on publish whatever changes
+	Private        bool   `json:"private,omitempty"`         // of a new set: only members and the invited may read it
+	Strict         bool   `json:"strict,omitempty"`          // of a new set: only a majority of its replicas publishes
+	Wait           string `json:"wait,omitempty"`            // how long to wait for the revision to be durable (Go duration); "" = 10 s
 }
 
 // ShareResult is the revision a share made or found unchanged.
@@ -28,6 +31,11 @@ type ShareResult struct {
 	Durable  bool      `json:"durable"`   // on stable storage at primary and backup
 	Holders  int       `json:"holders"`   // peers known to hold the revision, this one included
 	Seconds  float64   `json:"seconds"`
+	On       []string  `json:"on"`                // peer ids of the replicas whose disks have it
+	Primary  string    `json:"primary"`           // that ordered it
+	Merged   bool      `json:"merged"`            // with something newer that this node did not have
+	Alone    bool      `json:"alone"`             // the set has one replica, so that nothing of it can be durable
+	Private  bool      `json:"private,omitempty"` // the ticket alone does not let anybody read
 	Skipped  []Skipped `json:"skipped,omitempty"`
 }
 
@@ -124,7 +132,7 @@ type SetInfo struct {
 	Root     string `json:"root"`
 	Dir      string `json:"dir"`
 	State    string `json:"state"` // "shared", "complete", "incomplete"
-	Role     string `json:"role"`  // "primary", "reader"
+	Role     string `json:"role"`  // of Role*: what this node is in it
 	Files    uint64 `json:"files"`
 	Bytes    uint64 `json:"bytes"`
 	Public   bool   `json:"public"`
@@ -138,6 +146,16 @@ type SetInfo struct {
 	// Following: Dir is kept at the newest revision. Watching: what changes in Dir is published.
 	Following bool `json:"following,omitempty"`
 	Watching  bool `json:"watching,omitempty"`
+	// Replicating: Dir is this node's own, for others to read from.
+	Replicating bool     `json:"replicating,omitempty"`
+	Primary     string   `json:"primary"`          // peer id; "" = none is known
+	Backup      string   `json:"backup"`           // peer id; "" = none is known
+	Epoch       string   `json:"epoch"`            // of the newest primary known: version of the config and number; "" = none
+	Behind      int      `json:"behind"`           // revisions that are known here and not complete
+	Mode        string   `json:"mode,omitempty"`   // "ap" or "strict"
+	Stale       bool     `json:"stale,omitempty"`  // not in touch with a primary, or with a majority where the set asks for one
+	Forks       int      `json:"forks,omitempty"`  // newest revisions beside the one shown, until they are merged
+	Alarms      []string `json:"alarms,omitempty"` // what somebody has to look at
 }
 
 // PeerInfo is one connected peer.
@@ -213,6 +231,10 @@ type Service interface {
 	Publisher
 	Historian
 	Follower
+	Governor
+	Host
+	Leader
+	KeyHolder
 }
 
 // Mover publishes and fetches; progress may be called from any goroutine, one at a time.

@@ -124,7 +124,7 @@ func (m *Member) cut(e ConfigChanged) {
 	if e.Have != nil {
 		m.disk.Have = *e.Have
 	}
-	m.disk.Durable = m.disk.Durable.without(m.cfg.refuses)
+	m.disk.Durable = m.disk.Durable.without(m.cfg.Refuses)
 	m.touch()
 	m.chase()
 }

@@ -78,6 +78,9 @@ func New(now time.Duration, id peer.ID, cfg Config, disk Persistent, opt Options
 	m.setConfig(cfg)
 	m.enterVersion()
 	m.time.fresh = now + freshFails*m.fail()
+	for _, h := range disk.Known {
+		m.ownHead(h)
+	}
 	return m
 }
 
@@ -88,7 +91,6 @@ func (m *Member) Step(now time.Duration, ev Event) []Action {
 		return nil
 	}
 	m.time.now = max(m.time.now, now)
-	m.acts = nil
 	m.dispatch(ev)
 	if m.time.now >= m.time.care {
 		m.time.care = m.time.now + m.time.interval
@@ -186,17 +188,16 @@ func (m *Member) care() {
 
 // flush sends the beacon that is due and puts the write before everything.
 func (m *Member) flush() []Action {
-	if m.halt.disk {
-		return m.acts
-	}
-	if m.voter && m.time.now >= m.time.beacon {
+	if m.voter && m.time.now >= m.time.beacon && !m.halt.disk {
 		m.sendBeacon()
 	}
-	if m.dirty {
+	acts := m.acts
+	m.acts = nil
+	if m.dirty && !m.halt.disk {
 		m.dirty = false
-		m.acts = append([]Action{Persist{m.disk}}, m.acts...)
+		acts = append([]Action{Persist{m.disk}}, acts...)
 	}
-	return m.acts
+	return acts
 }
 
 // Next is when Tick is due at the latest. It is after the now of the last Step.

@@ -152,6 +152,13 @@ func (m *Member) seen(s Seen) {
 	}
 }
 
+// ownHead compares the number of this store's heads in h with the last it knows to have made.
+func (m *Member) ownHead(h *Head) {
+	if h.Vector[m.self.instance] > m.disk.Seq {
+		m.cloned()
+	}
+}
+
 // cloned makes the member read-only.
 func (m *Member) cloned() {
 	if m.halt.cloned {

@@ -32,12 +32,13 @@ const (
 
 // accept takes a head heard of into Known. It tells whether the head is one for this member.
 func (m *Member) accept(h *Head) bool {
-	if h.Epoch.ConfigVersion > m.cfg.Version || m.cfg.refuses(h) {
+	if h.Epoch.ConfigVersion > m.cfg.Version || m.cfg.Refuses(h) {
 		return false
 	}
 	if m.disk.Known.Covers(h) {
 		return true
 	}
+	m.ownHead(h)
 	for _, x := range m.disk.Known {
 		if x.twin(h) && len(m.heads.twins) < maxTwins && !slices.Contains(m.heads.twins, h.ID) {
 			m.heads.twins = append(m.heads.twins, h.ID)
@@ -203,7 +204,7 @@ func (m *Member) noteDurable(f Frontier) {
 		return
 	}
 	for _, h := range f {
-		if !m.cfg.refuses(h) {
+		if !m.cfg.Refuses(h) {
 			m.disk.Durable = m.disk.Durable.Add(h)
 		}
 	}

@@ -55,8 +55,8 @@ func (c Config) lists(id peer.ID, instance string) bool {
 	})
 }
 
-// refuses tells whether the cuts forbid h.
-func (c Config) refuses(h *Head) bool {
+// Refuses tells whether the cuts forbid h.
+func (c Config) Refuses(h *Head) bool {
 	if len(c.Cuts) == 0 {
 		return false
 	}
@@ -64,6 +64,26 @@ func (c Config) refuses(h *Head) bool {
 		last, cut := c.Cuts[w.Instance]
 		return cut && w.Seq > last
 	})
+}
+
+// Spare gives what the cuts leave of frontiers. What lay below a refused head comes to light again; held are all
+// heads that are on disk with their blocks. It is for ConfigChanged, and for New where the config on disk may be
+// newer than the state.
+func (c Config) Spare(known, have Frontier, held []*Head) (k, h Frontier) {
+	if !slices.ContainsFunc(known, c.Refuses) && !slices.ContainsFunc(have, c.Refuses) {
+		return known, have
+	}
+	h = have.without(c.Refuses)
+	for _, x := range held {
+		if !c.Refuses(x) {
+			h = h.Add(x)
+		}
+	}
+	k = known.without(c.Refuses)
+	for _, x := range h {
+		k = k.Add(x)
+	}
+	return k, h
 }
 
 // Write names a proposal: the Seq-th of a writer's store.
@@ -138,6 +158,17 @@ type Persistent struct {
 	Have    Frontier // maximal heads whose blocks are all on disk
 	Durable Frontier // maximal heads known to have been durable
 	Waived  []*Head  // heads whose bytes this store promised not to take any more
+}
+
+// Renewed is what a store goes on with that may have forgotten promises: its newest state was damaged, or its home
+// was put back from a copy. It becomes a new store, which has promised nothing, instance being its new name; held
+// are heads that it finds on its disk with their blocks. In strict the owner must list it again.
+func (p Persistent) Renewed(instance []byte, held []*Head) Persistent {
+	n := Persistent{Instance: instance, Boot: p.Boot, Fresh: true, Epoch: p.Epoch, Known: p.Known, Have: p.Have, Durable: p.Durable}
+	for _, h := range held {
+		n.Known, n.Have = n.Known.Add(h), n.Have.Add(h)
+	}
+	return n
 }
 
 // Options are what a node sets for itself. Zero values get the defaults.

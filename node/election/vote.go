@@ -127,7 +127,7 @@ func (m *Member) holdMajority() {
 // missing is a head that the majority has and this primary must absorb before it orders anything.
 func (m *Member) missing() *Head {
 	for _, h := range m.reign.must {
-		if !m.disk.Have.Covers(h) && !m.cfg.refuses(h) {
+		if !m.disk.Have.Covers(h) && !m.cfg.Refuses(h) {
 			return h
 		}
 	}

@@ -116,7 +116,7 @@ func (d *download) up(ctx context.Context, p peer.ID) (done bool) {
 	switch {
 	case head(h.v).Root == d.s.lay.Root:
 		ev.Complete, ev.Have = h.complete, slices.Clone(h.have)
-	case h.complete && (d.g.o.Revision != 0 || head(h.v).Revision > head(d.g.v).Revision):
+	case h.complete && (d.g.o.Revision != 0 || supersedes(head(h.v), head(d.g.v))):
 		ev.Complete = true // most chunks of a revision are those of the next; what is gone it will say
 	}
 	return d.step(ctx, ev)
@@ -265,11 +265,11 @@ var errSuperseded = errors.New("a newer revision took this one's place")
 const movedGrace = time.Second
 
 func (d *download) superseded() bool {
-	if d.g.o.Pinned || d.g.o.Revision != 0 {
+	if d.g.o.Pinned || d.g.o.Revision != 0 || d.g.voted() {
 		return false // the next run would choose the same one again
 	}
 	for _, h := range d.g.holders {
-		if head(h.v).Revision > head(d.g.v).Revision {
+		if supersedes(head(h.v), head(d.g.v)) {
 			return true
 		}
 	}

@@ -73,7 +73,7 @@ func (r *Registry) Follow(ctx context.Context, t record.Ticket, o FollowOptions)
 		g.o.Attached = true
 		g.o.Partial = true // what changed in the folder by itself is found when the files are touched again
 		g.o.Force = false  // what is edited from now on is somebody's
-		for !g.newer(got.Head.Revision) {
+		for !g.outdated(got) {
 			if !g.rest(ctx, hints, nil) {
 				return ctx.Err()
 			}
@@ -108,10 +108,13 @@ func (g *get) lastHead() (n int64) {
 	return n
 }
 
-// newer tells whether a holder shows a revision after mine.
-func (g *get) newer(mine uint64) bool {
+// outdated tells whether there is something after what was got: at a holder, or, of a set this node votes on, here.
+func (g *get) outdated(got Got) bool {
+	if g.pick(record.Ticket{Set: g.id}); g.voted() {
+		return head(g.v).Root != got.Head.Root
+	}
 	for _, h := range g.holders {
-		if head(h.v).Revision > mine {
+		if supersedes(head(h.v), got.Head) {
 			return true
 		}
 	}
@@ -125,6 +128,9 @@ func (g *get) rest(ctx context.Context, hints <-chan peer.ID, until <-chan time.
 		case <-ctx.Done():
 			return false
 		case p := <-hints:
+			if p == "" { // it is here
+				return true
+			}
 			g.look.nudge(ctx, g.net.Swarm.Known(ctx, p))
 			continue
 		case <-until:
@@ -162,14 +168,17 @@ func (r *Registry) Heard(from peer.ID, set cid.Cid, sealed []byte) {
 		return
 	}
 	v := rep.Verified()
-	h, _, err := record.OpenHead(sealed, v.Config, v.ConfigHash)
+	h, err := open(v, sealed)
 	if err != nil {
-		r.cfg.Log.Debug("announcement", "peer", from, "set", set, "err", err)
+		r.cfg.Log.Debug("announcement", "peer", from, "set", set, "err", err) // made under a newer config, perhaps
+	} else if len(v.Heads) > 0 && !supersedes(h.Head, head(v)) {
 		return
 	}
-	if len(v.Heads) > 0 && h.Revision <= head(v).Revision {
-		return
-	}
+	r.hint(set, from)
+}
+
+// hint tells the follower of a set who has something newer; no peer = it lies here.
+func (r *Registry) hint(set cid.Cid, from peer.ID) {
 	r.mu.Lock()
 	ch := r.followers[set]
 	r.mu.Unlock()

@@ -111,6 +111,8 @@ type get struct {
 	kept    []worktree.Conflict // edited files that the revision has not
 	saved   blockstore.File     // the segment with what only the base had, if there is one
 	delta   *deltaStream        // what is open of the delta protocol, or nil
+	older   bool                // folders of earlier revisions are wanted: whoever is complete may have them
+	files   *target             // the folder as a sink; nil of a get that does not write one
 }
 
 // Get brings the newest revision of a set into a folder: find, list, difference, fetch, verify, store.
@@ -222,6 +224,9 @@ func (g *get) run(ctx context.Context, t record.Ticket) (got Got, err error) {
 	if err != nil {
 		return Got{}, err
 	}
+	if err := g.checkMerged(ctx, h); err != nil {
+		return Got{}, err
+	}
 	got = Got{Replica: g.rep, Head: h, Name: g.v.Config.Name, Dest: g.dest, Files: s.lay.Files, Total: s.lay.Bytes}
 	got.Changed = !g.base.ours || g.base.lay.Root != h.Root || !g.rep.State().Complete
 	got.Unconfirmed = len(g.holders) == 0
@@ -230,9 +235,10 @@ func (g *get) run(ctx context.Context, t record.Ticket) (got Got, err error) {
 		return got, g.estimate(ctx, s, plan, &got)
 	}
 	g.o.Progress(Progress{Phase: "check", Total: s.lay.Bytes})
-	if s.out, err = g.checkout(ctx, s.lay, plan); err != nil {
+	if g.files, err = g.checkout(ctx, s.lay, plan); err != nil {
 		return Got{}, err
 	}
+	s.out = g.files
 	if err = g.accept(t, h); err == nil {
 		err = g.fill(ctx, t, s, nodes, plan, &got)
 	}
@@ -284,7 +290,7 @@ func (g *get) fill(ctx context.Context, t record.Ticket, s *session, nodes []blo
 	if err := store.wait(); err != nil {
 		return err
 	}
-	if got.Done, err = s.out.Finish(ctx, func(f ...blockstore.File) error { return g.r.cfg.Store.PutFiles(ctx, f...) }); err != nil {
+	if got.Done, err = g.files.Finish(ctx, func(f ...blockstore.File) error { return g.r.cfg.Store.PutFiles(ctx, f...) }); err != nil {
 		return err
 	}
 	removed, err := g.removeGone(ctx, s.lay, plan)
@@ -330,14 +336,30 @@ func (p *Replica) unserve(s *session) {
 
 // complete records that everything is here.
 func (g *get) complete(t record.Ticket, s *session, whole bool) error {
-	st := g.rep.State()
-	st.Complete, st.Leaves = whole, len(s.lay.Leaves)
-	if whole {
-		st.Base, st.Onto, st.Holders = s.lay.Root.String(), "", g.addresses()
-		g.lineage(&st)
+	holders := g.addresses()
+	past, connected := g.lineage()
+	mark, _ := markerOf(g.dest) // unknown is no harm
+	err := g.r.change(g.rep, func(st *State) error {
+		if whole {
+			st.Base, st.Onto, st.Holders = s.lay.Root.String(), "", holders
+		}
+		st.Marker = mark
+		if !g.current(*st) {
+			return nil // a voter has gone on meanwhile
+		}
+		st.Leaves = len(s.lay.Leaves)
+		if g.rep.seated() == nil {
+			st.Complete = whole
+		}
+		if whole && connected {
+			st.Past = past
+		}
+		return nil
+	})
+	if err != nil {
+		return err
 	}
-	st.Marker, _ = markerOf(g.dest) // unknown is no harm
-	if err := g.r.commit(g.rep, st, g.v); err != nil {
+	if err := g.settle(whole); err != nil {
 		return err
 	}
 	g.r.layouts.add(g.r.cfg.Now(), g.rep.id, s.lay)
@@ -388,7 +410,7 @@ func (g *get) allowed(h record.Head) error {
 	if st := g.rep.State(); st.Shared {
 		return fmt.Errorf("get %s: %w: it is shared from %s", g.v.Config.Name, ErrInUse, st.Dir)
 	}
-	_, bytes := Totals(h, g.v.Config)
+	_, _, bytes := h.Totals()
 	if g.o.MaxBytes > 0 && bytes > uint64(g.o.MaxBytes) {
 		return fmt.Errorf("get %s: %w: %d bytes", g.v.Config.Name, ErrTooBig, bytes)
 	}
@@ -404,24 +426,33 @@ func (g *get) allowed(h record.Head) error {
 // interrupted get is known by name and goes on after a restart; and not before the folder was found fit,
 // so that a get that was refused leaves what was here as it was.
 func (g *get) accept(t record.Ticket, h record.Head) error {
-	st := g.rep.State()
-	same := len(g.rep.Verified().Heads) > 0 && head(g.rep.Verified()).Root == h.Root
-	st.Complete = st.Complete && st.Dir == g.dest && same
-	switch root := h.Root.String(); {
-	case st.Complete || st.Onto == root:
-	case st.Onto == "" && g.base.whole:
-		st.Onto = root
-	default:
-		st.Onto = mixed
-	}
-	st.Name, st.Dir, st.Cap = g.v.Config.Name, g.dest, t.Cap
-	if !slices.EqualFunc(st.Bundle.Heads, g.bundle.Heads, bytes.Equal) {
-		st.supersede()
-	}
-	if st.Bundle = g.bundle; !g.base.inDest {
-		st.Base = "" // of another folder
-	}
-	if err := g.r.commit(g.rep, st, g.v); err != nil {
+	seated := g.rep.seated() != nil
+	err := g.r.change(g.rep, func(st *State) error {
+		same := len(g.rep.Verified().Heads) > 0 && head(g.rep.Verified()).Root == h.Root
+		if !seated { // what a voter has complete lies beside the folder too
+			st.Complete = st.Complete && st.Dir == g.dest && same
+		}
+		switch root := h.Root.String(); {
+		case st.Complete && st.Base == root || st.Onto == root:
+		case st.Onto == "" && g.base.whole:
+			st.Onto = root
+		default:
+			st.Onto = mixed
+		}
+		st.Name, st.Dir, st.Cap = g.v.Config.Name, g.dest, t.Cap
+		if !g.base.inDest {
+			st.Base = "" // of another folder
+		}
+		if seated {
+			return nil // its head is the council's to choose
+		}
+		if !slices.EqualFunc(st.Bundle.Heads, g.bundle.Heads, bytes.Equal) {
+			st.supersede()
+		}
+		st.Bundle = g.bundle
+		return nil
+	})
+	if err != nil {
 		return err
 	}
 	g.fresh = false

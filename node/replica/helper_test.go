@@ -29,6 +29,7 @@ import (
 	"github.com/shoal-p2p/shoal/discovery/static"
 	"github.com/shoal-p2p/shoal/node/swarm"
 	"github.com/shoal-p2p/shoal/protocols/chunks"
+	proposals "github.com/shoal-p2p/shoal/protocols/council"
 	"github.com/shoal-p2p/shoal/protocols/delta"
 	"github.com/shoal-p2p/shoal/protocols/list"
 	"github.com/shoal-p2p/shoal/protocols/record"
@@ -56,6 +57,7 @@ func newKey(t testing.TB) crypto.PrivKey {
 
 // member is a node reduced to what package replica knows of one: a host, a store and a registry.
 type member struct {
+	council *proposals.Client
 	*Registry
 	t     testing.TB
 	host  *swarm.Swarm
@@ -113,7 +115,7 @@ func newMember(t testing.TB, r role, knows ...*member) *member {
 	if err != nil {
 		t.Fatal(err)
 	}
-	m.host = host
+	m.host, m.council = host, proposals.New(host, m.cfg.Log)
 	for _, k := range knows {
 		m.peers = append(m.peers, k.host.AddrInfo())
 	}
@@ -139,6 +141,7 @@ func newMember(t testing.TB, r role, knows ...*member) *member {
 	}
 	stopDelta := delta.Register(host, deltas, delta.ServerOptions{})
 	t.Cleanup(func() {
+		m.council.Close()
 		host.Close()
 		m.Wait()
 		stopDelta()
@@ -231,6 +234,9 @@ func (m *member) Chunks(ctx context.Context, p peer.ID, set cid.Cid, k []byte) (
 }
 func (m *member) Confirm(ctx context.Context, p peer.ID, set, root cid.Cid, k []byte) error {
 	return list.Confirm(ctx, m.host, p, set, root, k)
+}
+func (m *member) Propose(ctx context.Context, p peer.ID, set cid.Cid, sealed []byte, tell func(proposals.Outcome) error) error {
+	return m.council.Propose(ctx, p, set, sealed, tell)
 }
 func (m *member) Providers(ctx context.Context, key cid.Cid) <-chan peer.AddrInfo {
 	return m.peers.Providers(ctx, key)

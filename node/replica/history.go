@@ -3,6 +3,7 @@ package replica
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/ipfs/go-cid"
@@ -34,8 +35,7 @@ const (
 // past is a head of the set's history.
 type past struct {
 	record.Head
-	cid    cid.Cid
-	config record.Config // it was made under
+	cid cid.Cid
 }
 
 // chain verifies and returns the heads this node remembers, newest first: as many as verify, with the error of
@@ -47,15 +47,10 @@ func (p *Replica) chain() ([]past, error) {
 	if len(v.Heads) == 0 {
 		return nil, nil
 	}
-	heads, cids, err := record.OpenChain(v, sealed)
-	all := []past{{head(v), v.HeadCids[0], v.Config}}
+	heads, cids, err := record.OpenAncestors(v, sealed)
+	all := []past{{head(v), v.HeadCids[0]}}
 	for i, h := range heads {
-		all = append(all, past{h, cids[i], v.Config})
-	}
-	for i, h := range all {
-		if h.ConfigVersion <= uint64(len(v.Configs)) {
-			all[i].config = v.Configs[h.ConfigVersion-1]
-		}
+		all = append(all, past{h, cids[i]})
 	}
 	return all, err
 }
@@ -68,7 +63,7 @@ func (r *Registry) History(ctx context.Context, rep *Replica) ([]Revision, error
 	all := make([]Revision, 0, len(heads))
 	for _, h := range heads {
 		rev := Revision{Head: h.Head, Cid: h.cid, Note: noteOf(h)}
-		rev.Files, rev.Bytes = Totals(h.Head, h.config)
+		rev.Files, _, rev.Bytes = h.Totals()
 		has, err := inv.of(ctx, h.Root)
 		if err != nil {
 			return nil, fmt.Errorf("history: %w", err)
@@ -85,8 +80,9 @@ func (r *Registry) History(ctx context.Context, rep *Replica) ([]Revision, error
 // noteOf joins what the authors of a revision said, a line each.
 func noteOf(h past) string {
 	var notes []string
-	for _, sealed := range h.Proposals {
-		if p, _, err := record.OpenProposal(sealed, h.config); err == nil && p.Note != "" {
+	all, _ := h.Written() // it was opened
+	for _, p := range all {
+		if p.Note != "" && !slices.Contains(notes, p.Note) {
 			notes = append(notes, p.Note)
 		}
 	}

@@ -37,6 +37,9 @@ func (g *get) choose(ctx context.Context, t record.Ticket) error {
 	if rep, ok := g.r.lookup(t.Set); ok && rep.State().Complete {
 		own = time.After(ownGrace)
 	}
+	if g.pick(t); g.voted() { // and all of it lies here
+		return nil
+	}
 	var settle, doubt <-chan time.Time
 	if len(g.holders) > 0 { // of a run before; they need not say anything more
 		g.pick(t)
@@ -119,6 +122,11 @@ func (g *get) absorb() []sighting {
 			copy(h.have, s.info.Have)
 			h.add(s.have)
 			g.holders[s.peer] = h
+			if rep, ok := g.r.lookup(g.id); ok && !g.o.Plan { // a change of the members comes without a revision
+				if err := g.r.adoptConfigs(rep, h.v, h.bundle); err != nil {
+					g.r.cfg.Log.Warn("members of a set", "set", g.id, "err", err)
+				}
+			}
 			g.ever[s.peer] = true
 			delete(g.failed, s.peer)
 		case g.holders[s.peer] != nil:
@@ -147,8 +155,11 @@ func (g *get) pick(t record.Ticket) {
 	if g.o.Pinned && len(g.v.Heads) > 0 {
 		return
 	}
+	if g.voted() {
+		return
+	}
 	for _, h := range g.holders {
-		if len(g.v.Heads) == 0 || head(h.v).Revision > head(g.v).Revision {
+		if newer(h.v, g.v) {
 			g.v, g.bundle = h.v, h.bundle
 		}
 	}

@@ -2,49 +2,42 @@ package replica
 
 import (
 	"context"
-	"slices"
 
 	"github.com/ipfs/go-cid"
 
 	"github.com/shoal-p2p/shoal/protocols/record"
 )
 
-// headOf finds the head of a revision that was here by its root, also where the chain of heads has a gap.
+// headOf finds the head of a revision that was here by its root.
 func (p *Replica) headOf(root cid.Cid) (record.Head, bool) {
-	p.mu.Lock()
-	v, sealed := p.verified, slices.Concat(p.state.Bundle.Heads, p.state.Past)
-	p.mu.Unlock()
-	for _, b := range sealed {
-		for i := range v.Configs {
-			if h, _, err := record.OpenHead(b, v.Configs[i], v.ConfigHashes[i]); err == nil && h.Root == root {
-				return h, true
-			}
+	for _, e := range p.pool() {
+		if e.Root == root {
+			return e.Head, true
 		}
 	}
 	return record.Head{}, false
 }
 
-// lineage makes Past the chain of heads before the newest where revisions were skipped, or never seen, with what a
-// holder remembers. Otherwise it costs nothing.
-func (g *get) lineage(st *State) {
-	heads, _, err := record.OpenChain(g.v, st.Past)
-	if err == nil && (head(g.v).Revision == 1 || len(heads) > 0) {
-		return
+// lineage lists the sealed heads before the newest, where revisions were skipped, or never seen, with what a holder
+// remembers. Otherwise it costs nothing. connected: none is missing between them.
+func (g *get) lineage() (past [][]byte, connected bool) {
+	h := head(g.v)
+	if past = ancestry(h, g.rep.pool()); len(past) > 0 || h.Revision == 1 {
+		return past, true
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), confirmTimeout)
 	defer cancel()
-	for p, h := range g.holders {
-		if head(h.v).Root != head(g.v).Root {
+	for p, holder := range g.holders {
+		if head(holder.v).Root != h.Root {
 			continue
 		}
 		sealed, err := g.net.Streams.History(ctx, p, g.id, g.look.cap)
 		if err == nil {
-			var told []record.Head
-			if told, _, err = record.OpenChain(g.v, sealed); len(told) > 0 {
-				st.Past = sealed[:min(len(told), maxPast)]
-				return
+			if past = ancestry(h, poolOf(g.v, sealed)); len(past) > 0 {
+				return past, true
 			}
 		}
 		g.r.cfg.Log.Debug("history", "peer", p, "err", err)
 	}
+	return nil, false
 }

@@ -30,10 +30,6 @@ const (
 	maxFails = 20
 )
 
-// errMerge: the head joins two revisions, and nothing here can recompute the merge yet, so its content is
-// not known to be its writers'.
-var errMerge = fmt.Errorf("%w: a merge that cannot be checked", ErrForged)
-
 // sighting is what the lookout reports of one peer.
 type sighting struct {
 	peer     peer.ID
@@ -70,18 +66,29 @@ type lookout struct {
 	failed  map[peer.ID]bool                  // of these, the ones whose last try failed: they are tried on, and do not count
 	queue   []sighting                        // what was reported and not taken: at most one of each peer
 	at      map[peer.ID]int                   // where in queue a peer's is
-	latest  *record.Bundle                    // the newest that was shown, of revision newest
-	newest  uint64
-	asleep  map[peer.ID]chan struct{} // closed to try a peer again at once
-	wide    chan struct{}             // holds one token when more holders are wanted
-	lost    chan struct{}             // holds one token when all who were heard of have failed
-	signal  chan struct{}             // holds one token when queue is not empty
+	latest  *record.Bundle                    // the newest that was shown
+	newest  record.Verified                   // latest, verified
+	asleep  map[peer.ID]chan struct{}         // closed to try a peer again at once
+	wide    chan struct{}                     // holds one token when more holders are wanted
+	lost    chan struct{}                     // holds one token when all who were heard of have failed
+	signal  chan struct{}                     // holds one token when queue is not empty
 }
 
 // look starts looking; the caller cancels ctx and then calls wg.Wait.
 func look(ctx context.Context, net *Network, t record.Ticket, have func() *record.Bundle, log *slog.Logger) *lookout {
-	l := &lookout{net: net, set: t.Set, cap: t.Cap, have: have, log: log,
+	l := newLook(net, t, have, log)
+	l.search(ctx, t)
+	return l
+}
+
+// newLook makes a lookout that is told of holders, and looks for none itself.
+func newLook(net *Network, t record.Ticket, have func() *record.Bundle, log *slog.Logger) *lookout {
+	return &lookout{net: net, set: t.Set, cap: t.Cap, have: have, log: log,
 		addrs: map[peer.ID][]multiaddr.Multiaddr{}, known: map[peer.ID]bool{}, failed: map[peer.ID]bool{}, at: map[peer.ID]int{}, asleep: map[peer.ID]chan struct{}{}, turns: map[peer.ID]time.Duration{}, wide: make(chan struct{}, 1), lost: make(chan struct{}, 1), signal: make(chan struct{}, 1)}
+}
+
+// search looks for holders until ctx ends.
+func (l *lookout) search(ctx context.Context, t record.Ticket) {
 	for i, p := range t.Addrs {
 		l.turns[p.ID] = time.Duration(i) * turn
 	}
@@ -92,11 +99,10 @@ func look(ctx context.Context, net *Network, t record.Ticket, have func() *recor
 		if len(t.Addrs) > 0 && !l.content(ctx) {
 			return
 		}
-		for p := range net.Finder.Providers(ctx, t.Set) {
+		for p := range l.net.Finder.Providers(ctx, t.Set) {
 			l.consider(ctx, p)
 		}
 	})
-	return l
 }
 
 // content waits as long as the peers that are known do; false when ctx ends.
@@ -204,9 +210,6 @@ func (l *lookout) stream(ctx context.Context, p peer.AddrInfo, answered func()) 
 			if err == nil && len(v.Heads) == 0 {
 				err = ErrNobody
 			}
-			if err == nil && head(v).Merged() {
-				err = errMerge
-			}
 			if err != nil {
 				return fmt.Errorf("records: %w", err)
 			}
@@ -237,8 +240,8 @@ func (l *lookout) records() *record.Bundle {
 func (l *lookout) learn(v record.Verified, b record.Bundle) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if r := head(v).Revision; l.latest == nil || r > l.newest {
-		l.latest, l.newest = &b, r
+	if l.latest == nil || newer(v, l.newest) {
+		l.latest, l.newest = &b, v
 	}
 }
 

@@ -14,6 +14,7 @@ import (
 
 	"github.com/shoal-p2p/shoal/blockstore"
 	"github.com/shoal-p2p/shoal/protocols/chunks"
+	proposals "github.com/shoal-p2p/shoal/protocols/council"
 	"github.com/shoal-p2p/shoal/protocols/delta"
 	"github.com/shoal-p2p/shoal/protocols/list"
 	"github.com/shoal-p2p/shoal/protocols/record"
@@ -53,6 +54,10 @@ func (c *crowd) Connect(ctx context.Context, p peer.AddrInfo) error {
 	}
 	close(c.reached)
 	return nil
+}
+
+func (*crowd) Propose(context.Context, peer.ID, cid.Cid, []byte, func(proposals.Outcome) error) error {
+	return errors.ErrUnsupported
 }
 
 func (c *crowd) Watch(ctx context.Context, _ peer.ID, _ cid.Cid, _ []byte, _ *record.Bundle, _ func(list.Update) error) error {
@@ -105,7 +110,9 @@ func TestChooseWaitsForTheOthers(t *testing.T) {
 	g := &get{r: m.Registry, net: m.net, id: ticket.Set, o: into("/nowhere"), look: l,
 		holders: map[peer.ID]*holding{}, failed: map[peer.ID]error{}, ever: map[peer.ID]bool{}}
 	at := func(p peer.ID, revision uint64) sighting {
-		return sighting{peer: p, verified: &record.Verified{Heads: []record.Head{{Revision: revision}}}}
+		return sighting{peer: p, verified: &record.Verified{
+			Heads:    []record.Head{{Revision: revision, Vector: record.Vector{"0011223344556677": revision}}},
+			HeadCids: []cid.Cid{blockstore.Sum(cid.Raw, []byte{byte(revision)})}}}
 	}
 	done := make(chan error, 1)
 	go func() { done <- g.choose(ctx, ticket) }()

@@ -38,7 +38,7 @@ func (g *get) layout(ctx context.Context, h record.Head) (*session, []blockstore
 	lay, err := g.r.layoutOf(ctx, g.id, h.Root)
 	if err != nil {
 		most := lim
-		most.Bytes = nodeBytes(h, g.v.Config)
+		most.Bytes = nodeBytes(h)
 		if nodes = g.deltaNodes(ctx, h.Root, most); nodes != nil {
 			lay, err = s.read(ctx, h.Root, nodes, g.r.nodesOf(g.id), lim)
 			if err != nil { // some that it took for granted are not here
@@ -55,7 +55,7 @@ func (g *get) layout(ctx context.Context, h record.Head) (*session, []blockstore
 			return nil, nil, fmt.Errorf("read revision: %w", err)
 		}
 	}
-	if files, bytes := Totals(h, g.v.Config); uint64(lay.Files) != files || uint64(lay.Bytes) != bytes {
+	if files, _, bytes := h.Totals(); uint64(lay.Files) != files || uint64(lay.Bytes) != bytes {
 		return nil, nil, fmt.Errorf("read revision: %w: it has %d files and %d bytes, its writer signed %d and %d",
 			ErrForged, lay.Files, lay.Bytes, files, bytes)
 	}
@@ -116,7 +116,7 @@ var errRevision = errors.New("not a revision")
 // fetchNodes walks the DAG at one holder after the other until one gives all of it. Errors: ErrTimeout,
 // ErrDamaged, errRevision.
 func (g *get) fetchNodes(ctx context.Context, root cid.Cid, lim dag.Limits) ([]blockstore.Block, error) {
-	lim.Bytes = nodeBytes(head(g.v), g.v.Config)
+	lim.Bytes = nodeBytes(head(g.v))
 	start := g.r.cfg.Now()
 	tried := map[peer.ID]int{}
 	damaged := false // some holder of everything has not got it all intact, or sent something else
@@ -191,8 +191,8 @@ func (p *pace) took(d time.Duration, n int) error {
 // nodeBytes is the most bytes the nodes of a revision may have, by what its writer signed: a link in a file's
 // tree is 50 bytes for 64 KiB of content at least, an entry of a folder is a name of up to 255 bytes with
 // its own node; shards add a little.
-func nodeBytes(h record.Head, c record.Config) int64 {
-	_, entries, bytes := stated(h, c)
+func nodeBytes(h record.Head) int64 {
+	_, entries, bytes := h.Totals()
 	const perEntry, least = 1 << 10, 1 << 20
 	return int64(min(entries*perEntry+bytes/512, 1<<40)) + least
 }
@@ -217,7 +217,7 @@ func (g *get) nextHolder(root cid.Cid, tried map[peer.ID]int) (peer.ID, bool) {
 // mayHold tells whether a holder is worth asking for a revision: one that shows it, and for a past one whoever is
 // complete, because it may have kept it.
 func (g *get) mayHold(h *holding, root cid.Cid) bool {
-	return head(h.v).Root == root || g.o.Revision != 0 && h.complete
+	return head(h.v).Root == root || (g.o.Revision != 0 || g.older) && h.complete
 }
 
 // rank orders holders differently at every node, so that not all of them ask the same one first.

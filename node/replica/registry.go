@@ -23,6 +23,7 @@ import (
 
 	"github.com/shoal-p2p/shoal/blockstore"
 	"github.com/shoal-p2p/shoal/protocols/chunks"
+	proposals "github.com/shoal-p2p/shoal/protocols/council"
 	"github.com/shoal-p2p/shoal/protocols/delta"
 	"github.com/shoal-p2p/shoal/protocols/list"
 	"github.com/shoal-p2p/shoal/protocols/record"
@@ -76,6 +77,7 @@ type Streams interface {
 	Delta(ctx context.Context, p peer.ID, q delta.Request) (*delta.Session, error)
 	History(ctx context.Context, p peer.ID, set cid.Cid, capability []byte) ([][]byte, error)
 	Confirm(ctx context.Context, p peer.ID, set, root cid.Cid, capability []byte) error
+	Propose(ctx context.Context, p peer.ID, set cid.Cid, sealed []byte, tell func(proposals.Outcome) error) error
 }
 
 // Finder looks for holders of a set; the channel stays open until ctx ends or there is nothing more to ask.
@@ -112,6 +114,7 @@ type Config struct {
 	Keep      KeepPolicy
 	Key       crypto.PrivKey                 // the node key
 	OwnerKey  func() (crypto.PrivKey, error) // made on first use
+	Changed   func(*Replica)                 // told when the elections of a set have changed something; may be nil
 	Now       func() time.Time
 	Log       *slog.Logger
 }
@@ -131,6 +134,7 @@ type Registry struct {
 
 	followers  map[cid.Cid]chan peer.ID // of each set that is followed: hints of who has something newer
 	places     map[string]bool          // folders and sets that are being worked on
+	voting     *voting                  // nil while this node takes part in no election
 	collecting bool                     // what the sets consist of is being compared with the store
 }
 
@@ -139,12 +143,19 @@ type Replica struct {
 	id   cid.Cid
 	feed feed
 
+	turn    sync.Mutex // of who changes what is remembered; held while that is written
+	seating sync.Mutex // of who takes or gives up the seat
+	aside   sync.Mutex // of who writes segments of what no folder holds; held meanwhile
+
 	mu       sync.Mutex // guards what follows; never held across I/O
 	busy     bool       // a share or get of this set is running
 	gone     bool       // not a replica of this node any more
 	state    State
 	verified record.Verified
-	session  *session // the get in progress, or nil
+	session  *session      // the get in progress, or nil
+	seat     *seat         // this node votes on the set's order; nil = it does not
+	bulk     *bulk         // what its follower is to fetch for the council, or nil
+	freed    chan struct{} // closed when busy ends; nil while nobody waits
 }
 
 // Open loads the states of all sets and verifies their records again.
@@ -351,6 +362,46 @@ func (p *Replica) release() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.busy = false
+	if p.freed != nil {
+		close(p.freed)
+		p.freed = nil
+	}
+}
+
+// await is acquire for who would rather wait than be refused. Errors: ErrBusy after patience, ctx's.
+func (p *Replica) await(ctx context.Context, patience time.Duration) error {
+	until := time.NewTimer(patience)
+	defer until.Stop()
+	for {
+		err := p.acquire()
+		if !errors.Is(err, ErrBusy) {
+			return err
+		}
+		p.mu.Lock()
+		if !p.busy {
+			p.mu.Unlock()
+			continue
+		}
+		if p.freed == nil {
+			p.freed = make(chan struct{})
+		}
+		freed := p.freed
+		p.mu.Unlock()
+		select {
+		case <-freed:
+		case <-until.C:
+			return err
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+}
+
+// seated is this node's seat in the set, nil if it has none.
+func (p *Replica) seated() *seat {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.seat
 }
 
 // commit replaces the state and records of a replica, on disk first.

@@ -202,5 +202,5 @@ func (g *get) historyAt(ctx context.Context, p peer.ID, held *holding) ([]record
 	if err != nil {
 		return nil, nil, err
 	}
-	return record.OpenChain(held.v, sealed)
+	return record.OpenAncestors(held.v, sealed)
 }

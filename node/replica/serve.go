@@ -23,9 +23,20 @@ type session struct {
 	lay   *dag.Layout
 	nodes atomic.Pointer[map[cid.Cid][]byte] // nodes that are not in the store yet; nil once all are
 	index map[cid.Cid]uint32                 // leaf -> its number in lay.Leaves
-	out   *target
+	out   sink
 
 	readers sync.WaitGroup // of out; grows only while the session is visible
+}
+
+// sink takes the leaves of a revision, numbered as in its layout.
+type sink interface {
+	Need() []uint32 // the leaves still to be had, in file order
+	Have(i uint32) bool
+	// Read returns the bytes of a leaf that was written. Errors: blockstore.ErrNotFound.
+	Read(i uint32, buf []byte) ([]byte, error)
+	// Write verifies a leaf and takes it. Errors: blockstore.ErrCorrupt, and those of the disk.
+	Write(i uint32, data []byte) error
+	Close() error // what was not finished is given up
 }
 
 // node finds a node that is on its way into the store.
@@ -43,14 +54,21 @@ func (s *session) close() {
 	s.out.Close()
 }
 
-// readable tells whether p may read the set: the same question for every protocol. Capabilities come with
-// the members of a set; until then none is accepted.
-func (r *Registry) readable(set cid.Cid, p peer.ID) (*Replica, bool) {
+// readable tells whether p may read the set, as a member or with an invite: the same question for every protocol.
+func (r *Registry) readable(set cid.Cid, p peer.ID, invite []byte) (*Replica, bool) {
 	rep, ok := r.lookup(set)
 	if !ok {
 		return nil, false
 	}
-	return rep, rep.Verified().Config.MayRead(p)
+	v := rep.Verified()
+	if v.Config.MayRead(p) {
+		return rep, true
+	}
+	if len(invite) == 0 {
+		return nil, false
+	}
+	i, err := record.OpenInvite(invite, v.Genesis)
+	return rep, err == nil && i.Allows(p, v.Config, r.cfg.Now())
 }
 
 // Catalog serves the list protocol from the registry.
@@ -63,7 +81,7 @@ func (r *Registry) Catalog() Catalog { return Catalog{r} }
 func (c Catalog) Sets(_ context.Context, p peer.ID) ([]list.SetEntry, error) {
 	var out []list.SetEntry
 	for _, rep := range c.r.all() {
-		if _, ok := c.r.readable(rep.id, p); !ok {
+		if _, ok := c.r.readable(rep.id, p, nil); !ok {
 			continue
 		}
 		v := rep.Verified()
@@ -71,32 +89,16 @@ func (c Catalog) Sets(_ context.Context, p peer.ID) ([]list.SetEntry, error) {
 		if len(v.Heads) > 0 {
 			h := head(v)
 			e.Revision = h.Revision
-			e.Files, e.Bytes = Totals(h, v.Config)
+			e.Files, _, e.Bytes = h.Totals()
 		}
 		out = append(out, e)
 	}
 	return out, nil
 }
 
-// Totals are the files and bytes the writer stated in its proposal.
-func Totals(h record.Head, c record.Config) (files, bytes uint64) {
-	files, _, bytes = stated(h, c)
-	return files, bytes
-}
-
-// stated sums what the writers signed in a head's proposals.
-func stated(h record.Head, c record.Config) (files, entries, bytes uint64) {
-	for _, sealed := range h.Proposals {
-		if p, _, err := record.OpenProposal(sealed, c); err == nil {
-			files, entries, bytes = files+p.Files, entries+p.Entries, bytes+p.Bytes
-		}
-	}
-	return files, entries, bytes
-}
-
 // Info answers for one set.
-func (c Catalog) Info(_ context.Context, p peer.ID, set cid.Cid, _ []byte) (list.Info, error) {
-	rep, ok := c.r.readable(set, p)
+func (c Catalog) Info(_ context.Context, p peer.ID, set cid.Cid, invite []byte) (list.Info, error) {
+	rep, ok := c.r.readable(set, p, invite)
 	if !ok {
 		return list.Info{}, fmt.Errorf("info: %w", list.ErrNotFound)
 	}
@@ -121,8 +123,8 @@ func (p *Replica) info() list.Info {
 }
 
 // Watch answers for one set and goes on telling what changes until ctx ends.
-func (c Catalog) Watch(ctx context.Context, p peer.ID, set cid.Cid, _ []byte) (<-chan list.Update, error) {
-	rep, ok := c.r.readable(set, p)
+func (c Catalog) Watch(ctx context.Context, p peer.ID, set cid.Cid, invite []byte) (<-chan list.Update, error) {
+	rep, ok := c.r.readable(set, p, invite)
 	if !ok {
 		return nil, fmt.Errorf("watch: %w", list.ErrNotFound)
 	}
@@ -181,8 +183,8 @@ func (p *Replica) tell(ctx context.Context, who peer.ID, ch chan<- list.Update) 
 }
 
 // Confirm counts p as a holder if root is the revision it was told of here.
-func (c Catalog) Confirm(_ context.Context, p peer.ID, set, root cid.Cid, _ []byte) error {
-	rep, ok := c.r.readable(set, p)
+func (c Catalog) Confirm(_ context.Context, p peer.ID, set, root cid.Cid, invite []byte) error {
+	rep, ok := c.r.readable(set, p, invite)
 	if !ok {
 		return fmt.Errorf("confirm: %w", list.ErrNotFound)
 	}
@@ -193,8 +195,8 @@ func (c Catalog) Confirm(_ context.Context, p peer.ID, set, root cid.Cid, _ []by
 }
 
 // History answers with the heads before the newest one, as far as they are remembered.
-func (c Catalog) History(_ context.Context, p peer.ID, set cid.Cid, _ []byte) ([][]byte, error) {
-	rep, ok := c.r.readable(set, p)
+func (c Catalog) History(_ context.Context, p peer.ID, set cid.Cid, invite []byte) ([][]byte, error) {
+	rep, ok := c.r.readable(set, p, invite)
 	if !ok {
 		return nil, fmt.Errorf("history: %w", list.ErrNotFound)
 	}
@@ -208,8 +210,8 @@ type Deltas struct{ r *Registry }
 func (r *Registry) Deltas() Deltas { return Deltas{r} }
 
 // Open checks the read right of p once for the stream it is about to use.
-func (s Deltas) Open(_ context.Context, p peer.ID, set cid.Cid, _ []byte) (delta.Reader, error) {
-	rep, ok := s.r.readable(set, p)
+func (s Deltas) Open(_ context.Context, p peer.ID, set cid.Cid, invite []byte) (delta.Reader, error) {
+	rep, ok := s.r.readable(set, p, invite)
 	if !ok {
 		return nil, fmt.Errorf("open: %w", blockstore.ErrNotFound)
 	}
@@ -240,8 +242,8 @@ type Source struct{ r *Registry }
 func (r *Registry) Source() Source { return Source{r} }
 
 // Open checks the read right of p once for the stream it is about to use.
-func (s Source) Open(_ context.Context, p peer.ID, set cid.Cid, _ []byte) (chunks.Reader, error) {
-	rep, ok := s.r.readable(set, p)
+func (s Source) Open(_ context.Context, p peer.ID, set cid.Cid, invite []byte) (chunks.Reader, error) {
+	rep, ok := s.r.readable(set, p, invite)
 	if !ok {
 		return nil, fmt.Errorf("open: %w", blockstore.ErrNotFound)
 	}

@@ -1,12 +1,13 @@
 package replica
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
-	"encoding/hex"
 	"errors"
 	"fmt"
 	"path/filepath"
+	"slices"
 	"time"
 
 	"github.com/ipfs/go-cid"
@@ -68,7 +69,7 @@ func (r *Registry) Share(ctx context.Context, o ShareOptions) (Shared, error) {
 	if err != nil {
 		return Shared{}, err
 	}
-	if err := rep.acquire(); err != nil {
+	if err := rep.await(ctx, busyWait); err != nil {
 		return Shared{}, err
 	}
 	defer rep.release()
@@ -80,26 +81,42 @@ func (r *Registry) Share(ctx context.Context, o ShareOptions) (Shared, error) {
 	if err != nil {
 		return Shared{}, err
 	}
-	out := Shared{Replica: rep, Snapshot: snap}
-	st, v := rep.State(), rep.Verified()
+	out := Shared{Replica: rep, Snapshot: snap, Alone: len(rep.Verified().Config.Voters) == 1}
+	st := rep.State()
 	old := treeOf(st.Dir, st.Only)
 	st.Dir, st.Only, st.Marker = o.Dir, o.Only, now
-	if len(v.Heads) > 0 && head(v).Root == snap.Root {
-		out.Head = head(v)
+	if rep.built() == snap.Root {
+		out.Head = head(rep.Verified())
 		r.announce(rep.id)
 		return out, r.relink(ctx, rep, st, old)
 	}
-	if err := r.next(ctx, rep, st, old, snap.Root, o); err != nil {
+	if err := r.next(ctx, rep, st, old, snap.Root, o, &out); err != nil {
 		return Shared{}, err
 	}
-	out.Head, out.Changed = head(rep.Verified()), true
+	out.Changed = true
 	r.announce(rep.id)
 	return out, nil
 }
 
+// busyWait is how long a publish waits for an update of the same folder to end.
+const busyWait = 10 * time.Second
+
+// built is the root of the revision that the set's folder was made of, or that was made of it; undefined before the
+// first.
+func (p *Replica) built() cid.Cid {
+	st, v := p.State(), p.Verified()
+	if root, err := cid.Decode(st.Base); err == nil {
+		return root
+	}
+	if len(v.Heads) > 0 && st.Shared {
+		return head(v).Root
+	}
+	return cid.Undef
+}
+
 // next publishes a root that was scanned as the set's next revision. old is the tree that the revision
 // before is recorded under.
-func (r *Registry) next(ctx context.Context, rep *Replica, st State, old string, root cid.Cid, o ShareOptions) error {
+func (r *Registry) next(ctx context.Context, rep *Replica, st State, old string, root cid.Cid, o ShareOptions, out *Shared) error {
 	lay, err := r.layoutOf(ctx, rep.id, root)
 	if err != nil {
 		return fmt.Errorf("share %s: %w", o.Dir, err)
@@ -114,6 +131,9 @@ func (r *Registry) next(ctx context.Context, rep *Replica, st State, old string,
 	if err := r.dropStale(ctx, rep.id, old, treeOf(o.Dir, o.Only), lay); err != nil {
 		return err
 	}
+	if !r.alone(rep) {
+		return r.hand(ctx, rep, st, lay, o, out)
+	}
 	if err := r.publish(rep, st, lay, o.Note); err != nil {
 		return err
 	}
@@ -121,6 +141,7 @@ func (r *Registry) next(ctx context.Context, rep *Replica, st State, old string,
 	r.sets[rep.id] = rep
 	r.mu.Unlock()
 	rep.feed.reset(true)
+	out.Head, out.Primary, out.On = head(rep.Verified()), r.self, []peer.ID{r.self}
 	return nil
 }
 
@@ -155,7 +176,11 @@ func (r *Registry) relink(ctx context.Context, rep *Replica, st State, old strin
 	if was.Dir == st.Dir && was.Only == st.Only && was.Marker == st.Marker {
 		return nil
 	}
-	if err := r.commit(rep, st, rep.Verified()); err != nil {
+	err := r.change(rep, func(now *State) error {
+		now.Dir, now.Only, now.Marker = st.Dir, st.Only, st.Marker
+		return nil
+	})
+	if err != nil {
 		return err
 	}
 	if old == treeOf(st.Dir, st.Only) {
@@ -181,7 +206,7 @@ func (r *Registry) find(o ShareOptions) (*Replica, error) {
 		if err != nil {
 			return nil, err
 		}
-		if st := rep.State(); !st.Shared {
+		if st := rep.State(); !st.Shared && !r.writes(rep) {
 			return nil, fmt.Errorf("share %s as %q: %w: it was fetched to %s", o.Dir, st.Name, ErrInUse, st.Dir)
 		}
 		named = rep
@@ -191,7 +216,7 @@ func (r *Registry) find(o ShareOptions) (*Replica, error) {
 		if st.Dir != o.Dir || st.Only != o.Only {
 			continue
 		}
-		if !st.Shared || (named != nil && named != rep) {
+		if !st.Shared && !r.writes(rep) || (named != nil && named != rep) {
 			return nil, fmt.Errorf("share %s: %w: it is %q already", o.Dir, ErrInUse, st.Name)
 		}
 		return rep, nil
@@ -225,8 +250,10 @@ func (r *Registry) newSet(o ShareOptions) (*Replica, error) {
 		return nil, fmt.Errorf("new set: %w", err)
 	}
 	self := []peer.ID{r.self}
-	c := record.Config{Set: set, Version: 1, Name: o.Name, Voters: self, Writers: self, Public: true,
-		Mode: "ap", Interval: 250 * time.Millisecond} // the default heartbeat of a LAN
+	c := record.Config{Set: set, Version: 1, Name: o.Name, Voters: self, Writers: self, Public: !o.Private, Mode: record.ModeAP}
+	if o.Strict {
+		c.Mode, c.Instances = record.ModeStrict, map[peer.ID][]byte{r.self: instance}
+	}
 	sealedConfig, err := record.SealConfig(c, owner)
 	if err != nil {
 		return nil, fmt.Errorf("new set: %w", err)
@@ -238,7 +265,8 @@ func (r *Registry) newSet(o ShareOptions) (*Replica, error) {
 	st := State{Set: set.String(), Name: o.Name, Dir: o.Dir, Only: o.Only, Shared: true, Instance: instance,
 		Bundle: record.Bundle{Genesis: sealed, Configs: [][]byte{sealedConfig}}}
 	return &Replica{id: set, state: st,
-		verified: record.Verified{Set: set, Genesis: g, Config: c, ConfigHash: hash}}, nil
+		verified: record.Verified{Set: set, Genesis: g, Config: c, ConfigHash: hash,
+			Configs: []record.Config{c}, ConfigHashes: []cid.Cid{hash}}}, nil
 }
 
 // treeOf names the tree under which the store records the files of a set. A single file has one of its own,
@@ -294,7 +322,7 @@ func (r *Registry) lost(ctx context.Context, rep *Replica, lay *dag.Layout, path
 	if len(v.Heads) == 0 || paths == 0 {
 		return paths
 	}
-	old, err := r.layoutOf(ctx, rep.id, head(v).Root)
+	old, err := r.layoutOf(ctx, rep.id, rep.built())
 	if err != nil {
 		return paths
 	}
@@ -315,7 +343,8 @@ func guard(rep *Replica, paths, gone int, now marker, o ShareOptions) error {
 	if len(v.Heads) == 0 || o.AllowDeletions || paths == 0 {
 		return nil
 	}
-	if before, _ := Totals(head(v), v.Config); uint64(gone)*2 > before {
+	before, _, _ := head(v).Totals()
+	if uint64(gone)*2 > before {
 		return fmt.Errorf("share %s: %w: %d of %d are missing", o.Dir, ErrDeletions, gone, before)
 	}
 	if st.Dir == o.Dir && st.Only == o.Only && st.Marker.differs(now) {
@@ -353,36 +382,95 @@ func (r *Registry) drop(ctx context.Context, tree string, files []blockstore.Fil
 	return r.cfg.Store.DropFiles(ctx, tree, paths...)
 }
 
+// writes tells whether this node is one of the set's writers.
+func (r *Registry) writes(rep *Replica) bool {
+	return slices.Contains(rep.Verified().Config.Writers, r.self)
+}
+
+// propose signs a proposal for a layout, on top of what the folder was built from. st holds the number to use.
+func (r *Registry) propose(rep *Replica, st State, lay *dag.Layout, note string) (proposal, error) {
+	p := record.Proposal{Set: rep.id, Root: lay.Root, Writer: r.self, Instance: st.Instance, Seq: st.Seq,
+		Files: uint64(lay.Files), Entries: uint64(len(lay.Entries)), Bytes: uint64(lay.Bytes), Note: note}
+	if v, built := rep.Verified(), rep.built(); len(v.Heads) > 0 {
+		p.Base = v.HeadCids[:1]
+		if head(v).Root != built {
+			p.From = built
+		}
+		for _, e := range rep.pool() {
+			if e.Root == built {
+				p.Base, p.From = []cid.Cid{e.id}, cid.Undef
+				break
+			}
+		}
+	}
+	sealed, err := record.SealProposal(p, r.cfg.Key)
+	if err != nil {
+		return proposal{}, fmt.Errorf("publish: %w", err)
+	}
+	return proposal{p, sealed}, nil
+}
+
 // publish signs a proposal and the head that orders it, and commits both. The head goes last: everything
 // it names is in the store by now.
 func (r *Registry) publish(rep *Replica, st State, lay *dag.Layout, note string) error {
 	v := rep.Verified()
+	key := record.InstanceKey(st.Instance)
 	st.Seq++
+	p, err := r.propose(rep, st, lay, note)
+	if err != nil {
+		return err
+	}
 	h := record.Head{Set: rep.id, ConfigVersion: v.Config.Version, ConfigHash: v.ConfigHash, Root: lay.Root, Revision: 1,
-		Epoch:  record.Epoch{ConfigVersion: v.Config.Version, N: 1, Owner: r.self, Instance: st.Instance},
-		Vector: record.Vector{hex.EncodeToString(st.Instance): st.Seq}, Time: r.cfg.Now()}
+		Epoch:     record.Epoch{ConfigVersion: v.Config.Version, N: 1, Owner: r.self, Instance: st.Instance},
+		Proposals: [][]byte{p.sealed}, Vector: record.Vector{}, Time: r.cfg.Now()}
 	if len(v.Heads) > 0 {
 		h.Revision, h.Parents = v.Heads[0].Revision+1, []cid.Cid{v.HeadCids[0]}
-		h.Vector = v.Heads[0].Vector.Merge(h.Vector)
+		h.Vector = v.Heads[0].Vector.Merge(nil)
 	}
-	p := record.Proposal{Set: rep.id, Root: lay.Root, Base: h.Parents, Writer: r.self, Instance: st.Instance, Seq: st.Seq,
-		Files: uint64(lay.Files), Entries: uint64(len(lay.Entries)), Bytes: uint64(lay.Bytes), Note: note}
-	sealed, err := record.SealProposal(p, r.cfg.Key)
+	st.HeadSeq = max(st.HeadSeq, h.Vector[key]) + 1
+	h.Vector[key] = st.HeadSeq
+	sealed, err := record.SealHead(h, r.cfg.Key)
 	if err != nil {
 		return fmt.Errorf("publish: %w", err)
 	}
-	h.Proposals = [][]byte{sealed}
-	sealedHead, err := record.SealHead(h, r.cfg.Key)
-	if err != nil {
-		return fmt.Errorf("publish: %w", err)
+	return r.change(rep, func(now *State) error {
+		st.Bundle = now.Bundle
+		st.succeed(sealed)
+		st.Shared, st.Complete, st.Leaves, st.Base = st.Shared || len(v.Heads) == 0, true, len(lay.Leaves), lay.Root.String()
+		*now = st
+		return nil
+	})
+}
+
+// hand gives a proposal to whoever orders the set's revisions.
+func (r *Registry) hand(ctx context.Context, rep *Replica, st State, lay *dag.Layout, o ShareOptions, out *Shared) error {
+	if !r.writes(rep) {
+		return fmt.Errorf("publish %s: %w", o.Dir, ErrNotWriter)
 	}
-	st.succeed(sealedHead)
-	st.Shared, st.Complete, st.Leaves = true, true, len(lay.Leaves)
-	nv, err := record.VerifyBundle(rep.id, st.Bundle)
-	if err != nil {
-		return fmt.Errorf("publish: %w", err)
+	if _, err := r.Instance(rep.id); err != nil {
+		return err
 	}
-	return r.commit(rep, st, nv)
+	if err := r.sync(ctx, rep, lay, o.Dir); err != nil {
+		return err
+	}
+	err := r.change(rep, func(now *State) error { // a number that others have seen is never used again
+		now.Seq++
+		st.Seq, st.Instance = now.Seq, now.Instance
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	p, err := r.propose(rep, st, lay, o.Note)
+	if err != nil {
+		return err
+	}
+	done, err := r.submit(ctx, rep, p, cmp.Or(o.Wait, durableWait))
+	if err != nil {
+		return err
+	}
+	out.Head, out.Durable, out.On, out.Primary, out.Merged = done.head.Head, done.durable, done.on, done.primary, done.head.Root != lay.Root
+	return r.adopt(rep, st, lay, done.head)
 }
 
 // Ticket is the text that lets another machine find and verify the set.

@@ -31,6 +31,9 @@ type State struct {
 	// one before it. With them in view the nodes of their revisions are kept.
 	Past [][]byte `json:"past,omitempty"`
 
+	// Forks holds sealed heads beside the newest whose blocks are all here too: of a voter, until they are merged.
+	Forks [][]byte `json:"forks,omitempty"`
+
 	Dir      string `json:"dir"`             // absolute path of the worktree
 	Only     string `json:"only,omitempty"`  // base name, when the set is this one file of Dir
 	Shared   bool   `json:"shared"`          // Dir is the author's own folder: never written by this node
@@ -38,7 +41,7 @@ type State struct {
 	Leaves   int    `json:"leaves"`          // distinct leaves of the head, once known
 	Marker   marker `json:"marker,omitzero"` // of Dir when the newest revision was made of it, or was complete in it
 
-	Base    string   `json:"base,omitempty"`    // root of the last revision that Dir held completely; of a get only
+	Base    string   `json:"base,omitempty"`    // root of the last revision that Dir held completely, or that was made of it
 	Holders []string `json:"holders,omitempty"` // addresses of some that had the set the last time; of a get only
 	// Onto is the root of the one revision that a get has begun to put onto Base, "mixed" after several: what Dir
 	// holds of Base and Onto is the difference of the two, of several it is anybody's guess.
@@ -46,6 +49,8 @@ type State struct {
 
 	Instance []byte `json:"instance,omitempty"` // this store's writer instance, 8 random bytes
 	Seq      uint64 `json:"seq,omitempty"`      // last writer sequence number used with Instance
+	Seated   bool   `json:"seated,omitempty"`   // this store has taken part in elections of the set
+	HeadSeq  uint64 `json:"head_seq,omitempty"` // last number of a head made with Instance
 	Cap      []byte `json:"cap,omitempty"`      // capability of the ticket this set was got with
 }
 

@@ -268,7 +268,7 @@ func (g *get) update(ctx context.Context, s *session, plan *diff.Plan, nodes *no
 	if got.Removed, err = g.remove(g.gone(ctx, s.lay, plan)); err != nil {
 		return err
 	}
-	return s.out.Release(ctx)
+	return g.files.Release(ctx)
 }
 
 // save keeps what only the revision has that the destination holds.

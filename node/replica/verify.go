@@ -31,7 +31,7 @@ const checkers = 4
 func (r *Registry) Verify(ctx context.Context, rep *Replica, progress func(done, total int64)) (Checked, error) {
 	v := rep.Verified()
 	var out Checked
-	_, total := Totals(head(v), v.Config)
+	_, _, total := head(v).Totals()
 	// Not merely anywhere in the store: peers are served what is recorded under the set.
 	get := func(ctx context.Context, c cid.Cid, buf []byte) ([]byte, error) {
 		return r.cfg.Store.GetFrom(ctx, rep.id, c, buf)

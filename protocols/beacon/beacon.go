@@ -192,8 +192,7 @@ func (b *Bus) again(p peer.ID, topic string) {
 // Publish signs m and hands it to the links of all peers known to have joined the topic, which may be none. It
 // does not wait for anything to be sent.
 //
-// Errors: ErrNotJoined, ErrMalformed (more than MaxHeads or MaxMessage, an empty head), and those of a bus that
-// has ended.
+// Errors: ErrNotJoined, ErrMalformed (m breaks a limit of Message), and those of a bus that has ended.
 func (b *Bus) Publish(ctx context.Context, topic string, m Message) error {
 	r := b.room(topic)
 	if r == nil {

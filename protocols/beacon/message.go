@@ -5,18 +5,13 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"errors"
-	"fmt"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/ipfs/go-cid"
 	"github.com/libp2p/go-libp2p/core/crypto"
 	"github.com/libp2p/go-libp2p/core/peer"
-	"google.golang.org/protobuf/encoding/protowire"
-	"google.golang.org/protobuf/proto"
-
-	"github.com/shoal-p2p/shoal/blockstore"
-	beaconpb "github.com/shoal-p2p/shoal/protocols/beacon/pb"
 )
 
 const (
@@ -25,10 +20,16 @@ const (
 	MaxMessage = 64 << 10
 	// MaxHeads is the most heads in one message, so that its reader knows how many signatures it may cost.
 	MaxHeads = 64
+	// MaxSeats is the most seats in one message, MaxSeat the most bytes of one, and MaxSeatsSize of all together: an
+	// ordinary one has 300. What does not fit is pulled by who needs it.
+	MaxSeats, MaxSeat, MaxSeatsSize = 64, 4 << 10, 16 << 10
+	// MaxAsks is the most questions in one message, and MaxAsk the most bytes of one: it names a member and an epoch.
+	MaxAsks, MaxAsk = 64, 512
+	// MaxInterval is the longest interval that can be announced, as in a set's config.
+	MaxInterval = time.Minute
 
 	topicPrefix = "/shoal/ctl/1/"
 	topicHash   = 16 // bytes of the hash in a topic's name
-	headsField  = 3  // of the protobuf message
 )
 
 // ErrMalformed: a message is not in the format of docs/format.md, or breaks a limit.
@@ -37,10 +38,32 @@ var ErrMalformed = errors.New("malformed beacon")
 // Message is what a node says to all others of a topic. Messages get lost, and come late and twice: whoever
 // sends one says how things stand, and says it again. Boot and No order the messages of one sender; the bus
 // itself neither sets nor compares them. The zero Message is not heard.
+//
+// The sender may keep a table of seats, whose version grows with each change. A message has all that changed since
+// one version; a hearer that does not have that version pulls the rest elsewhere. Seats and asks always fit into one
+// message; with heads besides, there may be more than MaxMessage bytes.
 type Message struct {
-	Boot  uint64 // how often the sender's store has been started
-	No    uint64 // of this message since then
-	Heads []Head
+	Boot     uint64 // how often the sender's store has been started
+	No       uint64 // of this message since then
+	Heads    []Head
+	Interval time.Duration // between the sender's messages, at most MaxInterval, rounded up to milliseconds; 0 = it sends no regular ones
+	Table    uint64        // version of the sender's table, with Seats; 0 = it has none
+	Since    uint64        // Seats are all that changed after this version; at most Table
+	Seats    []Seat        // at most MaxSeats with MaxSeatsSize bytes of data
+	Asks     []Ask         // at most MaxAsks
+}
+
+// Seat is a row of the sender's table. Nothing of it is checked here.
+type Seat struct {
+	Set     cid.Cid
+	Version uint64 // of the table when the row changed last, 1 to Message.Table
+	Data    []byte // at most MaxSeat bytes; empty: the seat was given up
+}
+
+// Ask is a question about a set to whoever it concerns.
+type Ask struct {
+	Set  cid.Cid
+	Data []byte // at most MaxAsk bytes
 }
 
 // Head says that a set has a newer revision.
@@ -75,72 +98,4 @@ func isTopic(name string) bool {
 		return false
 	}
 	return strings.IndexFunc(hash, func(r rune) bool { return (r < '0' || r > '9') && (r < 'a' || r > 'f') }) < 0
-}
-
-func encode(m Message) ([]byte, error) {
-	if len(m.Heads) > MaxHeads {
-		return nil, fmt.Errorf("%w: %d heads, at most %d", ErrMalformed, len(m.Heads), MaxHeads)
-	}
-	p := &beaconpb.Message{Boot: m.Boot, No: m.No}
-	for _, h := range m.Heads {
-		if err := blockstore.CheckCid(h.Set); err != nil {
-			return nil, fmt.Errorf("%w: set id: %v", ErrMalformed, err)
-		}
-		if len(h.Sealed) == 0 {
-			return nil, fmt.Errorf("%w: an empty head of %s", ErrMalformed, h.Set)
-		}
-		d := blockstore.Digest(h.Set)
-		p.Heads = append(p.Heads, &beaconpb.Head{Set: d[:], Sealed: h.Sealed})
-	}
-	b, err := proto.Marshal(p)
-	if err != nil {
-		return nil, fmt.Errorf("%w: %v", ErrMalformed, err)
-	}
-	if len(b) > MaxMessage {
-		return nil, fmt.Errorf("%w: %d bytes, at most %d", ErrMalformed, len(b), MaxMessage)
-	}
-	return b, nil
-}
-
-// decode is the inverse of encode. Fields that it does not know are passed over: later versions add some.
-func decode(b []byte) (Message, error) {
-	if len(b) > MaxMessage {
-		return Message{}, fmt.Errorf("%w: %d bytes, at most %d", ErrMalformed, len(b), MaxMessage)
-	}
-	// Counted before anything is made of them: an empty head is two bytes here and a hundred in memory.
-	if n := countHeads(b); n > MaxHeads {
-		return Message{}, fmt.Errorf("%w: more than %d heads", ErrMalformed, MaxHeads)
-	}
-	p := &beaconpb.Message{}
-	if err := proto.Unmarshal(b, p); err != nil {
-		return Message{}, fmt.Errorf("%w: %v", ErrMalformed, err)
-	}
-	m := Message{Boot: p.GetBoot(), No: p.GetNo()}
-	for _, h := range p.GetHeads() {
-		if len(h.GetSet()) != sha256.Size || len(h.GetSealed()) == 0 {
-			return Message{}, fmt.Errorf("%w: a head of %d bytes under a set id of %d", ErrMalformed, len(h.GetSealed()), len(h.GetSet()))
-		}
-		set := blockstore.FromDigest(cid.Raw, [sha256.Size]byte(h.GetSet()))
-		m.Heads = append(m.Heads, Head{Set: set, Sealed: h.GetSealed()})
-	}
-	return m, nil
-}
-
-// countHeads counts as far as b can be read, at least to one more than is allowed.
-func countHeads(b []byte) (heads int) {
-	for len(b) > 0 && heads <= MaxHeads {
-		field, kind, n := protowire.ConsumeTag(b)
-		if n < 0 {
-			return heads
-		}
-		b = b[n:]
-		if n = protowire.ConsumeFieldValue(field, kind, b); n < 0 {
-			return heads
-		}
-		b = b[n:]
-		if field == headsField {
-			heads++
-		}
-	}
-	return heads
 }

@@ -83,8 +83,8 @@ func (b Bundle) check() error {
 
 // VerifyBundle checks everything in b: the genesis founds set; the configs are signed by an owner and
 // chained from version 1; each head is signed by a voter of the config it names, and so are its
-// proposals by writers; where a head's parent is in the bundle, revision and vector follow from it.
-// Not checked, because it takes the parents' content: the root of a merge (Head.Merged). Not checked,
+// proposals by writers; where what a head names is in the bundle, revision, vector and the sides of a merge follow
+// from it. Not checked, because it takes the content of the sides: the root of a merge (Head.Merge). Not checked,
 // because it takes memory: that this is no older than what was accepted before.
 // Errors: ErrForged, ErrMalformed.
 func VerifyBundle(set cid.Cid, b Bundle) (Verified, error) {
@@ -136,27 +136,6 @@ func openConfigs(sealed [][]byte, g Genesis) (configs []Config, hashes []cid.Cid
 	return configs, hashes, nil
 }
 
-// named is a head with its CID.
-type named struct {
-	Head
-	id cid.Cid
-}
-
-// openHead opens a head under the config that it names, which must be one of v's.
-func (v Verified) openHead(sealed []byte) (named, error) {
-	h, o, err := openHead(sealed)
-	if err == nil && h.ConfigVersion > uint64(len(v.Configs)) {
-		err = fmt.Errorf("%w: made under config %d, which is not there", ErrForged, h.ConfigVersion)
-	}
-	if err == nil {
-		err = h.authorised(o.signer, v.Configs[h.ConfigVersion-1], v.ConfigHashes[h.ConfigVersion-1])
-	}
-	if err != nil {
-		return named{}, fmt.Errorf("open head: %w", err)
-	}
-	return named{h, o.id}, nil
-}
-
 func (v Verified) openHeads(sealed [][]byte) ([]named, error) {
 	out := make([]named, 0, len(sealed))
 	for _, b := range sealed {
@@ -170,62 +149,4 @@ func (v Verified) openHeads(sealed [][]byte) ([]named, error) {
 		return cmp.Or(cmp.Compare(b.Revision, a.Revision), b.Epoch.Compare(a.Epoch), compareCids(a.id, b.id))
 	})
 	return out, checkParents(out)
-}
-
-// checkParents holds heads against those of their parents that are there.
-func checkParents(heads []named) error {
-	byID := make(map[cid.Cid]Head, len(heads))
-	for _, h := range heads {
-		if _, twice := byID[h.id]; twice {
-			return fmt.Errorf("%w: head %s twice", ErrMalformed, h.id)
-		}
-		byID[h.id] = h.Head
-	}
-	for _, h := range heads {
-		known, most := 0, uint64(0)
-		for _, id := range h.Parents {
-			p, ok := byID[id]
-			if !ok {
-				continue
-			}
-			known, most = known+1, max(most, p.Revision)
-			if !h.Vector.Covers(p.Vector) {
-				return fmt.Errorf("%w: head %s does not include its parent %s", ErrForged, h.id, id)
-			}
-		}
-		if h.Revision <= most || (known == len(h.Parents) && h.Revision != most+1) {
-			return fmt.Errorf("%w: head %s has revision %d after %d", ErrForged, h.id, h.Revision, most)
-		}
-	}
-	return nil
-}
-
-// OpenChain opens heads before v's newest, newest first: each must be a parent of the one before it in the
-// list, and the first one of v.Heads[0]. A parent is named by its CID in a signed head, which is the proof that
-// it was a revision of the set; besides, each is checked as VerifyBundle checks the heads of a bundle, under
-// the config it names, which must be one of v's. The heads that verify are returned with their CIDs even if
-// one after them does not. Errors: ErrForged, ErrMalformed.
-func OpenChain(v Verified, sealed [][]byte) (heads []Head, ids []cid.Cid, err error) {
-	if len(sealed) > 0 && len(v.Heads) == 0 {
-		return nil, nil, fmt.Errorf("open chain of %s: %w: there is no head to begin at", v.Set, ErrForged)
-	}
-	var child named
-	for i, b := range sealed {
-		if i == 0 {
-			child = named{v.Heads[0], v.HeadCids[0]}
-		}
-		h, err := v.openHead(b)
-		if err == nil && !slices.Contains(child.Parents, h.id) {
-			err = fmt.Errorf("%w: head %s is no parent of %s", ErrForged, h.id, child.id)
-		}
-		if err == nil {
-			err = checkParents([]named{child, h})
-		}
-		if err != nil {
-			return heads, ids, fmt.Errorf("open chain of %s: head %d: %w", v.Set, i+1, err)
-		}
-		heads, ids = append(heads, h.Head), append(ids, h.id)
-		child = h
-	}
-	return heads, ids, nil
 }

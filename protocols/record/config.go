@@ -2,6 +2,7 @@ package record
 
 import (
 	"fmt"
+	"maps"
 	"slices"
 	"time"
 
@@ -35,6 +36,29 @@ type Config struct {
 	Public   bool          // anyone may read
 	Mode     string        // ModeAP or ModeStrict
 	Interval time.Duration // of beacons; 0 = the node's default
+
+	// Instances names the only store (InstanceSize bytes) of a voter that may vote. A strict config names all
+	// voters'; in another, a voter that is not named may use any.
+	Instances map[peer.ID][]byte
+	Cuts      map[string]uint64 // a writer's store (InstanceKey) -> the last of its proposals that is accepted
+	Revoked   [][]byte          // nonces of invites that do not count any more
+}
+
+// Next is the config to be edited and sealed after c, whose hash is given. It shares no memory with c,
+// and its maps are there to be written to.
+func (c Config) Next(hash cid.Cid) Config {
+	c.Version, c.Prev = c.Version+1, hash
+	c.Voters, c.Writers, c.Readers = slices.Clone(c.Voters), slices.Clone(c.Writers), slices.Clone(c.Readers)
+	instances, cuts := make(map[peer.ID][]byte), make(map[string]uint64)
+	for p, instance := range c.Instances {
+		instances[p] = slices.Clone(instance)
+	}
+	maps.Copy(cuts, c.Cuts)
+	c.Instances, c.Cuts, c.Revoked = instances, cuts, slices.Clone(c.Revoked)
+	for i, nonce := range c.Revoked {
+		c.Revoked[i] = slices.Clone(nonce)
+	}
+	return c
 }
 
 // MayRead tells whether the config lets p read the set.
@@ -109,7 +133,16 @@ func (c Config) encode() (*recordpb.Config, error) {
 	if m.Writers, err = encodePeerIDs("writers", c.Writers); err != nil {
 		return nil, err
 	}
-	m.Readers, err = encodePeerIDs("readers", c.Readers)
+	if m.Readers, err = encodePeerIDs("readers", c.Readers); err != nil {
+		return nil, err
+	}
+	if m.Instances, err = c.encodeInstances(); err != nil {
+		return nil, err
+	}
+	if m.Cuts, err = Vector(c.Cuts).encode(); err != nil {
+		return nil, fmt.Errorf("cuts: %w", err)
+	}
+	m.Revoked, err = sorted("revoked invites", slices.Clone(c.Revoked))
 	return m, err
 }
 
@@ -133,7 +166,33 @@ func (c Config) check() error {
 	if c.Interval < 0 || c.Interval > maxInterval {
 		return fmt.Errorf("%w: interval %v, at most %v", ErrMalformed, c.Interval, maxInterval)
 	}
+	if len(c.Revoked) > MaxRevoked {
+		return fmt.Errorf("%w: %d revoked invites, at most %d", ErrMalformed, len(c.Revoked), MaxRevoked)
+	}
+	for _, n := range c.Revoked {
+		if err := checkNonce(n); err != nil {
+			return err
+		}
+	}
 	return nil
+}
+
+// encodeInstances gives the stores of voters in ascending order of the voters.
+func (c Config) encodeInstances() ([]*recordpb.VoterInstance, error) {
+	var out []*recordpb.VoterInstance
+	for _, p := range slices.Sorted(maps.Keys(c.Instances)) {
+		if !slices.Contains(c.Voters, p) {
+			return nil, fmt.Errorf("%w: %s has an instance, but is no voter", ErrMalformed, p)
+		}
+		if err := checkInstance(c.Instances[p]); err != nil {
+			return nil, err
+		}
+		out = append(out, &recordpb.VoterInstance{Voter: []byte(p), Instance: c.Instances[p]})
+	}
+	if c.Mode == ModeStrict && len(out) != len(c.Voters) {
+		return nil, fmt.Errorf("%w: mode %s with the instances of %d of %d voters", ErrMalformed, c.Mode, len(out), len(c.Voters))
+	}
+	return out, nil
 }
 
 func decodeConfig(m *recordpb.Config) (c Config, err error) {
@@ -158,6 +217,29 @@ func decodeConfig(m *recordpb.Config) (c Config, err error) {
 	if c.Writers, err = decodePeerIDs("writers", m.GetWriters()); err != nil {
 		return c, err
 	}
-	c.Readers, err = decodePeerIDs("readers", m.GetReaders())
+	if c.Readers, err = decodePeerIDs("readers", m.GetReaders()); err != nil {
+		return c, err
+	}
+	c.Instances, err = decodeInstances(m.GetInstances())
+	if cuts := m.GetCuts(); len(cuts) > 0 {
+		c.Cuts = decodeVector(cuts)
+	}
+	c.Revoked = m.GetRevoked()
 	return c, err
+}
+
+// decodeInstances does not mind the order or doubles: encoding again shows them.
+func decodeInstances(ms []*recordpb.VoterInstance) (map[peer.ID][]byte, error) {
+	if len(ms) == 0 {
+		return nil, nil
+	}
+	out := make(map[peer.ID][]byte, len(ms))
+	for _, m := range ms {
+		p, err := decodePeerID("voter with an instance", m.GetVoter())
+		if err != nil {
+			return nil, err
+		}
+		out[p] = m.GetInstance()
+	}
+	return out, nil
 }

@@ -5,6 +5,7 @@ import (
 	"cmp"
 	"fmt"
 	"slices"
+	"time"
 	"unicode"
 	"unicode/utf8"
 
@@ -15,6 +16,8 @@ import (
 )
 
 const (
+	// lastYear is the last whole year whose times fit into nanoseconds of an int64.
+	lastYear = 2261
 	// MaxName is the most bytes of a set's name: what every file system takes as a file name.
 	MaxName = 255
 	// MaxNote is the most bytes of a note: ten lines of 100. Every reader of the set gets it with the head.
@@ -73,6 +76,33 @@ func checkCounter(what string, n uint64) error {
 		return fmt.Errorf("%w: %s is %d", ErrMalformed, what, n)
 	}
 	return nil
+}
+
+// checkTotals refuses what JSON could not carry.
+func checkTotals(files, entries, bytes uint64) error {
+	if n := max(files, entries, bytes); n > MaxCounter {
+		return fmt.Errorf("%w: a total is %d", ErrMalformed, n)
+	}
+	return nil
+}
+
+// encodeTime gives t in nanoseconds of Unix time, 0 for the zero time.
+func encodeTime(what string, t time.Time) (uint64, error) {
+	switch {
+	case t.IsZero():
+		return 0, nil
+	case t.Unix() < 1 || t.UTC().Year() > lastYear:
+		return 0, fmt.Errorf("%w: %s is %v", ErrMalformed, what, t)
+	}
+	return uint64(t.UnixNano()), nil
+}
+
+// decodeTime is the inverse of encodeTime. Beyond int64 it gives a time that encodeTime refuses.
+func decodeTime(ns uint64) time.Time {
+	if ns == 0 {
+		return time.Time{}
+	}
+	return time.Unix(0, int64(ns)).UTC()
 }
 
 func checkInstance(b []byte) error {

@@ -1,18 +1,18 @@
 package record
 
 import (
+	"bytes"
 	"fmt"
 	"slices"
 	"time"
 
 	"github.com/ipfs/go-cid"
 	"github.com/libp2p/go-libp2p/core/crypto"
+	"github.com/libp2p/go-libp2p/core/record"
+	"google.golang.org/protobuf/proto"
 
 	recordpb "github.com/shoal-p2p/shoal/protocols/record/pb"
 )
-
-// lastYear is the last whole year whose times fit into nanoseconds of an int64.
-const lastYear = 2261
 
 // Head makes a root a revision of a set. It is signed by the voter that is primary in its epoch, and
 // embeds what the writers signed: the primary orders and merges, it never invents content.
@@ -25,14 +25,49 @@ type Head struct {
 	Revision      uint64 // 1 + the largest of its parents'
 	Root          cid.Cid
 	Parents       []cid.Cid // heads; none for revision 1 only
-	Proposals     [][]byte  // sealed; one, or all that a merge joins
-	Abandoned     []cid.Cid // heads whose bytes nobody has any more
+	Proposals     [][]byte  // sealed; exactly one, unless there is a Merge
+	Abandoned     []cid.Cid // heads whose bytes nobody has any more, or, in a strict set, that lost a fork
 	Time          time.Time // for display only; the zero time is "not said"
+	Merge         *Merge    // nil: Root is that of the only proposal
 }
 
-// Merged tells whether h joins several proposals. Its root is then nobody's proposal: whoever has the
-// parents must compute the merge and compare, nobody may trust the root before.
-func (h Head) Merged() bool { return len(h.Proposals) > 1 }
+// Merged tells whether h's root was merged. It is then nobody's proposal: whoever can get the sides must compute
+// the merge and compare, nobody may trust the root before.
+func (h Head) Merged() bool { return h.Merge != nil }
+
+// Written gives the proposals in h, which must have been opened: neither signatures nor rights are checked again.
+// Errors: ErrMalformed, for a head that was not opened.
+func (h Head) Written() ([]Proposal, error) {
+	out := make([]Proposal, 0, len(h.Proposals))
+	for _, b := range h.Proposals {
+		var m recordpb.Proposal
+		env, err := record.UnmarshalEnvelope(b)
+		if err == nil {
+			err = proto.Unmarshal(env.RawPayload, &m)
+		}
+		if err != nil {
+			return nil, fmt.Errorf("%w: proposal: %v", ErrMalformed, err)
+		}
+		p, err := decodeProposal(&m)
+		if err != nil {
+			return nil, err
+		}
+		out = append(out, p)
+	}
+	return out, nil
+}
+
+// Totals are those below h's root, as the writer stated them or, of a merge, the primary. h must have been opened;
+// of another head they may be 0. Entries counts files, folders and symlinks.
+func (h Head) Totals() (files, entries, bytes uint64) {
+	if h.Merged() {
+		return h.Merge.Files, h.Merge.Entries, h.Merge.Bytes
+	}
+	if all, err := h.Written(); err == nil && len(all) == 1 {
+		return all[0].Files, all[0].Entries, all[0].Bytes
+	}
+	return 0, 0, 0
+}
 
 // SealHead signs h with the node key of the voter that owns its epoch. Errors: ErrMalformed, ErrForged
 // if the key is another's.
@@ -52,12 +87,12 @@ func SealHead(h Head, voter crypto.PrivKey) ([]byte, error) {
 }
 
 // OpenHead opens a sealed head that was made under config c, whose hash is ch, with every proposal in
-// it. It gives the head's CID. The root of a head with one proposal is checked against it; of a merge
-// see Merged. Errors: ErrMalformed, ErrForged.
+// it. It gives the head's CID. The root of a head is checked against its proposal; of a merge see Merged. All
+// writers must be of c: OpenHeads also knows those of the configs before. Errors: ErrMalformed, ErrForged.
 func OpenHead(b []byte, c Config, ch cid.Cid) (Head, cid.Cid, error) {
 	h, o, err := openHead(b)
 	if err == nil {
-		err = h.authorised(o.signer, c, ch)
+		err = h.authorised(o.signer, []Config{c}, ch)
 	}
 	if err != nil {
 		return Head{}, cid.Undef, fmt.Errorf("open head: %w", err)
@@ -83,8 +118,11 @@ func openHead(b []byte) (Head, opened, error) {
 	return h, o, o.canonical(again)
 }
 
-// authorised tells whether h is one that config c allows signer to make.
-func (h Head) authorised(signer crypto.PubKey, c Config, ch cid.Cid) error {
+// authorised tells whether h is one that signer may make under the last of configs, whose hash is ch. The ones before
+// it are those it follows, as far as they are known.
+func (h Head) authorised(signer crypto.PubKey, configs []Config, ch cid.Cid) error {
+	c := configs[len(configs)-1]
+	instance, bound := c.Instances[h.Epoch.Owner]
 	switch {
 	case !h.Set.Equals(c.Set):
 		return fmt.Errorf("%w: of another set", ErrForged)
@@ -94,11 +132,18 @@ func (h Head) authorised(signer crypto.PubKey, c Config, ch cid.Cid) error {
 		return fmt.Errorf("%w: not signed by the owner of its epoch", ErrForged)
 	case !slices.Contains(c.Voters, h.Epoch.Owner):
 		return fmt.Errorf("%w: %s is not a voter", ErrForged, h.Epoch.Owner)
+	case bound && !bytes.Equal(instance, h.Epoch.Instance):
+		return fmt.Errorf("%w: %s votes with another store", ErrForged, h.Epoch.Owner)
+	case !h.Merged() && len(h.Proposals) != 1:
+		return fmt.Errorf("%w: %d proposals without a merge", ErrForged, len(h.Proposals))
 	}
 	for _, b := range h.Proposals {
-		p, _, err := OpenProposal(b, c)
+		p, _, err := openProposal(b)
+		if err == nil {
+			err = p.authorised(configs)
+		}
 		if err != nil {
-			return err
+			return fmt.Errorf("proposal: %w", err)
 		}
 		if !h.Merged() && !p.Root.Equals(h.Root) {
 			return fmt.Errorf("%w: the root is not the proposal's", ErrForged)
@@ -112,8 +157,8 @@ func (h Head) encode() (m *recordpb.Head, err error) {
 		return nil, err
 	}
 	m = &recordpb.Head{ConfigVersion: h.ConfigVersion, Revision: h.Revision}
-	if !h.Time.IsZero() {
-		m.TimeNs = uint64(h.Time.UnixNano())
+	if m.TimeNs, err = encodeTime("time", h.Time); err != nil {
+		return nil, err
 	}
 	if m.Set, err = encodeCid("set", h.Set); err != nil {
 		return nil, err
@@ -133,7 +178,10 @@ func (h Head) encode() (m *recordpb.Head, err error) {
 	if m.Parents, err = encodeCids("parents", h.Parents, MaxParents); err != nil {
 		return nil, err
 	}
-	if m.Abandoned, err = encodeCids("abandoned heads", h.Abandoned, MaxParents); err != nil {
+	if m.Abandoned, err = encodeCids("abandoned heads", h.Abandoned, MaxAbandoned); err != nil {
+		return nil, err
+	}
+	if m.Merge, err = h.Merge.encode(); err != nil {
 		return nil, err
 	}
 	m.Proposals, err = sorted("proposals", slices.Clone(h.Proposals))
@@ -157,8 +205,8 @@ func (h Head) check() error {
 	if n := len(h.Proposals); n == 0 || n > MaxProposals {
 		return fmt.Errorf("%w: %d proposals, 1 to %d", ErrMalformed, n, MaxProposals)
 	}
-	if !h.Time.IsZero() && (h.Time.Unix() < 1 || h.Time.UTC().Year() > lastYear) {
-		return fmt.Errorf("%w: time %v", ErrMalformed, h.Time)
+	if slices.ContainsFunc(h.Abandoned, func(id cid.Cid) bool { return slices.Contains(h.Parents, id) }) {
+		return fmt.Errorf("%w: a parent is abandoned", ErrMalformed)
 	}
 	return nil
 }
@@ -166,10 +214,7 @@ func (h Head) check() error {
 func decodeHead(m *recordpb.Head) (h Head, err error) {
 	h = Head{
 		ConfigVersion: m.GetConfigVersion(), Revision: m.GetRevision(),
-		Vector: decodeVector(m.GetVector()), Proposals: m.GetProposals(),
-	}
-	if ns := m.GetTimeNs(); ns > 0 {
-		h.Time = time.Unix(0, int64(ns)).UTC() // beyond int64 it is a year check refuses
+		Vector: decodeVector(m.GetVector()), Proposals: m.GetProposals(), Time: decodeTime(m.GetTimeNs()),
 	}
 	if h.Set, err = decodeCid("set", m.GetSet()); err != nil {
 		return h, err
@@ -186,6 +231,9 @@ func decodeHead(m *recordpb.Head) (h Head, err error) {
 	if h.Parents, err = decodeCids("parents", m.GetParents()); err != nil {
 		return h, err
 	}
-	h.Abandoned, err = decodeCids("abandoned heads", m.GetAbandoned())
+	if h.Abandoned, err = decodeCids("abandoned heads", m.GetAbandoned()); err != nil {
+		return h, err
+	}
+	h.Merge, err = decodeMerge(m.GetMerge())
 	return h, err
 }

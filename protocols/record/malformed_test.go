@@ -61,11 +61,12 @@ func TestMalformedIsRefused(t *testing.T) {
 			t.Errorf("config, %s: %v, want ErrMalformed", name, err)
 		}
 	}
-	cids := make([][]byte, MaxParents+1)
+	cids := make([][]byte, MaxAbandoned+1)
 	for i := range cids {
-		cids[i] = rootOf(string(rune('a' + i))).Bytes()
+		cids[i] = rootOf(string(rune('a' + i))).Bytes() // distinct
 	}
 	slices.SortFunc(cids, bytes.Compare)
+	sealed := slices.Repeat(w.head.Proposals, MaxProposals+1)
 	heads := map[string][]byte{
 		"unknown field":            pbHead(func(m *recordpb.Head) { m.ProtoReflect().SetUnknown(unknown) }),
 		"unknown field in epoch":   pbHead(func(m *recordpb.Head) { m.Epoch.ProtoReflect().SetUnknown(unknown) }),
@@ -78,11 +79,13 @@ func TestMalformedIsRefused(t *testing.T) {
 		"revision 2^63":            pbHead(func(m *recordpb.Head) { m.Revision, m.Parents = 1<<63, cids[:1] }),
 		"revision 1 with a parent": pbHead(func(m *recordpb.Head) { m.Parents = cids[:1] }),
 		"revision 2 without one":   pbHead(func(m *recordpb.Head) { m.Revision = 2 }),
-		"17 parents":               pbHead(func(m *recordpb.Head) { m.Revision, m.Parents = 2, cids }),
+		"17 parents":               pbHead(func(m *recordpb.Head) { m.Revision, m.Parents = 2, cids[:MaxParents+1] }),
 		"unsorted parents":         pbHead(func(m *recordpb.Head) { m.Revision, m.Parents = 2, [][]byte{cids[1], cids[0]} }),
-		"17 abandoned":             pbHead(func(m *recordpb.Head) { m.Abandoned = cids }),
+		"33 abandoned":             pbHead(func(m *recordpb.Head) { m.Abandoned = cids }),
+		"unsorted abandoned":       pbHead(func(m *recordpb.Head) { m.Abandoned = [][]byte{cids[1], cids[0]} }),
+		"a parent is abandoned":    pbHead(func(m *recordpb.Head) { m.Revision, m.Parents, m.Abandoned = 2, cids[:2], cids[1:2] }),
 		"no proposal":              pbHead(func(m *recordpb.Head) { m.Proposals = nil }),
-		"17 proposals":             pbHead(func(m *recordpb.Head) { m.Proposals = cids }),
+		"17 proposals":             pbHead(func(m *recordpb.Head) { m.Proposals = sealed }),
 		"the same proposal twice":  pbHead(func(m *recordpb.Head) { m.Proposals = append(m.Proposals, m.Proposals[0]) }),
 		"epoch of another config":  pbHead(func(m *recordpb.Head) { m.Epoch.ConfigVersion = 9 }),
 		"no epoch":                 pbHead(func(m *recordpb.Head) { m.Epoch = nil }),
@@ -108,6 +111,13 @@ func TestMalformedIsRefused(t *testing.T) {
 		full.Readers = append(full.Readers, peer.ID(id))
 	}
 	full.Voters, full.Writers = full.Readers, full.Readers
+	full.Instances = map[peer.ID][]byte{}
+	for _, id := range full.Voters {
+		full.Instances[id] = []byte("instance")
+	}
+	for i := range MaxRevoked {
+		full.Revoked = append(full.Revoked, append(make([]byte, NonceSize-2), byte(i>>8), byte(i)))
+	}
 	if _, err := SealConfig(full, w.owner.key); err != nil {
 		t.Errorf("full config: %v", err)
 	}

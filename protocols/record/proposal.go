@@ -22,6 +22,8 @@ type Proposal struct {
 	Entries   uint64
 	Bytes     uint64
 	Note      string // what the author says of the revision, see CheckNote; "" = nothing
+	// From is the root of the content it was made from, where that is not the root of a head of Base.
+	From cid.Cid
 }
 
 // SealProposal signs p with the writer's node key. Errors: ErrMalformed, ErrForged if the key is not
@@ -41,37 +43,55 @@ func SealProposal(p Proposal, writer crypto.PrivKey) ([]byte, error) {
 	return b, nil
 }
 
-// OpenProposal opens a sealed proposal by a writer that c lists, and gives the CID of its payload.
-// Errors: ErrMalformed, ErrForged.
+// OpenProposal opens a sealed proposal by a writer that c lists, not beyond c's cut of the writer's store, and gives
+// the CID of its payload. Errors: ErrMalformed, ErrForged.
 func OpenProposal(b []byte, c Config) (Proposal, cid.Cid, error) {
-	var m recordpb.Proposal
-	o, err := open(kindProposal, b, &m)
+	p, id, err := openProposal(b)
+	if err == nil {
+		err = p.authorised([]Config{c})
+	}
 	if err != nil {
 		return Proposal{}, cid.Undef, fmt.Errorf("open proposal: %w", err)
 	}
+	return p, id, nil
+}
+
+// openProposal checks signature and shape, and that the writer signed; the writer's right is not checked yet.
+func openProposal(b []byte) (Proposal, cid.Cid, error) {
+	var m recordpb.Proposal
+	o, err := open(kindProposal, b, &m)
+	if err != nil {
+		return Proposal{}, cid.Undef, err
+	}
 	p, err := decodeProposal(&m)
 	if err != nil {
-		return Proposal{}, cid.Undef, fmt.Errorf("open proposal: %w", err)
+		return Proposal{}, cid.Undef, err
 	}
 	again, err := p.encode()
 	if err == nil {
 		err = o.canonical(again)
 	}
-	if err != nil {
-		return Proposal{}, cid.Undef, fmt.Errorf("open proposal: %w", err)
+	if err == nil && !p.Writer.MatchesPublicKey(o.signer) {
+		err = fmt.Errorf("%w: not signed by its writer", ErrForged)
 	}
+	return p, o.id, err
+}
+
+// authorised tells whether p may stand in a head that was made under the last of configs. The ones before it are
+// those it follows, as far as they are known: what a writer published before it was struck off the list may be
+// repeated and merged, up to the cut.
+func (p Proposal) authorised(configs []Config) error {
+	c := configs[len(configs)-1]
+	last, cut := c.Cuts[InstanceKey(p.Instance)]
 	switch {
 	case !p.Set.Equals(c.Set):
-		err = fmt.Errorf("%w: of another set", ErrForged)
-	case !p.Writer.MatchesPublicKey(o.signer):
-		err = fmt.Errorf("%w: not signed by its writer", ErrForged)
-	case !slices.Contains(c.Writers, p.Writer):
-		err = fmt.Errorf("%w: %s is not a writer", ErrForged, p.Writer)
+		return fmt.Errorf("%w: of another set", ErrForged)
+	case cut && p.Seq > last:
+		return fmt.Errorf("%w: it is number %d of a store that is cut after %d", ErrForged, p.Seq, last)
+	case !slices.ContainsFunc(configs, func(c Config) bool { return slices.Contains(c.Writers, p.Writer) }):
+		return fmt.Errorf("%w: %s is not a writer", ErrForged, p.Writer)
 	}
-	if err != nil {
-		return Proposal{}, cid.Undef, fmt.Errorf("open proposal: %w", err)
-	}
-	return p, o.id, nil
+	return nil
 }
 
 func (p Proposal) encode() (m *recordpb.Proposal, err error) {
@@ -81,8 +101,8 @@ func (p Proposal) encode() (m *recordpb.Proposal, err error) {
 	if err := checkCounter("sequence number", p.Seq); err != nil {
 		return nil, err
 	}
-	if n := max(p.Files, p.Entries, p.Bytes); n > MaxCounter {
-		return nil, fmt.Errorf("%w: a total is %d", ErrMalformed, n)
+	if err := checkTotals(p.Files, p.Entries, p.Bytes); err != nil {
+		return nil, err
 	}
 	if err := CheckNote(p.Note); err != nil {
 		return nil, err
@@ -98,6 +118,11 @@ func (p Proposal) encode() (m *recordpb.Proposal, err error) {
 	}
 	if m.Base, err = encodeCids("base heads", p.Base, MaxParents); err != nil {
 		return nil, err
+	}
+	if p.From.Defined() {
+		if m.From, err = encodeCid("origin", p.From); err != nil {
+			return nil, err
+		}
 	}
 	m.Writer, err = encodePeerID("writer", p.Writer)
 	return m, err
@@ -116,6 +141,11 @@ func decodeProposal(m *recordpb.Proposal) (p Proposal, err error) {
 	}
 	if p.Base, err = decodeCids("base heads", m.GetBase()); err != nil {
 		return p, err
+	}
+	if len(m.GetFrom()) > 0 {
+		if p.From, err = decodeCid("origin", m.GetFrom()); err != nil {
+			return p, err
+		}
 	}
 	p.Writer, err = decodePeerID("writer", m.GetWriter())
 	return p, err

@@ -5,8 +5,9 @@
 // Terms: the genesis names the owner keys and the import profile, and the hash of its payload is the
 // set id for ever. A config, signed by an owner and chained to the one before, lists voters, writers
 // and readers by peer id. A proposal, signed by a writer, is one root that the writer asks to have
-// published. A head, signed by a voter, orders proposals into a revision. A bundle is a genesis, its
-// chain of configs and some heads, all a stranger needs to check a revision.
+// published. A head, signed by a voter, makes proposals a revision, several of them merged. A bundle is a
+// genesis, its chain of configs and some heads, all a stranger needs to check a revision. An invite, signed
+// by an owner, lets a peer read a private set.
 //
 // A sealed record is a go-libp2p record envelope around a payload in protobuf. The payload has exactly
 // one encoding: whatever does not come out the same when it is encoded again is refused, and so are
@@ -30,7 +31,8 @@ import (
 // Limits of records. Every one bounds what a stranger can make us hold or verify.
 const (
 	// MaxSealed is the most bytes of one sealed record: a config with three full member lists of the
-	// longest peer ids has 198 KiB, a head with a full vector and full proposals about 130 KiB.
+	// longest peer ids has 198 KiB, and what it cuts and revokes must fit into the rest; a head with a full
+	// vector, full proposals and a merge has about 130 KiB.
 	MaxSealed = 256 << 10
 	// MaxBundle is the most bytes of all records of a bundle together: room for some 3,000 configs of
 	// a small group, or five of the largest.
@@ -42,10 +44,14 @@ const (
 	// MaxParents is the most heads a head, a proposal or a bundle refers to: the frontier of a set that
 	// fell into more parts than that is merged in steps.
 	MaxParents = 16
+	// MaxAbandoned is the most heads one head abandons: of a frontier all but one, and as many that nobody has.
+	MaxAbandoned = 2 * MaxParents
 	// MaxProposals is the most proposals in one head, one for each parent of a merge.
 	MaxProposals = 16
 	// MaxVector is the most instances in a version vector: a full writer list, each with four stores.
 	MaxVector = 4 * MaxMembers
+	// MaxRevoked is the most invites a config revokes: 18 KiB of it. An invite that expired need not be listed.
+	MaxRevoked = 1024
 	// MaxOwners is the owner key and the spare one.
 	MaxOwners = 2
 	// MaxCounter is the largest version, revision, epoch or sequence number: what a JSON number
@@ -64,6 +70,9 @@ var (
 	// ErrForged: the signature is wrong, or whoever signed had no right to, or the record belongs to
 	// another set, chain or config.
 	ErrForged = errors.New("forged record")
+	// ErrNoConfig: a head was made under a config that is not there; with a newer chain it may verify. It comes
+	// with ErrForged.
+	ErrNoConfig = errors.New("made under a config that is not there")
 )
 
 // kind separates the signatures of the kinds of records: one can never be passed off as another.
@@ -74,6 +83,7 @@ const (
 	kindConfig   kind = "config"
 	kindProposal kind = "proposal"
 	kindHead     kind = "head"
+	kindInvite   kind = "invite"
 )
 
 // envelope adapts a payload to go-libp2p's record interface.

@@ -2,6 +2,8 @@ package sim
 
 import (
 	"fmt"
+	"maps"
+	"slices"
 	"time"
 
 	"github.com/libp2p/go-libp2p/core/peer"
@@ -14,13 +16,14 @@ import (
 type checker struct {
 	broken  *Violation
 	nodes   []watch
-	reigns  map[string]bool // epochs that had a primary
-	top     record.Epoch    // the highest of them
+	reigns  map[string]record.Epoch // epochs that had a primary
+	top     record.Epoch            // the highest of them
 	lost    []election.Frontier
 	dropped []*election.Head
 	durable []*made
 	ordered []mark // strict: the chain of durable heads, as it grew
 	reads   []reading
+	clients history
 	forged  *election.Head // by a lying voter
 	stable  time.Duration  // one primary and one epoch, since; -1 = not so
 	killed  time.Duration  // the primary of a script
@@ -36,6 +39,7 @@ type watch struct {
 	failed      bool
 	role        election.Role
 	backup      peer.ID // of a primary
+	owes        bool    // an alarm: its home was put back, and others know more of its store than it does
 }
 
 // said is what others were told: a restart must not take it back.
@@ -59,7 +63,7 @@ type reading struct {
 
 func (c *checker) init(n int) {
 	c.nodes = make([]watch, n)
-	c.reigns = map[string]bool{}
+	c.reigns = map[string]record.Epoch{}
 	c.stable = -1
 	c.killed = -1
 }
@@ -80,17 +84,69 @@ func (c *checker) booted(w *world, n *node) {
 		c.fail(w, "I2", "%s starts with epoch %s, had said %s", n.name, show(p.Epoch), show(s.said.epoch))
 	case p.Granted.Compare(s.said.granted) < 0:
 		c.fail(w, "I2", "%s forgot its vote for %s", n.name, show(s.said.granted))
-	case !p.Known.CoversAll(s.said.known), !p.Have.CoversAll(s.said.have):
+	case !p.Known.CoversAll(spare(n, s.said.known)), !p.Have.CoversAll(spare(n, s.said.have)):
 		c.fail(w, "I4", "%s forgot heads", n.name)
 	}
 	s.epoch, s.known, s.have = p.Epoch, p.Known, p.Have
 	s.failed, s.role = false, election.Follower
 }
 
+// spare is f without what a node's config refuses.
+func spare(n *node, f election.Frontier) (out election.Frontier) {
+	for _, h := range f {
+		if !n.cfg.Refuses(h) {
+			out = append(out, h)
+		}
+	}
+	return out
+}
+
 // wiped lets a node forget.
 func (c *checker) wiped(n *node) {
 	c.lost = append(c.lost, c.nodes[n.i].have)
 	c.nodes[n.i] = watch{}
+}
+
+// renewed lets a node forget its promises, but no head.
+func (c *checker) renewed(n *node) {
+	c.nodes[n.i] = watch{said: said{have: c.nodes[n.i].said.have}}
+}
+
+// putBack lets a node forget what is younger than its copy. It must notice if its store has made heads or epochs
+// since that the others know of.
+func (c *checker) putBack(w *world, n *node) {
+	c.wiped(n)
+	key := record.InstanceKey(n.copy.disk.Instance)
+	epoch, seq := w.othersKnow(n, key)
+	c.nodes[n.i].owes = seq > n.copy.disk.Seq
+	// What nobody else knows has never been.
+	maps.DeleteFunc(c.reigns, func(_ string, e record.Epoch) bool {
+		return record.InstanceKey(e.Instance) == key && e.Compare(epoch) > 0
+	})
+	for s := seq + 1; ; s++ {
+		id, ok := w.heads.byDot[dot{key, s}]
+		if !ok {
+			return
+		}
+		delete(w.heads.byDot, dot{key, s})
+		w.heads.byID[id].accepted = false
+	}
+}
+
+// cut lets a node forget what its config refuses.
+func (c *checker) cut(n *node, e election.ConfigChanged) {
+	s := &c.nodes[n.i]
+	s.known, s.have = *e.Known, *e.Have
+	s.said.known, s.said.have = spare(n, s.said.known), spare(n, s.said.have)
+}
+
+// reconfigured takes what a new config has cut out of the history.
+func (c *checker) reconfigured(w *world) {
+	if len(w.owner.newest().Cuts) == 0 {
+		return
+	}
+	c.ordered = slices.DeleteFunc(c.ordered, func(m mark) bool { return w.owner.revoked(m.head) })
+	c.reads = slices.DeleteFunc(c.reads, func(r reading) bool { return w.owner.revoked(r.head) })
 }
 
 // stepped checks what a node's memory holds after a step, and what it is about to say.
@@ -154,13 +210,14 @@ func (c *checker) became(w *world, n *node, b election.Became) {
 	}
 	w.cov[Elections]++
 	key := show(b.Epoch)
+	_, was := c.reigns[key]
 	switch {
-	case c.reigns[key]:
+	case was:
 		c.fail(w, "I1", "a second primary in %s: %s", key, n.name)
 	case b.Epoch.Owner != n.id || record.InstanceKey(b.Epoch.Instance) != record.InstanceKey(n.disk.Instance):
 		c.fail(w, "I1", "%s is primary in %s", n.name, key)
 	}
-	c.reigns[key] = true
+	c.reigns[key] = b.Epoch
 	if b.Epoch.Compare(c.top) > 0 {
 		c.top = b.Epoch
 	}
@@ -195,7 +252,7 @@ func (c *checker) accepted(w *world, n *node, a election.Accepted) {
 	r := w.heads.byID[a.Head.ID]
 	r.accepted = true
 	d := dot{a.Head.Instance(), a.Head.Seq()}
-	if id, ok := w.heads.byDot[d]; ok && id != a.Head.ID {
+	if id, ok := w.heads.byDot[d]; ok && id != a.Head.ID && !w.owner.revoked(w.heads.byID[id].head) {
 		c.fail(w, "I3", "two heads are number %d of store %s", d.seq, d.instance)
 	}
 	w.heads.byDot[d] = a.Head.ID
@@ -231,7 +288,7 @@ func (c *checker) becameDurable(w *world, n *node, h *election.Head) {
 	for _, p := range w.nodes {
 		if p.disk.Have.Covers(h) {
 			have++
-			r.holders = append(r.holders, disk{p.i, p.stores})
+			r.holders = append(r.holders, disk{p.i, p.disks})
 		}
 	}
 	for _, f := range c.lost {
@@ -239,18 +296,39 @@ func (c *checker) becameDurable(w *world, n *node, h *election.Head) {
 			have++
 		}
 	}
+	if w.owner.revoked(h) {
+		return
+	}
 	need := 2
 	if w.prof.mode == election.Strict {
 		need = len(n.cfg.Voters)/2 + 1
+	}
+	if have < need && w.cutAway(h) {
+		return
 	}
 	if have < need && !c.lied(h) {
 		c.fail(w, "I5", "%s calls head %d of %s durable on %d disks of %d", n.name, h.Seq(), show(h.Epoch), have, need)
 	}
 	c.durable = append(c.durable, r)
+	c.clients.durableAt(r.value, w.now)
 	if w.prof.mode == election.Strict && !c.lied(h) {
 		c.chain(w, r)
 		c.confirm(w, r)
 	}
+}
+
+// cutAway tells whether a node had h inside of a head that a cut has taken: an acknowledgement from before the cut
+// may be on its way still.
+func (w *world) cutAway(h *election.Head) bool {
+	if len(w.owner.newest().Cuts) == 0 {
+		return false
+	}
+	for _, n := range w.nodes {
+		if slices.ContainsFunc(n.held, func(x *election.Head) bool { return x.Covers(h) && n.cfg.Refuses(x) }) {
+			return true
+		}
+	}
+	return false
 }
 
 // chain: I7. The durable heads are one line, so who covers its end is in order with all.
@@ -261,7 +339,7 @@ func (c *checker) chain(w *world, r *made) {
 		return
 	}
 	for _, x := range c.durable {
-		if !x.head.Covers(r.head) && !r.head.Covers(x.head) && !c.lied(x.head) {
+		if !x.head.Covers(r.head) && !r.head.Covers(x.head) && !c.lied(x.head) && !w.owner.revoked(x.head) {
 			c.fail(w, "I7", "durable heads %d of %s and %d of %s are not ordered", x.head.Seq(), show(x.head.Epoch), r.head.Seq(), show(r.head.Epoch))
 		}
 	}
@@ -301,7 +379,12 @@ func (c *checker) read(w *world, n *node) {
 	}
 	p := n.core.Persistent()
 	if len(p.Have) == 1 {
-		c.reads = append(c.reads, reading{w.now, p.Epoch, p.Have[0]})
+		x := reading{w.now, p.Epoch, p.Have[0]}
+		if w.opt.Plant.Hasty {
+			c.answer(w, x)
+			return
+		}
+		c.reads = append(c.reads, x)
 	}
 }
 
@@ -315,12 +398,18 @@ func (c *checker) confirm(w *world, r *made) {
 			left = append(left, x)
 		default:
 			w.cov[Reads]++
+			c.answer(w, x)
 			if top := c.topAt(x.at); top != nil && !x.head.Covers(top) {
 				c.fail(w, "history", "a confirmed read of %s missed durable head %d of %s", show(x.epoch), top.Seq(), show(top.Epoch))
 			}
 		}
 	}
 	c.reads = left
+}
+
+// answer gives a client what a read saw.
+func (c *checker) answer(w *world, x reading) {
+	c.clients.reads = append(c.clients.reads, Op{Read: true, Value: w.heads.byID[x.head.ID].value, Asked: x.at, Answered: w.now})
 }
 
 // alarm: no fault of the world is an equivocation or a clone.
@@ -330,6 +419,15 @@ func (c *checker) alarm(w *world, n *node, a election.Alarm) {
 	case a.Kind == election.DiskFailed:
 		c.nodes[n.i].failed = true
 		return
+	case a.Kind == election.Cloned && n.back:
+		w.cov[Clones]++
+		c.nodes[n.i].owes = false
+		w.q.push(happening{at: w.now + time.Duration(w.rng.Int64N(int64(5*time.Second))), kind: evCure, node: n.i})
+		return
+	case a.Kind == election.ClonedPeer && w.nodes[w.index[a.Peer]].disks > 0 && w.cov[PutBack] > 0: // an old store speaks again
+		return
+	case a.Kind == election.Cloned && c.forged != nil && c.forged.Instance() == record.InstanceKey(n.disk.Instance):
+		return // its lie had a stamp that it has not come to itself
 	case a.Kind == election.TwoHeads && c.forged != nil && len(a.Heads) == 2:
 		w.cov[LiesFound]++
 		return
@@ -375,10 +473,19 @@ func (c *checker) survives(w *world, cfg election.Config, without *node) bool {
 	if cfg.Mode == election.Strict && whole < need || whole == 0 {
 		return false
 	}
+	var left []election.Frontier
+	for _, p := range w.nodes {
+		if p != without && intact(cfg, p) {
+			left = append(left, p.left(cfg))
+		}
+	}
 	for _, d := range c.durable {
+		if cfg.Refuses(d.head) || w.owner.revoked(d.head) {
+			continue
+		}
 		holders := 0
-		for _, p := range w.nodes {
-			if p != without && intact(cfg, p) && p.disk.Have.Covers(d.head) {
+		for _, f := range left {
+			if f.Covers(d.head) {
 				holders++
 			}
 		}

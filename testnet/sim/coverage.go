@@ -19,14 +19,20 @@ const (
 	Fenced                       // heads made in an epoch that was superseded elsewhere already
 	Refused                      // proposals
 	Reads                        // confirmed reads
+	Converged                    // moments at which all voters had one new head
 	BackupChanges                // of a primary
 	Reconfigs
-	Voters // listed or removed
+	Voters  // listed or removed
+	Revokes // of writers
+	Cut     // heads that were taken out of frontiers
 	Handovers
 	Crashes
 	TornSteps // crashes between two actions of one step
 	FsyncErrors
 	Wipes
+	Spoiled // newest states lost
+	PutBack // homes, from a copy
+	Cured   // homes made new stores after the alarm
 	Pauses
 	Partitions
 	OneWay
@@ -34,8 +40,10 @@ const (
 	Mutes
 	Relayed
 	LateStates
+	Pulled // states
 	FetchesFailed
 	Alarms
+	Clones    // alarms about homes put back
 	LiesFound // alarms about a forged head
 	TwinConfigs
 	counters
@@ -43,9 +51,9 @@ const (
 
 var counterNames = [counters]string{
 	"elections", "lost candidacies", "aborted suspicions", "accepted heads", "durable heads", "merges", "hidden heads",
-	"confirmations", "abandonments", "stale heads fenced", "refusals", "confirmed reads", "backup changes", "configs",
-	"voters changed", "handovers", "crashes", "torn steps", "fsync errors", "wipes", "pauses", "partitions",
-	"one-way cuts", "resets", "mutings", "relayed messages", "late states", "failed fetches", "alarms", "lies found", "twin configs",
+	"confirmations", "abandonments", "stale heads fenced", "refusals", "confirmed reads", "convergences", "backup changes", "configs",
+	"voters changed", "writers revoked", "heads cut", "handovers", "crashes", "torn steps", "fsync errors", "wipes", "states lost", "homes put back", "homes cured", "pauses", "partitions",
+	"one-way cuts", "resets", "mutings", "relayed messages", "late states", "pulled states", "failed fetches", "alarms", "clones found", "lies found", "twin configs",
 }
 
 func (c Counter) String() string { return counterNames[c] }

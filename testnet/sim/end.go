@@ -17,11 +17,15 @@ func (w *world) atEnd() {
 	primaries := 0
 	for _, n := range w.nodes {
 		if !intact(cfg, n) {
+			primaries += w.forgetful(n)
 			continue
 		}
 		if !n.up {
 			w.check.fail(w, "I6", "%s is down", n.name)
 			return
+		}
+		if w.check.nodes[n.i].owes {
+			w.check.fail(w, "alarm", "%s was put back from a copy and does not notice", n.name)
 		}
 		if first == nil {
 			first = n
@@ -72,17 +76,22 @@ func (w *world) agree(a, b *node) {
 
 // complete checks the content of the last head.
 func (w *world) complete(last *made) {
-	for _, d := range w.check.durable {
-		if !last.content.includes(d.content) && w.promised(d) && !w.check.lied(d.head) {
-			w.check.fail(w, "I5", "durable head %d of %s is lost", d.head.Seq(), show(d.head.Epoch))
-		}
-	}
+	w.included(last, w.check.durable)
 	if w.prof.mode == election.Strict {
 		return
 	}
 	for _, r := range w.heads.byID { // any order: the first to fail is not told from the others
-		if r.accepted && last.head.Covers(r.head) && !last.content.includes(r.content) && !w.abandoned(r.head) && !w.check.lied(r.head) {
+		if r.accepted && last.head.Covers(r.head) && !last.content.includes(r.content) && !w.abandoned(r.head) && !w.check.lied(r.head) && !w.owner.revoked(r.head) {
 			w.check.fail(w, "I6", "head %d of %s is covered and not merged", r.head.Seq(), show(r.head.Epoch))
+		}
+	}
+}
+
+// included checks that a head that all have in common includes durable ones.
+func (w *world) included(last *made, durable []*made) {
+	for _, d := range durable {
+		if !last.content.includes(d.content) && w.promised(d) && !w.check.lied(d.head) {
+			w.check.fail(w, "I5", "durable head %d of %s is lost", d.head.Seq(), show(d.head.Epoch))
 		}
 	}
 }
@@ -91,11 +100,14 @@ func (w *world) complete(last *made) {
 // became durable were removed from the set, cut off from the others so that they neither knew nor passed it on.
 // In strict it always is.
 func (w *world) promised(d *made) bool {
+	if w.owner.revoked(d.head) {
+		return false
+	}
 	if w.prof.mode == election.Strict {
 		return true
 	}
 	for _, k := range d.holders {
-		if n := w.nodes[k.node]; n.stores == k.store && lists(w.owner.newest(), n) {
+		if n := w.nodes[k.node]; n.disks == k.disk && lists(w.owner.newest(), n) {
 			return true
 		}
 	}
@@ -111,8 +123,18 @@ func (w *world) abandoned(h *election.Head) bool {
 	return false
 }
 
+// forgetful counts a primary whose home was put back in strict, and who made nothing since that others know of: it
+// is not to be relied on, but it may lead.
+func (w *world) forgetful(n *node) int {
+	if lists(w.owner.newest(), n) && n.back && n.up && n.core.Role() == election.Primary {
+		return 1
+	}
+	return 0
+}
+
 // look samples how soon after the faults there is one primary and one epoch.
 func (w *world) look() {
+	w.converged()
 	if w.faulty() {
 		return
 	}
@@ -121,6 +143,7 @@ func (w *world) look() {
 	var first *node
 	for _, n := range w.nodes {
 		if !intact(cfg, n) {
+			primaries += w.forgetful(n)
 			continue
 		}
 		if !n.up {

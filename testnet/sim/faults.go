@@ -15,6 +15,10 @@ func (w *world) strike() {
 	if !w.faulty() {
 		return
 	}
+	if w.now < w.peace {
+		w.q.push(happening{at: w.peace, kind: evFault})
+		return
+	}
 	gap := w.prof.gap
 	if w.opt.Script == nil {
 		gap = time.Duration(w.rng.Int64N(int64(2*gap)) + 1)
@@ -31,6 +35,19 @@ func (w *world) strike() {
 			w.crash(n, w.downtime())
 			w.wipe(n)
 		}
+	case spoil:
+		if w.prof.mode == election.AP || w.check.maywipe(w, n) {
+			w.crash(n, w.downtime())
+			w.spoil(n)
+		}
+	case putBack:
+		if n.copy == nil {
+			w.keepCopy(n)
+		} else if n.up && !n.paused && w.check.maywipe(w, n) && w.known(n) {
+			w.putBack(n)
+		}
+	case revoke:
+		w.owner.revoke(w)
 	case pause:
 		w.pause(n)
 	case jump:
@@ -223,7 +240,7 @@ func (w *world) forge(n *node) {
 	w.trace("%s forges %s", n.name, showHead(twin))
 	for _, p := range w.nodes {
 		if p != n && p.up && w.rng.IntN(2) == 0 {
-			w.deliver(n, p, w.now+w.delay(), &lie)
+			w.deliver(n, p, w.now+w.delay(), &lie, 0)
 		}
 	}
 }

@@ -2,6 +2,8 @@ package sim
 
 import (
 	"encoding/binary"
+	"fmt"
+	"slices"
 	"time"
 
 	"github.com/ipfs/go-cid"
@@ -49,13 +51,36 @@ func (c content) includes(o content) bool {
 type made struct {
 	head     *election.Head
 	content  content
+	value    uint64        // the last proposal in it, what a register of it shows
 	asked    time.Duration // the proposal came
 	accepted bool
 	holders  []disk // that had it when it became durable
 }
 
-// disk is one store of one node.
-type disk struct{ node, store int }
+// disk is one disk of one node.
+type disk struct{ node, disk int }
+
+// proposal is what a writer hands in.
+type proposal struct {
+	at    time.Duration
+	write election.Write
+}
+
+// pen is the writer at a node. Once it is revoked there, it is given another name.
+type pen struct {
+	name string
+	used int // names
+	seq  uint64
+}
+
+func (p *pen) write(n *node) election.Write {
+	if _, revoked := n.cfg.Cuts[p.name]; revoked || p.name == "" {
+		p.used++
+		p.name, p.seq = fmt.Sprintf("%s%d", n.name, p.used), 0
+	}
+	p.seq++
+	return election.Write{Instance: p.name, Seq: p.seq}
+}
 
 // registry holds every head ever made.
 type registry struct {
@@ -72,17 +97,36 @@ type dot struct {
 // build makes a head as the shell would: the join of the parents, and the proposal on top.
 func (w *world) build(p *election.Plan) *made {
 	w.heads.count++
-	h := election.NewHead(fakeCid(w.heads.count), p.Epoch, p.Vector, nil)
-	r := &made{head: h, asked: w.now}
+	r := &made{asked: w.now}
 	for _, parent := range p.Parents {
 		r.content = r.content.union(w.heads.byID[parent.ID].content)
+		r.value = w.heads.byID[parent.ID].value
 	}
+	writes := embedded(p)
 	if p.Kind == election.Publish {
-		r.content = r.content.with(p.Proposal)
-		r.asked = w.asked[p.Proposal]
+		r.content, r.value = r.content.with(p.Proposal), p.Proposal
+		r.asked = w.asked[p.Proposal].at
+		writes = append(writes, w.asked[p.Proposal].write)
 	}
-	w.heads.byID[h.ID] = r
+	r.head = election.NewHead(fakeCid(w.heads.count), p.Epoch, p.Vector, writes)
+	w.heads.byID[r.head.ID] = r
 	return r
+}
+
+// embedded are the proposals in the head of a plan but its own: those of the sides of a merge, or of the head that
+// it repeats.
+func embedded(p *election.Plan) (writes []election.Write) {
+	if len(p.Parents) == 1 && p.Kind == election.Publish {
+		return nil
+	}
+	for _, parent := range p.Parents {
+		for _, x := range parent.Writes {
+			if !slices.Contains(writes, x) {
+				writes = append(writes, x)
+			}
+		}
+	}
+	return writes
 }
 
 // fakeCid is a CID whose order has nothing to do with n.

@@ -67,6 +67,10 @@ const mutedLoss = 0.85
 
 // broadcast sends a message to everybody, over others where there is no direct way.
 func (w *world) broadcast(n *node, msg election.Message) {
+	var version uint64
+	if b, ok := msg.(*election.Beacon); ok {
+		msg, version = w.say(n, b)
+	}
 	for _, p := range w.nodes {
 		if p == n || !p.up {
 			continue
@@ -75,10 +79,10 @@ func (w *world) broadcast(n *node, msg election.Message) {
 			continue
 		}
 		if w.net.open(n.i, p.i) {
-			w.carry(n, p, 0, msg)
+			w.carry(n, p, 0, msg, version)
 		} else if w.prof.relay && w.relayed(n.i, p.i) {
 			w.cov[Relayed]++
-			w.carry(n, p, w.delay(), msg)
+			w.carry(n, p, w.delay(), msg, version)
 		}
 	}
 }
@@ -99,11 +103,11 @@ func (w *world) send(n *node, to peer.ID, msg election.Message) {
 	if !ok || !w.nodes[i].up || !w.net.both(n.i, i) {
 		return
 	}
-	w.carry(n, w.nodes[i], 0, msg)
+	w.carry(n, w.nodes[i], 0, msg, 0)
 }
 
-// carry loses, delays and doubles a message.
-func (w *world) carry(n, p *node, extra time.Duration, msg election.Message) {
+// carry loses, delays and doubles a message. A beacon with a version may lack its row.
+func (w *world) carry(n, p *node, extra time.Duration, msg election.Message, version uint64) {
 	copies := 1
 	if w.faulty() {
 		if w.prof.loss > 0 && w.rng.Float64() < w.prof.loss {
@@ -122,15 +126,17 @@ func (w *world) carry(n, p *node, extra time.Duration, msg election.Message) {
 			d += time.Duration(w.rng.Int64N(int64(5 * time.Second)))
 		}
 		at := max(w.now+d, w.net.clogged[n.i*w.net.n+p.i])
-		w.deliver(n, p, at, msg)
+		w.deliver(n, p, at, msg, version)
 	}
 }
 
 // deliver puts the message into the queue; a beacon's state sometimes later than the beacon.
-func (w *world) deliver(n, p *node, at time.Duration, msg election.Message) {
+func (w *world) deliver(n, p *node, at time.Duration, msg election.Message, version uint64) {
 	r := election.Received{From: n.id, Instance: record.InstanceKey(n.disk.Instance), Message: msg}
-	h := happening{at: at, kind: evStep, node: p.i, life: p.life, ev: r}
-	if b, ok := msg.(*election.Beacon); ok && w.prof.late > 0 && w.faulty() && w.rng.Float64() < w.prof.late {
+	h := happening{at: at, kind: evStep, node: p.i, life: p.life, ev: r, row: version}
+	if version > 0 {
+		h.kind = evHeard
+	} else if b, ok := msg.(*election.Beacon); ok && w.prof.late > 0 && w.faulty() && w.rng.Float64() < w.prof.late {
 		w.cov[LateStates]++
 		alive := *b
 		alive.State = nil

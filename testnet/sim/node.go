@@ -21,14 +21,17 @@ type node struct {
 	up     bool
 	paused bool
 	life   int // grows with every start
-	stores int // how many stores it has had
-	disk   election.Persistent
-	cfg    election.Config // on disk
-	bytes  map[cid.Cid]bool
-	inbox  []happening // while paused
-	tick   time.Duration
-
+	stores int // how many stores it has had, each with a name of its own
+	disks  int // how many of them were lost
+	store
+	copy  *store      // of the home
+	back  bool        // the home was put back from a copy, and is not a new store yet
+	inbox []happening // while paused
+	tick  time.Duration
 	clock clock
+	row   row     // what it says
+	table []heard // what it knows of the others' rows
+	pen   pen
 }
 
 func instance(node, store int) []byte {
@@ -49,6 +52,8 @@ func (w *world) boot(n *node) {
 	if n.cfg.Version == 0 {
 		n.cfg = w.owner.configs[0]
 	}
+	n.row, n.table = row{}, make([]heard, w.net.n)
+	n.disk.Known, n.disk.Have = n.cfg.Spare(n.disk.Known, n.disk.Have, n.held)
 	opt := election.Options{Interval: w.prof.intervals[n.i], Seed: w.rng.Uint64()}
 	m := election.New(n.clock.local(w.now), n.id, n.cfg, n.disk, opt)
 	n.core = m
@@ -90,15 +95,15 @@ func (w *world) crash(n *node, down time.Duration) {
 func (w *world) wipe(n *node) {
 	w.cov[Wipes]++
 	w.trace("%s is wiped", n.name)
-	store := n.stores
+	number := n.stores
 	n.stores++
 	if w.opt.Plant.Reuse {
-		store = 0
+		number = 0
 	}
-	n.disk = election.Persistent{Instance: instance(n.i, store), Fresh: true}
-	n.cfg = election.Config{}
-	n.bytes = nil
 	w.check.wiped(n)
+	n.back = false
+	n.store = store{disk: election.Persistent{Instance: instance(n.i, number), Fresh: true}}
+	n.disks++
 }
 
 // later gives a node an event after d.
@@ -114,6 +119,7 @@ func (w *world) step(n *node, ev election.Event) {
 	}
 	if c, ok := ev.(election.ConfigChanged); ok && c.Config.Compare(n.cfg) > 0 {
 		n.cfg = c.Config // on disk before the core hears of it
+		ev = w.spared(n, c)
 	}
 	acts := n.core.Step(n.clock.local(w.now), ev)
 	if w.check.stepped(w, n, acts); w.check.broken != nil {
@@ -139,7 +145,7 @@ func (w *world) wakeAt(n *node) time.Duration {
 // perform carries actions out. It tells whether all were.
 func (w *world) perform(n *node, acts []election.Action) bool {
 	cutAt := -1
-	if len(acts) > 0 && w.prof.torn > 0 && w.faulty() && w.rng.Float64() < w.prof.torn {
+	if len(acts) > 0 && w.prof.torn > 0 && w.accidents() && w.rng.Float64() < w.prof.torn {
 		cutAt = w.rng.IntN(len(acts) + 1)
 	}
 	for i, a := range acts {
@@ -151,7 +157,7 @@ func (w *world) perform(n *node, acts []election.Action) bool {
 		if w.opt.Trace != nil {
 			w.traceAction(n, a)
 		}
-		if _, ok := a.(election.Persist); ok && w.prof.fsync > 0 && w.faulty() && w.rng.Float64() < w.prof.fsync {
+		if _, ok := a.(election.Persist); ok && w.prof.fsync > 0 && w.accidents() && w.rng.Float64() < w.prof.fsync {
 			w.cov[FsyncErrors]++
 			w.step(n, election.PersistFailed{})
 			w.crash(n, w.downtime())
@@ -168,7 +174,7 @@ func (w *world) perform(n *node, acts []election.Action) bool {
 func (w *world) do(n *node, a election.Action) {
 	switch a := a.(type) {
 	case election.Persist:
-		n.disk = a.State
+		n.save(a.State)
 	case election.Broadcast:
 		w.check.sent(n, a.Message)
 		w.broadcast(n, a.Message)
@@ -232,6 +238,9 @@ func (w *world) arrived(n *node, h happening) {
 	}
 	w.cov[FetchesFailed]++
 }
+
+// accidents tells whether writes and steps fail.
+func (w *world) accidents() bool { return w.faulty() && w.now >= w.peace }
 
 // faulty tells whether faults happen still.
 func (w *world) faulty() bool { return w.now < w.calmAt() }

@@ -2,6 +2,7 @@ package sim
 
 import (
 	"fmt"
+	"maps"
 	"slices"
 	"time"
 
@@ -50,10 +51,69 @@ func (o *owner) act(w *world) {
 	w.cov[Reconfigs]++
 	o.configs = append(o.configs, c)
 	w.trace("config %d with %d voters at %s", c.Version, len(c.Voters), at.name)
+	w.check.reconfigured(w)
 	w.step(at, election.ConfigChanged{Config: c})
 	if c.Mode == election.AP && w.rng.IntN(8) == 0 {
 		o.lie(w, c)
 	}
+}
+
+// revoke cuts a writer off behind what is seen of it at a node, or behind less. The owner does so only where what
+// is left of the durable heads is on the voters' disks still: what survives in merges with revoked proposals alone
+// is quarantined with them.
+func (o *owner) revoke(w *world) {
+	at, writer := w.nodes[w.rng.IntN(len(w.nodes))], w.nodes[w.rng.IntN(len(w.nodes))].pen.name
+	c := o.newest()
+	if writer == "" || !at.up || at.paused || !intact(c, at) || c.Mode == election.Strict && !w.check.durableIn(c.Version) {
+		return
+	}
+	var last uint64
+	for _, h := range at.held {
+		for _, x := range h.Writes {
+			if x.Instance == writer {
+				last = max(last, x.Seq)
+			}
+		}
+	}
+	c.Version++
+	c.Hash = fmt.Sprint(c.Version)
+	c.Cuts = maps.Clone(c.Cuts)
+	if c.Cuts == nil {
+		c.Cuts = election.Cuts{}
+	}
+	last -= min(last, uint64(w.rng.IntN(4)))
+	if before, cut := c.Cuts[writer]; cut && before <= last {
+		return
+	}
+	c.Cuts[writer] = last
+	if !w.check.survives(w, c, nil) {
+		return
+	}
+	w.cov[Revokes]++
+	o.configs = append(o.configs, c)
+	w.trace("config %d cuts %s at %d, at %s", c.Version, writer, c.Cuts[writer], at.name)
+	w.check.reconfigured(w)
+	w.step(at, election.ConfigChanged{Config: c})
+}
+
+// spared is how a node's shell tells its core of a config: with what its cuts leave of the frontiers.
+func (w *world) spared(n *node, e election.ConfigChanged) election.ConfigChanged {
+	if len(e.Config.Cuts) == 0 {
+		return e
+	}
+	p := n.core.Persistent()
+	known, have := e.Config.Spare(p.Known, p.Have, n.held)
+	if !known.Equal(p.Known) || !have.Equal(p.Have) {
+		w.cov[Cut]++
+		e.Known, e.Have = &known, &have
+		w.check.cut(n, e)
+	}
+	return e
+}
+
+// revoked tells whether h is refused by now: nothing is promised of it. What was cut once stays cut.
+func (o *owner) revoked(h *election.Head) bool {
+	return o.newest().Refuses(h)
 }
 
 // lie makes another config with the version of the last one, at another node.
@@ -104,6 +164,9 @@ func lists(c election.Config, n *node) bool {
 }
 
 func intact(c election.Config, n *node) bool {
+	if n.back && c.Mode == election.Strict {
+		return false // it has forgotten what it promised
+	}
 	key := record.InstanceKey(n.disk.Instance)
 	return slices.ContainsFunc(c.Voters, func(v election.Voter) bool {
 		return v.ID == n.id && (v.Instance == "" || v.Instance == key)

@@ -43,8 +43,12 @@ type links struct {
 	lag    []time.Duration // mean of what a directed link adds, from*n+to; nil = nothing
 	relay  bool            // pubsub reaches nodes over others
 	late   float64         // a beacon's state comes later than the beacon
+	push   int             // how many beacons carry a row that has changed; always = all
 	hangup float64         // a crash is noticed by the peers at once
 }
+
+// always: every beacon carries all that its node has to say.
+const always = -1
 
 // fault is a kind of fault that strikes at a moment.
 type fault uint8
@@ -62,6 +66,9 @@ const (
 	mute    // some hear the beacons of some others rarely, and reach them all the same
 	clog    // a link holds everything back
 	reconfigure
+	revoke  // a writer
+	spoil   // the newest state is lost
+	putBack // a copy of the home
 	handover
 	promote
 	forge // a voter signs a second head with the number of its last
@@ -69,7 +76,7 @@ const (
 )
 
 var faultNames = [allFaults]string{
-	"crash", "wipe", "pause", "jump", "isolate", "halve", "one-way", "bridge", "reset", "mute", "clog", "config", "handover", "promote", "forge",
+	"crash", "wipe", "pause", "jump", "isolate", "halve", "one-way", "bridge", "reset", "mute", "clog", "config", "revoke", "spoil", "put back", "handover", "promote", "forge",
 }
 
 func (f fault) String() string { return faultNames[f] }
@@ -136,7 +143,11 @@ func drawLinks(r *rand.Rand, n int) links {
 			}
 		}
 	}
-	if r.IntN(3) == 0 {
+	l.push = r.IntN(8) - 4
+	if l.push < 0 {
+		l.push = always
+	}
+	if l.push == always && r.IntN(2) == 0 {
 		l.late = r.Float64() * 0.5
 	}
 	l.hangup = float64(r.IntN(3)) / 2

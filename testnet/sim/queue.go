@@ -23,6 +23,10 @@ const (
 	evCalm               // faults end
 	evOwner              // the owner changes the config
 	evLook               // the world is looked at
+	evCure               // somebody minds an alarm
+	evHeard              // a beacon arrives that may lack its row
+	evPull               // a node asks for a row
+	evPulled             // the row arrives
 )
 
 // happening is one entry of the queue.
@@ -37,6 +41,8 @@ type happening struct {
 	want *election.Head
 	from []int
 	cut  cut
+	row  uint64 // version
+	peer int
 }
 
 // queue is a binary heap by (at, no). It moves small keys only.

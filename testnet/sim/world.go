@@ -40,6 +40,10 @@ type Plant struct {
 	Reuse    bool // a wiped store gets the identity of the one before
 	AnyStore bool // a strict config lists nodes, not stores: a wiped voter goes on voting
 	Rash     bool // a strict config follows another before anything is durable under it
+
+	Credulous bool // a store that has lost its newest state goes on with the one before
+	SameRow   bool // a row that changes keeps its version
+	Hasty     bool // a primary answers reads without waiting for a head of its reign to become durable
 }
 
 // Script is a scenario: faults of a kind chosen by hand.
@@ -70,6 +74,8 @@ type Result struct {
 	Settled time.Duration
 	// Gaps are, for a script that kills, the times from a kill to the next revision.
 	Gaps []time.Duration
+	// History is what clients saw, in strict. It is to be linearizable.
+	History []Op
 }
 
 // Violation is a broken invariant.
@@ -93,7 +99,8 @@ type world struct {
 	prof   profile
 	heads  registry
 	owner  owner
-	asked  []time.Duration // when each proposal came, from 1
+	peace  time.Duration // no faults strike before
+	asked  []proposal    // from 1
 	check  checker
 	cov    Coverage
 	played played
@@ -123,14 +130,14 @@ func Run(o Options) Result {
 	}
 	return Result{
 		Seed: o.Seed, Violation: w.check.broken, Coverage: w.cov, Steps: w.played.steps, Digest: w.played.digest, Simulated: w.now,
-		Settled: w.check.stable - w.calmAt(), Gaps: w.check.gaps,
+		Settled: w.check.stable - w.calmAt(), Gaps: w.check.gaps, History: w.history(),
 	}
 }
 
 func newWorld(o Options) *world {
 	w := &world{
 		opt: o, rng: rand.New(rand.NewPCG(o.Seed, 0x5eed)), end: length,
-		index: map[peer.ID]int{}, asked: make([]time.Duration, 1),
+		index: map[peer.ID]int{}, asked: make([]proposal, 1),
 		heads: registry{byID: map[cid.Cid]*made{}, byDot: map[dot]cid.Cid{}},
 	}
 	w.prof = draw(w.rng, o)
@@ -172,7 +179,7 @@ func (w *world) follow(s Script) {
 	w.end = s.Length
 	w.prof = profile{
 		mode: s.Mode, voters: n, intervals: drawIntervals(w.rng, w.opt, n), drift: make([]int64, n),
-		publish: 100 * time.Millisecond, links: links{delay: time.Millisecond, relay: true, hangup: 1, dup: s.Repeat},
+		publish: 100 * time.Millisecond, links: links{delay: time.Millisecond, relay: true, hangup: 1, dup: s.Repeat, push: always},
 	}
 	if s.Silent {
 		w.prof.hangup = 0
@@ -218,6 +225,9 @@ func (w *world) happen(h happening) {
 			w.boot(n)
 		}
 		return
+	case h.kind == evCure:
+		w.cure(n)
+		return
 	case h.kind == evWake:
 		w.wake(n, h.life)
 		return
@@ -242,6 +252,12 @@ func (w *world) toNode(n *node, h happening) {
 		}
 	case evBytes:
 		w.arrived(n, h)
+	case evHeard:
+		w.hear(n, h.ev.(election.Received), h.row)
+	case evPull:
+		w.pull(n, h.peer)
+	case evPulled:
+		w.pulled(n, h.ev.(election.Received), h.row)
 	case evBuilt:
 		r := w.build(h.plan)
 		n.bytes[r.head.ID] = true
@@ -276,7 +292,7 @@ func (w *world) publish() {
 	if !n.up || n.paused {
 		return
 	}
-	w.asked = append(w.asked, w.now)
+	w.asked = append(w.asked, proposal{at: w.now, write: n.pen.write(n)})
 	w.check.read(w, n)
 	w.step(n, election.Proposed{ID: uint64(len(w.asked) - 1)})
 }

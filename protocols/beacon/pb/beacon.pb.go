@@ -29,6 +29,11 @@ type Message struct {
 	Boot          uint64                 `protobuf:"varint,1,opt,name=boot,proto3" json:"boot,omitempty"` // counts the starts of the sender's store
 	No            uint64                 `protobuf:"varint,2,opt,name=no,proto3" json:"no,omitempty"`     // counts the sender's messages since then
 	Heads         []*Head                `protobuf:"bytes,3,rep,name=heads,proto3" json:"heads,omitempty"`
+	Interval      uint32                 `protobuf:"varint,4,opt,name=interval,proto3" json:"interval,omitempty"` // of the sender's messages, in milliseconds; 0 = it sends no regular ones
+	Table         uint64                 `protobuf:"varint,5,opt,name=table,proto3" json:"table,omitempty"`       // version of the sender's table of seats, with the seats below
+	Changes       uint64                 `protobuf:"varint,6,opt,name=changes,proto3" json:"changes,omitempty"`   // the seats below are all that changed in the last so many versions
+	Seats         []*Seat                `protobuf:"bytes,7,rep,name=seats,proto3" json:"seats,omitempty"`
+	Asks          []*Ask                 `protobuf:"bytes,8,rep,name=asks,proto3" json:"asks,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -80,6 +85,41 @@ func (x *Message) GetNo() uint64 {
 func (x *Message) GetHeads() []*Head {
 	if x != nil {
 		return x.Heads
+	}
+	return nil
+}
+
+func (x *Message) GetInterval() uint32 {
+	if x != nil {
+		return x.Interval
+	}
+	return 0
+}
+
+func (x *Message) GetTable() uint64 {
+	if x != nil {
+		return x.Table
+	}
+	return 0
+}
+
+func (x *Message) GetChanges() uint64 {
+	if x != nil {
+		return x.Changes
+	}
+	return 0
+}
+
+func (x *Message) GetSeats() []*Seat {
+	if x != nil {
+		return x.Seats
+	}
+	return nil
+}
+
+func (x *Message) GetAsks() []*Ask {
+	if x != nil {
+		return x.Asks
 	}
 	return nil
 }
@@ -136,18 +176,142 @@ func (x *Head) GetSealed() []byte {
 	return nil
 }
 
+type Seat struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Set           []byte                 `protobuf:"bytes,1,opt,name=set,proto3" json:"set,omitempty"`   // the 32-byte digest of the set id
+	Age           uint64                 `protobuf:"varint,2,opt,name=age,proto3" json:"age,omitempty"`  // versions of the table since the seat changed
+	Data          []byte                 `protobuf:"bytes,3,opt,name=data,proto3" json:"data,omitempty"` // empty: the seat was given up
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Seat) Reset() {
+	*x = Seat{}
+	mi := &file_protocols_beacon_pb_beacon_proto_msgTypes[2]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Seat) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Seat) ProtoMessage() {}
+
+func (x *Seat) ProtoReflect() protoreflect.Message {
+	mi := &file_protocols_beacon_pb_beacon_proto_msgTypes[2]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Seat.ProtoReflect.Descriptor instead.
+func (*Seat) Descriptor() ([]byte, []int) {
+	return file_protocols_beacon_pb_beacon_proto_rawDescGZIP(), []int{2}
+}
+
+func (x *Seat) GetSet() []byte {
+	if x != nil {
+		return x.Set
+	}
+	return nil
+}
+
+func (x *Seat) GetAge() uint64 {
+	if x != nil {
+		return x.Age
+	}
+	return 0
+}
+
+func (x *Seat) GetData() []byte {
+	if x != nil {
+		return x.Data
+	}
+	return nil
+}
+
+type Ask struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Set           []byte                 `protobuf:"bytes,1,opt,name=set,proto3" json:"set,omitempty"` // the 32-byte digest of the set id
+	Data          []byte                 `protobuf:"bytes,2,opt,name=data,proto3" json:"data,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Ask) Reset() {
+	*x = Ask{}
+	mi := &file_protocols_beacon_pb_beacon_proto_msgTypes[3]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Ask) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Ask) ProtoMessage() {}
+
+func (x *Ask) ProtoReflect() protoreflect.Message {
+	mi := &file_protocols_beacon_pb_beacon_proto_msgTypes[3]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Ask.ProtoReflect.Descriptor instead.
+func (*Ask) Descriptor() ([]byte, []int) {
+	return file_protocols_beacon_pb_beacon_proto_rawDescGZIP(), []int{3}
+}
+
+func (x *Ask) GetSet() []byte {
+	if x != nil {
+		return x.Set
+	}
+	return nil
+}
+
+func (x *Ask) GetData() []byte {
+	if x != nil {
+		return x.Data
+	}
+	return nil
+}
+
 var File_protocols_beacon_pb_beacon_proto protoreflect.FileDescriptor
 
 const file_protocols_beacon_pb_beacon_proto_rawDesc = "" +
 	"\n" +
-	" protocols/beacon/pb/beacon.proto\x12\x0fshoal.beacon.v1\"Z\n" +
+	" protocols/beacon/pb/beacon.proto\x12\x0fshoal.beacon.v1\"\xfd\x01\n" +
 	"\aMessage\x12\x12\n" +
 	"\x04boot\x18\x01 \x01(\x04R\x04boot\x12\x0e\n" +
 	"\x02no\x18\x02 \x01(\x04R\x02no\x12+\n" +
-	"\x05heads\x18\x03 \x03(\v2\x15.shoal.beacon.v1.HeadR\x05heads\"0\n" +
+	"\x05heads\x18\x03 \x03(\v2\x15.shoal.beacon.v1.HeadR\x05heads\x12\x1a\n" +
+	"\binterval\x18\x04 \x01(\rR\binterval\x12\x14\n" +
+	"\x05table\x18\x05 \x01(\x04R\x05table\x12\x18\n" +
+	"\achanges\x18\x06 \x01(\x04R\achanges\x12+\n" +
+	"\x05seats\x18\a \x03(\v2\x15.shoal.beacon.v1.SeatR\x05seats\x12(\n" +
+	"\x04asks\x18\b \x03(\v2\x14.shoal.beacon.v1.AskR\x04asks\"0\n" +
 	"\x04Head\x12\x10\n" +
 	"\x03set\x18\x01 \x01(\fR\x03set\x12\x16\n" +
-	"\x06sealed\x18\x02 \x01(\fR\x06sealedB9Z7github.com/shoal-p2p/shoal/protocols/beacon/pb;beaconpbb\x06proto3"
+	"\x06sealed\x18\x02 \x01(\fR\x06sealed\">\n" +
+	"\x04Seat\x12\x10\n" +
+	"\x03set\x18\x01 \x01(\fR\x03set\x12\x10\n" +
+	"\x03age\x18\x02 \x01(\x04R\x03age\x12\x12\n" +
+	"\x04data\x18\x03 \x01(\fR\x04data\"+\n" +
+	"\x03Ask\x12\x10\n" +
+	"\x03set\x18\x01 \x01(\fR\x03set\x12\x12\n" +
+	"\x04data\x18\x02 \x01(\fR\x04dataB9Z7github.com/shoal-p2p/shoal/protocols/beacon/pb;beaconpbb\x06proto3"
 
 var (
 	file_protocols_beacon_pb_beacon_proto_rawDescOnce sync.Once
@@ -161,18 +325,22 @@ func file_protocols_beacon_pb_beacon_proto_rawDescGZIP() []byte {
 	return file_protocols_beacon_pb_beacon_proto_rawDescData
 }
 
-var file_protocols_beacon_pb_beacon_proto_msgTypes = make([]protoimpl.MessageInfo, 2)
+var file_protocols_beacon_pb_beacon_proto_msgTypes = make([]protoimpl.MessageInfo, 4)
 var file_protocols_beacon_pb_beacon_proto_goTypes = []any{
 	(*Message)(nil), // 0: shoal.beacon.v1.Message
 	(*Head)(nil),    // 1: shoal.beacon.v1.Head
+	(*Seat)(nil),    // 2: shoal.beacon.v1.Seat
+	(*Ask)(nil),     // 3: shoal.beacon.v1.Ask
 }
 var file_protocols_beacon_pb_beacon_proto_depIdxs = []int32{
 	1, // 0: shoal.beacon.v1.Message.heads:type_name -> shoal.beacon.v1.Head
-	1, // [1:1] is the sub-list for method output_type
-	1, // [1:1] is the sub-list for method input_type
-	1, // [1:1] is the sub-list for extension type_name
-	1, // [1:1] is the sub-list for extension extendee
-	0, // [0:1] is the sub-list for field type_name
+	2, // 1: shoal.beacon.v1.Message.seats:type_name -> shoal.beacon.v1.Seat
+	3, // 2: shoal.beacon.v1.Message.asks:type_name -> shoal.beacon.v1.Ask
+	3, // [3:3] is the sub-list for method output_type
+	3, // [3:3] is the sub-list for method input_type
+	3, // [3:3] is the sub-list for extension type_name
+	3, // [3:3] is the sub-list for extension extendee
+	0, // [0:3] is the sub-list for field type_name
 }
 
 func init() { file_protocols_beacon_pb_beacon_proto_init() }
@@ -186,7 +354,7 @@ func file_protocols_beacon_pb_beacon_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_protocols_beacon_pb_beacon_proto_rawDesc), len(file_protocols_beacon_pb_beacon_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   2,
+			NumMessages:   4,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

@@ -1,0 +1,219 @@
+package replica
+
+import (
+	"context"
+	"fmt"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"sync"
+
+	"github.com/ipfs/go-cid"
+
+	"github.com/shoal-p2p/shoal/blockstore"
+	"github.com/shoal-p2p/shoal/blockstore/dag"
+	"github.com/shoal-p2p/shoal/blockstore/segment"
+)
+
+const (
+	// inlineAside is the most bytes of leaves that go into the store itself: one write on stable storage instead of
+	// a file's. The store is not for more: what it holds twice is not given back before the next collection.
+	inlineAside = 64 << 10
+	// asideSegment is when a segment is closed, so that a fetch that is interrupted keeps what it has, bytes.
+	asideSegment = 256 << 20
+)
+
+// asideDir is where the segments lie of what no folder of a set holds, or not yet: revisions that a voter has
+// fetched before its folder, if it has one, is brought there.
+func (r *Registry) asideDir(set cid.Cid) string {
+	return filepath.Join(r.cfg.Segments, "aside", set.String())
+}
+
+// aside takes the leaves of a revision that lie nowhere under the set. What was taken is there for readers once
+// finish has returned.
+type aside struct {
+	ctx context.Context
+	r   *Registry
+	set cid.Cid
+	lay *dag.Layout
+
+	mu   sync.Mutex // guards need
+	need map[uint32]bool
+
+	turn  sync.Mutex // of who writes: chunks lie one after the other. Guards what follows
+	small []blockstore.Block
+	bulk  bool // more than is taken inline
+	w     *segment.Writer
+	name  int // of the last segment
+}
+
+// newAside finds out which leaves are lacking. Those of base are here; others that lie here under another set are
+// copied, because readers of this set are served nothing else.
+func (r *Registry) newAside(ctx context.Context, set cid.Cid, lay, base *dag.Layout) (*aside, error) {
+	a := &aside{ctx: ctx, r: r, set: set, lay: lay, need: map[uint32]bool{}}
+	known := map[cid.Cid]bool{}
+	if base != nil {
+		for _, l := range base.Leaves {
+			known[l.Cid] = true
+		}
+	}
+	var bytes int64
+	for i, l := range lay.Leaves {
+		if !known[l.Cid] {
+			a.need[uint32(i)] = true
+			bytes += int64(l.Size)
+		}
+	}
+	a.bulk = bytes > inlineAside
+	var err error
+	if a.name, err = r.lastAside(set); err != nil {
+		return nil, err
+	}
+	var buf []byte
+	for _, i := range a.Need() {
+		c := lay.Leaves[i].Cid
+		if has, err := r.cfg.Store.Has(ctx, c); err != nil || !has {
+			continue
+		}
+		if b, err := r.cfg.Store.GetFrom(ctx, set, c, buf); err == nil {
+			buf = b
+			a.mu.Lock()
+			delete(a.need, i)
+			a.mu.Unlock()
+		} else if b, err := r.cfg.Store.Get(ctx, c, nil); err == nil {
+			if err := a.Write(i, b); err != nil {
+				return nil, err
+			}
+		}
+	}
+	return a, nil
+}
+
+func (r *Registry) lastAside(set cid.Cid) (last int, err error) {
+	all, err := segment.List(r.asideDir(set))
+	for _, s := range all {
+		if n, err := strconv.Atoi(s.Name[:len(s.Name)-len(segment.Ext)]); err == nil {
+			last = max(last, n)
+		}
+	}
+	return last, err
+}
+
+// Need lists the leaves still to be had, in file order.
+func (a *aside) Need() []uint32 {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	all := make([]uint32, 0, len(a.need))
+	for i := range a.need {
+		all = append(all, i)
+	}
+	slices.Sort(all)
+	return all
+}
+
+// Have tells whether a leaf is here or was taken.
+func (a *aside) Have(i uint32) bool {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return !a.need[i]
+}
+
+// Read finds nothing: what is complete is in the store.
+func (a *aside) Read(uint32, []byte) ([]byte, error) { return nil, blockstore.ErrNotFound }
+
+// Write verifies a leaf and takes it.
+func (a *aside) Write(i uint32, data []byte) error {
+	l := a.lay.Leaves[i]
+	if len(data) != int(l.Size) {
+		return fmt.Errorf("write leaf %d: %w: %d bytes instead of %d", i, blockstore.ErrCorrupt, len(data), l.Size)
+	}
+	b, err := blockstore.Receive(l.Cid, data)
+	if err != nil {
+		return fmt.Errorf("write leaf %d: %w", i, err)
+	}
+	a.mu.Lock()
+	wanted := a.need[i]
+	delete(a.need, i)
+	a.mu.Unlock()
+	if !wanted {
+		return nil
+	}
+	a.turn.Lock()
+	defer a.turn.Unlock()
+	if !a.bulk {
+		own, err := blockstore.Receive(l.Cid, slices.Clone(b.Data()))
+		a.small = append(a.small, own)
+		return err
+	}
+	if a.w == nil {
+		a.name++
+		if a.w, err = segment.Create(a.r.asideDir(a.set), strconv.Itoa(a.name)+segment.Ext); err != nil {
+			return err
+		}
+	}
+	if err := a.w.Add(l.Cid, data); err != nil {
+		return err
+	}
+	if a.w.Bytes() >= asideSegment {
+		return a.flush()
+	}
+	return nil
+}
+
+// flush makes the open segment durable and records it.
+func (a *aside) flush() error {
+	w := a.w
+	a.w = nil
+	if w == nil {
+		return nil
+	}
+	f, err := w.Close()
+	if err != nil {
+		return err
+	}
+	f.Set = a.set
+	return a.r.cfg.Store.PutFiles(a.ctx, f)
+}
+
+// finish makes everything that was taken durable, and visible to readers of the set.
+func (a *aside) finish() error {
+	a.turn.Lock()
+	defer a.turn.Unlock()
+	if len(a.small) > 0 {
+		if err := a.r.cfg.Store.Put(a.ctx, a.set, a.small...); err != nil {
+			return err
+		}
+		a.small = nil
+	}
+	return a.flush()
+}
+
+// Close keeps what is in complete segments, and gives the rest up.
+func (a *aside) Close() error {
+	a.turn.Lock()
+	defer a.turn.Unlock()
+	if a.w == nil {
+		return nil
+	}
+	w := a.w
+	a.w = nil
+	return w.Abort()
+}
+
+// dropAside gives up the segments of a set once a folder holds, on stable storage, all that is of use in them.
+func (r *Registry) dropAside(ctx context.Context, set cid.Cid) error {
+	dir := r.asideDir(set)
+	all, err := segment.List(dir)
+	if err != nil || len(all) == 0 {
+		return err
+	}
+	if err := r.cfg.Store.DropFiles(ctx, dir); err != nil {
+		return fmt.Errorf("drop what a folder holds: %w", err)
+	}
+	for _, s := range all {
+		if err := segment.Remove(dir, s.Name); err != nil {
+			return fmt.Errorf("drop what a folder holds: %w", err)
+		}
+	}
+	return nil
+}

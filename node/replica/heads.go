@@ -1,0 +1,175 @@
+package replica
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+
+	"github.com/ipfs/go-cid"
+
+	"github.com/shoal-p2p/shoal/protocols/record"
+)
+
+// supersedes tells whether who has head old moves on to h: h includes old; or neither includes the other, and h is
+// of a later reign. So what was accepted is never taken back, and a fork that lost does not hold its readers.
+func supersedes(h, old record.Head) bool {
+	switch h.Vector.Compare(old.Vector) {
+	case record.After:
+		return true
+	case record.Concurrent:
+		return h.Epoch.Compare(old.Epoch) > 0
+	}
+	return false
+}
+
+// newer tells whether records are to take the place of those that are here: another head, or the same under a newer
+// config.
+func newer(v, old record.Verified) bool {
+	switch {
+	case len(v.Heads) == 0:
+		return false
+	case len(old.Heads) == 0:
+		return true
+	case v.HeadCids[0] == old.HeadCids[0]:
+		return v.Config.Version > old.Config.Version
+	}
+	return supersedes(head(v), head(old))
+}
+
+// entry is a head with what it is known by.
+type entry struct {
+	record.Head
+	id     cid.Cid
+	sealed []byte
+}
+
+// pool opens every head that is remembered of a set: the newest, those before it, forks, and others given. What does
+// not verify any more is left out.
+func (p *Replica) pool(others ...[]byte) []entry {
+	p.mu.Lock()
+	v, sealed := p.verified, slices.Concat(p.state.Bundle.Heads, p.state.Forks, p.state.Past)
+	p.mu.Unlock()
+	return poolOf(v, append(sealed, others...))
+}
+
+func poolOf(v record.Verified, sealed [][]byte) []entry {
+	var all []entry
+	for _, b := range sealed {
+		heads, ids, err := record.OpenHeads(v, [][]byte{b})
+		if err != nil || len(heads) != 1 || slices.ContainsFunc(all, func(e entry) bool { return e.id == ids[0] }) {
+			continue
+		}
+		all = append(all, entry{heads[0], ids[0], b})
+	}
+	return all
+}
+
+func find(all []entry, id cid.Cid) (entry, bool) {
+	i := slices.IndexFunc(all, func(e entry) bool { return e.id == id })
+	if i < 0 {
+		return entry{}, false
+	}
+	return all[i], true
+}
+
+// ancestry lists the sealed heads before newest that all has without a gap, newest first, at most maxPast.
+func ancestry(newest record.Head, all []entry) [][]byte {
+	named := map[cid.Cid]bool{}
+	name := func(h record.Head) {
+		for _, id := range slices.Concat(h.Parents, h.Abandoned) {
+			named[id] = true
+		}
+	}
+	name(newest)
+	all = slices.SortedFunc(slices.Values(all), func(a, b entry) int {
+		return cmp.Or(cmp.Compare(b.Revision, a.Revision), b.Epoch.Compare(a.Epoch), cmp.Compare(a.id.KeyString(), b.id.KeyString()))
+	})
+	var out [][]byte
+	for _, e := range all { // a parent's revision is below its child's
+		if named[e.id] && len(out) < maxPast {
+			name(e.Head)
+			out = append(out, e.sealed)
+		}
+	}
+	return out
+}
+
+// common finds the newest heads that all of some heads include: what they are merged on.
+func common(of []record.Head, all []entry) []entry {
+	var shared []entry
+	for _, e := range all {
+		if !slices.ContainsFunc(of, func(h record.Head) bool { return !h.Vector.Covers(e.Vector) }) {
+			shared = append(shared, e)
+		}
+	}
+	var out []entry
+	for _, e := range shared {
+		under := func(o entry) bool { return o.Vector.Compare(e.Vector) == record.After }
+		if !slices.ContainsFunc(shared, under) {
+			out = append(out, e)
+		}
+	}
+	slices.SortFunc(out, func(a, b entry) int { return cmp.Compare(a.id.KeyString(), b.id.KeyString()) })
+	return out
+}
+
+// at gives records whose newest head is e.
+func at(v record.Verified, e entry) record.Verified {
+	v.Heads, v.HeadCids = []record.Head{e.Head}, []cid.Cid{e.id}
+	return v
+}
+
+// open verifies one sealed head under the configs that are here.
+func open(v record.Verified, sealed []byte) (entry, error) {
+	heads, ids, err := record.OpenHeads(v, [][]byte{sealed})
+	if err != nil {
+		return entry{}, fmt.Errorf("open head: %w", err)
+	}
+	return entry{heads[0], ids[0], sealed}, nil
+}
+
+// change edits what is remembered of a set, on disk first, one edit at a time. The records are verified again if the
+// edit touched them. An error of edit is returned, and nothing is changed.
+func (r *Registry) change(p *Replica, edit func(*State) error) error {
+	p.turn.Lock() // also while the file is written: the next edit is made on what it says
+	defer p.turn.Unlock()
+	st, v := p.State(), p.Verified()
+	was := st.Bundle
+	if err := edit(&st); err != nil {
+		return err
+	}
+	if !sameRecords(was, st.Bundle) {
+		var err error
+		if v, err = record.VerifyBundle(p.id, st.Bundle); err != nil {
+			return err
+		}
+	}
+	if err := r.states.save(st); err != nil {
+		return err
+	}
+	p.mu.Lock()
+	p.state, p.verified = st, v
+	p.mu.Unlock()
+	return nil
+}
+
+// sameRecords compares by identity of the sealed records, which are never modified.
+func sameRecords(a, b record.Bundle) bool {
+	same := func(x, y []byte) bool { return len(x) == len(y) && (len(x) == 0 || &x[0] == &y[0]) }
+	return same(a.Genesis, b.Genesis) && slices.EqualFunc(a.Configs, b.Configs, same) && slices.EqualFunc(a.Heads, b.Heads, same)
+}
+
+// checkFounded holds a merged head against those of its parents that are known here. Errors: ErrForged.
+func (r *Registry) checkFounded(rep *Replica, e entry, others [][]byte) error {
+	if !e.Merged() {
+		return nil
+	}
+	_, _, err := record.OpenAncestors(at(rep.Verified(), e), ancestry(e.Head, rep.pool(others...)))
+	return err
+}
+
+// holds tells whether the newest revision, which was checked before it was taken, has this root.
+func (p *Replica) holds(root cid.Cid) bool {
+	h, ok := p.Head()
+	return ok && h.Root == root
+}

@@ -1,0 +1,269 @@
+package replica
+
+import (
+	"bytes"
+	"cmp"
+	"context"
+	"fmt"
+	"slices"
+
+	"github.com/ipfs/go-cid"
+	"github.com/libp2p/go-libp2p/core/peer"
+
+	"github.com/shoal-p2p/shoal/blockstore"
+	"github.com/shoal-p2p/shoal/blockstore/dag"
+	"github.com/shoal-p2p/shoal/blockstore/merge"
+	"github.com/shoal-p2p/shoal/node/election"
+	"github.com/shoal-p2p/shoal/protocols/record"
+)
+
+// Heads with several parents, or made of something older than their parent, are merges. What they were merged from
+// is written in them, so that whoever has the folders of that, or can get them, computes the root again.
+
+// proposal is what a writer asks to have published. All of it lies here.
+type proposal struct {
+	record.Proposal
+	sealed []byte
+}
+
+// layoutFunc flattens a revision, or what is to be one, by its root.
+type layoutFunc func(root cid.Cid) (*dag.Layout, error)
+
+// build makes and signs the head that a plan asks for. New nodes are stored before it returns.
+func (s *seat) build(ctx context.Context, p *election.Plan, sealed func(cid.Cid) []byte) ([]byte, error) {
+	v := s.rep.Verified()
+	if p.Epoch.ConfigVersion != v.Config.Version {
+		return nil, fmt.Errorf("make head: config %d, now %d", p.Epoch.ConfigVersion, v.Config.Version)
+	}
+	var parents []entry
+	for _, h := range p.Parents {
+		e, err := open(v, sealed(h.ID))
+		if err != nil {
+			return nil, fmt.Errorf("make head: %w", err)
+		}
+		parents = append(parents, e)
+	}
+	winnersFirst(parents)
+	h := record.Head{Set: s.rep.id, ConfigVersion: v.Config.Version, ConfigHash: v.ConfigHash, Epoch: p.Epoch, Vector: p.Vector,
+		Revision: 1, Time: s.r.cfg.Now()}
+	for _, e := range parents {
+		h.Revision = max(h.Revision, e.Revision+1)
+		h.Parents = append(h.Parents, e.id)
+	}
+	for _, d := range p.Dropped {
+		h.Abandoned = append(h.Abandoned, d.ID)
+	}
+	if err := s.fill(ctx, &h, p, parents); err != nil {
+		return nil, fmt.Errorf("make head: %w", err)
+	}
+	return record.SealHead(h, s.r.cfg.Key)
+}
+
+// winnersFirst orders heads as their contents win in a merge.
+func winnersFirst(all []entry) {
+	slices.SortFunc(all, func(a, b entry) int {
+		return cmp.Or(b.Epoch.Compare(a.Epoch), cmp.Compare(seqOf(b.Head), seqOf(a.Head)), cmp.Compare(b.id.KeyString(), a.id.KeyString()))
+	})
+}
+
+func seqOf(h record.Head) uint64 { return h.Vector[record.InstanceKey(h.Epoch.Instance)] }
+
+// fill gives a head its content.
+func (s *seat) fill(ctx context.Context, h *record.Head, p *election.Plan, parents []entry) error {
+	if p.Kind == election.Publish {
+		prop, ok := s.proposal(p.Proposal)
+		if !ok {
+			return fmt.Errorf("proposal %d is not wanted any more", p.Proposal)
+		}
+		return s.put(ctx, h, prop, parents)
+	}
+	if len(parents) == 0 {
+		return fmt.Errorf("nothing to repeat")
+	}
+	if sameRoot(parents) {
+		best := parents[0]
+		h.Root, h.Proposals, h.Merge = best.Root, best.Proposals, best.Merge
+		return nil
+	}
+	bases := rootsOf(common(headsOf(parents), s.rep.pool(s.sealedHave()...)))
+	return s.merge(ctx, h, bases, sidesOf(parents), gather(parents))
+}
+
+// put makes a proposal the content of a head, on top of what the parents have.
+func (s *seat) put(ctx context.Context, h *record.Head, prop proposal, parents []entry) error {
+	from := s.from(prop, parents)
+	if len(parents) == 0 || sameRoot(parents) && from == parents[0].Root {
+		h.Root, h.Proposals = prop.Root, [][]byte{prop.sealed}
+		return nil
+	}
+	var bases []cid.Cid
+	if from.Defined() {
+		bases = []cid.Cid{from}
+	}
+	sides := append(sidesOf(parents), record.MergeSide{Root: prop.Root, Writer: shortName(prop.Writer), Seq: prop.Seq})
+	return s.merge(ctx, h, bases, sides, append(gather(parents), prop.sealed))
+}
+
+// from is the root of what a proposal was made from; undefined if that is not known here.
+func (s *seat) from(prop proposal, parents []entry) cid.Cid {
+	if prop.From.Defined() {
+		return prop.From
+	}
+	all := append(slices.Clone(parents), s.rep.pool(s.sealedHave()...)...)
+	for _, id := range prop.Base {
+		if e, ok := find(all, id); ok {
+			return e.Root
+		}
+	}
+	return cid.Undef
+}
+
+func sameRoot(all []entry) bool {
+	return !slices.ContainsFunc(all, func(e entry) bool { return e.Root != all[0].Root })
+}
+
+func headsOf(all []entry) (heads []record.Head) {
+	for _, e := range all {
+		heads = append(heads, e.Head)
+	}
+	return heads
+}
+
+func rootsOf(all []entry) (roots []cid.Cid) {
+	for _, e := range all {
+		if !slices.Contains(roots, e.Root) {
+			roots = append(roots, e.Root)
+		}
+	}
+	return roots
+}
+
+// sidesOf describes heads as sides of a merge: each by the writer whose content it is, or, of a merge, by who made it.
+func sidesOf(all []entry) []record.MergeSide {
+	sides := make([]record.MergeSide, 0, len(all)+1)
+	for _, e := range all {
+		side := record.MergeSide{Root: e.Root, Writer: shortName(e.Epoch.Owner), Seq: seqOf(e.Head)}
+		if p, err := e.Written(); err == nil && len(p) == 1 && !e.Merged() {
+			side.Writer, side.Seq = shortName(p[0].Writer), p[0].Seq
+		}
+		sides = append(sides, side)
+	}
+	return sides
+}
+
+// shortName is what tells a set's writers apart in the names of copies: the end of a peer id, its beginning is the
+// same for all.
+func shortName(p peer.ID) string {
+	text := p.String()
+	return text[max(0, len(text)-8):]
+}
+
+// gather joins the proposals of heads, each once, the newest heads' first, as many as a head can hold with one more.
+func gather(all []entry) (out [][]byte) {
+	for _, e := range all {
+		for _, b := range e.Proposals {
+			if len(out) < record.MaxProposals-1 && !slices.ContainsFunc(out, func(o []byte) bool { return bytes.Equal(o, b) }) {
+				out = append(out, b)
+			}
+		}
+	}
+	return out
+}
+
+// merge gives a head the merged content of sides.
+func (s *seat) merge(ctx context.Context, h *record.Head, bases []cid.Cid, sides []record.MergeSide, proposals [][]byte) error {
+	profile := s.rep.Verified().Genesis.Profile
+	m := &record.Merge{Bases: bases, Sides: sides}
+	var nodes []blockstore.Block
+	root, err := compute(profile, m, s.layouts(ctx), func(b blockstore.Block) error {
+		nodes = append(nodes, b)
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	if len(nodes) > 0 {
+		if err := s.r.cfg.Store.Put(ctx, s.rep.id, nodes...); err != nil {
+			return err
+		}
+	}
+	h.Root, h.Proposals, h.Merge = root, proposals, m
+	return nil
+}
+
+// layouts flattens what lies here, or was got when a proposal came.
+func (s *seat) layouts(ctx context.Context) layoutFunc {
+	return func(root cid.Cid) (*dag.Layout, error) { return s.r.layoutOf(ctx, s.rep.id, root) }
+}
+
+// compute merges what m names, fills in the totals and gives the root.
+func compute(profile dag.Profile, m *record.Merge, layout layoutFunc, emit dag.Emit) (cid.Cid, error) {
+	base, err := baseOf(profile, m.Bases, layout)
+	if err != nil {
+		return cid.Undef, err
+	}
+	sides := make([]merge.Side, len(m.Sides))
+	for i, s := range m.Sides {
+		lay, err := layout(s.Root)
+		if err != nil {
+			return cid.Undef, err
+		}
+		sides[i] = merge.Side{Layout: lay, Writer: s.Writer, Seq: s.Seq}
+	}
+	res, err := merge.Merge(base, sides...)
+	if err != nil {
+		return cid.Undef, err
+	}
+	root, err := merge.Build(profile, res, emit)
+	if err != nil {
+		return cid.Undef, err
+	}
+	m.Files, m.Entries, m.Bytes = 0, uint64(len(res.Entries)), 0
+	for _, e := range res.Entries {
+		if m.Bytes += uint64(e.Size); e.Kind == dag.KindFile {
+			m.Files++
+		}
+	}
+	return root.Cid, nil
+}
+
+// baseOf is what several common ancestors have together, as if they had been merged.
+func baseOf(profile dag.Profile, roots []cid.Cid, layout layoutFunc) (*dag.Layout, error) {
+	if len(roots) == 0 {
+		return nil, nil
+	}
+	var sides []merge.Side
+	for i, root := range roots {
+		lay, err := layout(root)
+		if err != nil {
+			return nil, err
+		}
+		if len(roots) == 1 {
+			return lay, nil
+		}
+		sides = append(sides, merge.Side{Layout: lay, Writer: "base", Seq: uint64(i)})
+	}
+	res, err := merge.Merge(nil, sides...)
+	if err != nil {
+		return nil, err
+	}
+	return merge.Layout(profile, res)
+}
+
+// checkMerge computes the root of a merged head again. That what was merged is what writers proposed is looked at
+// when the head is held against its parents (record.OpenAncestors), as far as they are known. Errors: ErrForged, and
+// those of layout.
+func checkMerge(h record.Head, profile dag.Profile, layout layoutFunc) error {
+	if h.Merge == nil {
+		return nil
+	}
+	m := *h.Merge
+	root, err := compute(profile, &m, layout, func(blockstore.Block) error { return nil })
+	if err != nil {
+		return fmt.Errorf("check merge: %w", err)
+	}
+	if root != h.Root || !m.Equal(h.Merge) {
+		return fmt.Errorf("check merge: %w: it gives %s with %d files, the head says %s with %d", ErrForged, root, m.Files, h.Root, h.Merge.Files)
+	}
+	return nil
+}

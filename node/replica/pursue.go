@@ -1,0 +1,321 @@
+package replica
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/ipfs/go-cid"
+	"github.com/libp2p/go-libp2p/core/peer"
+
+	"github.com/shoal-p2p/shoal/blockstore/dag"
+	"github.com/shoal-p2p/shoal/blockstore/worktree"
+	"github.com/shoal-p2p/shoal/node/election"
+	"github.com/shoal-p2p/shoal/protocols/list"
+	"github.com/shoal-p2p/shoal/protocols/record"
+)
+
+const (
+	// bulkAside is how much must be lacking for a voter that follows the set into a folder to fetch it there at once:
+	// a quarter of a second of a fast disk is not worth writing it twice.
+	bulkAside = 64 << 20
+	// asidePatience is how long a source may be silent: the council knows of others soon, and asks again.
+	asidePatience = 5 * time.Second
+)
+
+// want is a head that the council asked for.
+type want struct {
+	head *election.Head
+	entry
+	from []peer.ID
+	look *lookout      // where its holders are told, once it is begun with
+	old  chan struct{} // closed when a newer one that includes it is wanted, too
+}
+
+// Fetch implements council.Seat.
+func (s *seat) Fetch(h *election.Head, sealed []byte, from []peer.ID) {
+	e, err := open(s.rep.Verified(), sealed)
+	if err != nil {
+		s.r.cfg.Log.Error("a head that was verified", "set", s.rep.id, "err", err)
+		return
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if w := s.wants[h.ID]; w != nil {
+		w.from = from
+		if w.look != nil {
+			s.tell(w)
+		}
+		return
+	}
+	w := &want{head: h, entry: e, from: from, old: make(chan struct{})}
+	for _, o := range s.wants {
+		if h.Covers(o.head) && !o.dropped() {
+			close(o.old)
+		}
+	}
+	s.wants[h.ID] = w
+	s.vote.wg.Go(func() {
+		defer func() {
+			s.mu.Lock()
+			defer s.mu.Unlock()
+			delete(s.wants, h.ID)
+		}()
+		if err := s.pursue(w); err != nil {
+			s.r.cfg.Log.Debug("fetch for the council", "set", s.rep.id, "revision", e.Revision, "err", err)
+		}
+	})
+}
+
+func (w *want) dropped() bool {
+	select {
+	case <-w.old:
+		return true
+	default:
+		return false
+	}
+}
+
+// tell names the voters that have a head as its holders. s.mu is held.
+func (s *seat) tell(w *want) {
+	v := at(s.rep.Verified(), w.entry)
+	b := record.Bundle{Genesis: s.rep.State().Bundle.Genesis, Configs: s.rep.State().Bundle.Configs, Heads: [][]byte{w.sealed}}
+	for _, p := range w.from {
+		w.look.report(s.ctx, sighting{peer: p, verified: &v, info: list.Info{Bundle: b, Complete: true}, complete: true})
+	}
+}
+
+// pursue gets a head's blocks, unless a newer head that includes it is wanted before it was begun with.
+func (s *seat) pursue(w *want) error {
+	s.rep.aside.Lock() // one after the other: most of the next is in this one
+	defer s.rep.aside.Unlock()
+	if s.ctx.Err() != nil || w.dropped() {
+		return s.ctx.Err()
+	}
+	ctx, cancel := context.WithCancel(s.ctx)
+	t := record.Ticket{Set: s.rep.id, Cap: s.rep.State().Cap}
+	var look *lookout
+	net := s.r.network()
+	if net == nil {
+		cancel()
+		return ErrOffline
+	}
+	if len(w.from) == 0 {
+		t.Addrs = s.rep.State().holders()
+		look = newLook(net, t, func() *record.Bundle { return nil }, s.r.cfg.Log)
+		look.search(ctx, t)
+	} else {
+		look = newLook(net, t, func() *record.Bundle { return nil }, s.r.cfg.Log)
+	}
+	defer look.wg.Wait()
+	defer cancel()
+	s.mu.Lock()
+	w.look = look
+	s.tell(w)
+	s.mu.Unlock()
+	if err := s.r.fetchAside(ctx, s.rep, w.entry, look, w.old, s.sealedHave()); err != nil {
+		return err
+	}
+	s.vote.council.Tell(s.rep.id, election.Fetched{Head: w.head})
+	return nil
+}
+
+// fetchAside makes all blocks of a head lie under the set on stable storage, without touching any folder; a merge is
+// computed again before anything of it is fetched. A lot goes straight into the folder of who follows the set, unless
+// old is closed before. have are other heads that are complete here.
+func (r *Registry) fetchAside(ctx context.Context, rep *Replica, e entry, look *lookout, old <-chan struct{}, have [][]byte) error {
+	g := r.asideGet(rep, e, look)
+	defer g.hangUp()
+	s, nodes, err := g.layout(ctx, e.Head)
+	if err != nil {
+		return err
+	}
+	if err := r.checkFounded(rep, e, have); err != nil {
+		return err
+	}
+	if err := g.checkMerged(ctx, e.Head); err != nil {
+		return err
+	}
+	out, err := r.newAside(ctx, rep.id, s.lay, g.base.lay)
+	if err != nil {
+		return err
+	}
+	s.out = out
+	defer out.Close()
+	if done, err := g.toFolder(ctx, rep, e, out, old); done || err != nil {
+		return err
+	}
+	store := g.keep(ctx, s, nodes)
+	defer store.wait()
+	if err := g.fetchLeaves(ctx, s); err != nil {
+		return err
+	}
+	if err := store.wait(); err != nil {
+		return err
+	}
+	if err := out.finish(); err != nil {
+		return err
+	}
+	r.layouts.add(r.cfg.Now(), rep.id, s.lay)
+	return nil
+}
+
+// asideGet is a get that has no folder.
+func (r *Registry) asideGet(rep *Replica, e entry, look *lookout) *get {
+	g := &get{r: r, net: look.net, id: rep.id, look: look, v: at(rep.Verified(), e), holders: map[peer.ID]*holding{},
+		failed: map[peer.ID]error{}, ever: map[peer.ID]bool{}, o: GetOptions{Patience: asidePatience, Grace: time.Second}.withDefaults()}
+	g.absorb()
+	g.base = base{forget: func() {}}
+	if h, ok := rep.Head(); ok && rep.State().Complete {
+		if lay, err := r.layoutOf(context.Background(), rep.id, h.Root); err == nil {
+			g.base.lay, g.base.ours = lay, true
+		}
+	}
+	return g
+}
+
+// fetchLeaves fills the sink of a session: patches first, then whole leaves.
+func (g *get) fetchLeaves(ctx context.Context, s *session) error {
+	need := s.out.Need()
+	if len(need) == 0 {
+		return nil
+	}
+	if plan := g.plan(ctx, s.lay); plan != nil {
+		p, err := g.newPatcher(s, plan, need)
+		if err != nil {
+			return err
+		}
+		if err := p.run(ctx); err != nil {
+			return err
+		}
+	}
+	return newDownload(g, s).run(ctx)
+}
+
+// borrow flattens a revision whose folders lie here or at a holder; nothing of it is kept.
+func (g *get) borrow(ctx context.Context, root cid.Cid) (*dag.Layout, error) {
+	lay, err := g.r.layoutOf(ctx, g.id, root)
+	if err == nil || !isMissing(err) {
+		return lay, err
+	}
+	g.older = true
+	defer func() { g.older = false }()
+	nodes, err := g.fetchNodes(ctx, root, dag.DefaultLimits())
+	if err != nil {
+		return nil, err
+	}
+	return (&session{}).read(ctx, root, nodes, nil, dag.DefaultLimits())
+}
+
+// checkMerged computes a merged head's root again, unless it repeats one that was computed before.
+func (g *get) checkMerged(ctx context.Context, h record.Head) error {
+	if !h.Merged() {
+		return nil
+	}
+	if rep, ok := g.r.lookup(g.id); ok && rep.State().Complete && rep.holds(h.Root) {
+		return nil
+	}
+	return checkMerge(h, g.v.Genesis.Profile, func(root cid.Cid) (*dag.Layout, error) { return g.borrow(ctx, root) })
+}
+
+// toFolder leaves a large revision to the follower of the set, and waits for it.
+func (g *get) toFolder(ctx context.Context, rep *Replica, e entry, out *aside, old <-chan struct{}) (done bool, err error) {
+	var bytes int64
+	for _, i := range out.Need() {
+		bytes += int64(out.lay.Leaves[i].Size)
+	}
+	if bytes < bulkAside || !g.r.followed(rep.id) {
+		return false, nil
+	}
+	arrived := make(chan struct{})
+	rep.mu.Lock()
+	rep.bulk = &bulk{e, arrived}
+	rep.mu.Unlock()
+	g.r.hint(rep.id, "")
+	defer func() {
+		rep.mu.Lock()
+		rep.bulk = nil
+		rep.mu.Unlock()
+	}()
+	select {
+	case <-arrived:
+		return true, nil
+	case <-old:
+		return true, errSuperseded
+	case <-ctx.Done():
+		return true, ctx.Err()
+	}
+}
+
+// bulk is a revision that the follower of a set is to fetch although it is not the newest yet.
+type bulk struct {
+	entry
+	arrived chan struct{} // closed when it is complete in the folder
+}
+
+func (r *Registry) followed(set cid.Cid) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.followers[set] != nil
+}
+
+// voted makes the newest head of a set that this node votes on, or the one that its follower is to fetch for the
+// council, the one to get; false for other sets.
+func (g *get) voted() bool {
+	rep, ok := g.r.lookup(g.id)
+	if !ok || g.o.Revision != 0 || rep.seated() == nil || len(rep.Verified().Heads) == 0 {
+		return false
+	}
+	g.v, g.bundle = rep.Verified(), rep.State().Bundle
+	rep.mu.Lock()
+	b := rep.bulk
+	rep.mu.Unlock()
+	if b != nil {
+		g.v = at(g.v, b.entry)
+		g.bundle.Heads = [][]byte{b.sealed}
+	}
+	return true
+}
+
+// current tells whether what was got is still what the set's records say.
+func (g *get) current(st State) bool {
+	return slices.EqualFunc(st.Bundle.Heads, g.bundle.Heads, bytes.Equal)
+}
+
+// settle ends a get of a set that this node votes on, or did: what the folder holds need not lie beside it, and the
+// council may be waiting for it.
+func (g *get) settle(whole bool) error {
+	if !whole {
+		return nil
+	}
+	g.rep.mu.Lock()
+	b := g.rep.bulk
+	g.rep.mu.Unlock()
+	waited := b != nil && b.Root == head(g.v).Root
+	if !waited && !g.rep.aside.TryLock() {
+		return nil // the next one does
+	}
+	if waited {
+		if err := worktree.Sync(g.dest); err != nil {
+			return err
+		}
+		close(b.arrived)
+		return nil
+	}
+	defer g.rep.aside.Unlock()
+	if st := g.rep.State(); !g.current(st) || len(st.Forks) > 0 || g.r.cfg.Segments == "" {
+		return nil
+	}
+	if n, err := g.r.lastAside(g.id); err != nil || n == 0 {
+		return err
+	}
+	if err := worktree.Sync(g.dest); err != nil {
+		return err
+	}
+	if err := g.r.dropAside(context.Background(), g.id); err != nil {
+		return fmt.Errorf("settle: %w", err)
+	}
+	return nil
+}

@@ -1,0 +1,346 @@
+package replica
+
+import (
+	"context"
+	"slices"
+	"sync"
+
+	"github.com/ipfs/go-cid"
+	"github.com/libp2p/go-libp2p/core/peer"
+
+	"github.com/shoal-p2p/shoal/node/council"
+	"github.com/shoal-p2p/shoal/node/election"
+	"github.com/shoal-p2p/shoal/protocols/record"
+)
+
+// seat is this node's part in the elections of one set: what the council asks of disk and peers for it.
+type seat struct {
+	r      *Registry
+	rep    *Replica
+	vote   *voting
+	ctx    context.Context
+	cancel context.CancelFunc
+
+	mu        sync.Mutex // guards what follows
+	wants     map[cid.Cid]*want
+	proposals map[uint64]*asked
+	last      uint64               // number of the last proposal
+	durable   map[*waiter]struct{} // who waits for a head to be durable
+	handed    []chan<- bool        // who waits for a handover
+	view      council.View         // the newest
+	changed   chan struct{}        // closed when view changes
+}
+
+var (
+	_ council.Seat    = (*seat)(nil)
+	_ council.Archive = (*seat)(nil)
+)
+
+// asked is a proposal that waits to be ordered.
+type asked struct {
+	proposal
+	answer chan ordered // takes one
+}
+
+// ordered is what became of a proposal: a head, or nobody who orders here and who does, if that is known.
+type ordered struct {
+	head    entry
+	refused bool
+	primary peer.ID
+}
+
+// waiter waits for a head to be durable.
+type waiter struct {
+	head *election.Head
+	done chan struct{}
+}
+
+func newSeat(r *Registry, rep *Replica, vote *voting) *seat {
+	s := &seat{r: r, rep: rep, vote: vote, wants: map[cid.Cid]*want{}, proposals: map[uint64]*asked{},
+		durable: map[*waiter]struct{}{}, changed: make(chan struct{})}
+	s.ctx, s.cancel = context.WithCancel(vote.ctx)
+	return s
+}
+
+func (s *seat) end() { s.cancel() }
+
+// Set implements council.Seat.
+func (s *seat) Set() cid.Cid { return s.rep.id }
+
+// Topic implements council.Seat.
+func (s *seat) Topic() string { return s.vote.topic(s.rep.Verified().Genesis) }
+
+// Instance implements council.Seat.
+func (s *seat) Instance() []byte { return s.rep.State().Instance }
+
+// Fresh implements council.Seat: a store that has made no head may be one that was wiped, and has forgotten what it
+// promised.
+func (s *seat) Fresh() bool {
+	v := s.rep.Verified()
+	return len(v.Heads) == 0 || head(v).Vector[record.InstanceKey(s.Instance())] == 0
+}
+
+// Config implements council.Seat.
+func (s *seat) Config() election.Config {
+	v := s.rep.Verified()
+	c := election.Config{Version: v.Config.Version, Hash: v.ConfigHash.KeyString(), Cuts: v.Config.Cuts}
+	if v.Config.Mode == record.ModeStrict {
+		c.Mode = election.Strict
+	}
+	for _, p := range v.Config.Voters {
+		voter := election.Voter{ID: p}
+		if b := v.Config.Instances[p]; len(b) > 0 {
+			voter.Instance = record.InstanceKey(b)
+		}
+		c.Voters = append(c.Voters, voter)
+	}
+	slices.SortFunc(c.Voters, func(a, b election.Voter) int {
+		if a.ID < b.ID {
+			return -1
+		}
+		return 1
+	})
+	return c
+}
+
+// Head implements council.Seat.
+func (s *seat) Head(sealed []byte) (*election.Head, error) {
+	e, err := open(s.rep.Verified(), sealed)
+	if err != nil {
+		return nil, err
+	}
+	return describe(e), nil
+}
+
+// describe is what the election must know of a head.
+func describe(e entry) *election.Head {
+	all, _ := e.Written() // it was opened
+	writes := make([]election.Write, 0, len(all))
+	for _, p := range all {
+		writes = append(writes, election.Write{Instance: record.InstanceKey(p.Instance), Seq: p.Seq})
+	}
+	return election.NewHead(e.id, e.Epoch, e.Vector, writes)
+}
+
+// Heads implements council.Archive.
+func (s *seat) Heads() [][]byte {
+	st := s.rep.State()
+	return slices.Concat(st.Bundle.Heads, st.Forks)
+}
+
+// Uncut implements council.Archive.
+func (s *seat) Uncut(c election.Config, h *election.Head, complete bool) [][]byte {
+	var kept []entry
+	for _, e := range s.rep.pool(s.sealedHave()...) {
+		d := describe(e)
+		if !h.Covers(d) || slices.ContainsFunc(d.Writes, func(w election.Write) bool {
+			last, cut := c.Cuts[w.Instance]
+			return cut && w.Seq > last
+		}) || complete && !s.r.whole(s.ctx, s.rep.id, e.Root) {
+			continue
+		}
+		kept = append(kept, e)
+	}
+	var out [][]byte
+	for _, e := range kept {
+		if !slices.ContainsFunc(kept, func(o entry) bool { return o.Vector.Compare(e.Vector) == record.After }) {
+			out = append(out, e.sealed)
+		}
+	}
+	return out
+}
+
+// whole tells whether all of a revision is here, by the index.
+func (r *Registry) whole(ctx context.Context, set, root cid.Cid) bool {
+	inv := inventory{r: r, set: set, seen: map[cid.Cid]presence{}}
+	has, err := inv.of(ctx, root)
+	return err == nil && has.word() == KeptHere
+}
+
+// Make implements council.Seat.
+func (s *seat) Make(p *election.Plan, sealed func(cid.Cid) []byte) {
+	s.vote.wg.Go(func() {
+		b, err := s.build(s.ctx, p, sealed)
+		s.vote.council.MadeHead(s.rep.id, p, b, err)
+	})
+}
+
+// FetchConfig implements council.Seat.
+func (s *seat) FetchConfig(from peer.ID) {
+	s.vote.wg.Go(func() {
+		if err := s.r.fetchConfig(s.ctx, s.rep, from); err != nil {
+			s.r.cfg.Log.Debug("fetch config", "set", s.rep.id, "peer", from, "err", err)
+		}
+	})
+}
+
+// Accepted implements council.Seat. Changed comes after it, and shows the head.
+func (s *seat) Accepted(p *election.Plan, _ *election.Head, sealed []byte) {
+	e, err := open(s.rep.Verified(), sealed)
+	if err != nil {
+		s.r.cfg.Log.Error("a head made here", "set", s.rep.id, "err", err)
+		return
+	}
+	s.show(e, nil)
+	if p.Kind == election.Publish {
+		s.answer(p.Proposal, ordered{head: e})
+	}
+}
+
+// Refused implements council.Seat.
+func (s *seat) Refused(id uint64, primary peer.ID) {
+	s.answer(id, ordered{refused: true, primary: primary})
+}
+
+func (s *seat) answer(id uint64, o ordered) {
+	s.mu.Lock()
+	a := s.proposals[id]
+	delete(s.proposals, id)
+	s.mu.Unlock()
+	if a != nil {
+		a.answer <- o
+	}
+}
+
+// propose asks for a proposal to be ordered, all of which lies here.
+func (s *seat) propose(p proposal) <-chan ordered {
+	a := &asked{p, make(chan ordered, 1)}
+	s.mu.Lock()
+	s.last++
+	id := s.last
+	s.proposals[id] = a
+	s.mu.Unlock()
+	if !s.vote.council.Tell(s.rep.id, election.Proposed{ID: id}) {
+		s.answer(id, ordered{refused: true})
+	}
+	return a.answer
+}
+
+func (s *seat) proposal(id uint64) (proposal, bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	a, ok := s.proposals[id]
+	if !ok {
+		return proposal{}, false
+	}
+	return a.proposal, true
+}
+
+// Durable implements council.Seat.
+func (s *seat) Durable(h *election.Head) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for w := range s.durable {
+		if h.Covers(w.head) {
+			close(w.done)
+			delete(s.durable, w)
+		}
+	}
+}
+
+// whenDurable is closed once a head is known to be durable; forget when it is not of interest any more.
+func (s *seat) whenDurable(e entry) (done <-chan struct{}, forget func()) {
+	w := &waiter{describe(e), make(chan struct{})}
+	s.mu.Lock()
+	s.durable[w] = struct{}{}
+	s.mu.Unlock()
+	if view, ok := s.vote.council.View(s.rep.id); ok { // it may be so by now
+		for _, h := range view.Durable {
+			s.Durable(h.Head)
+		}
+	}
+	return w.done, func() {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		delete(s.durable, w)
+	}
+}
+
+// Changed implements council.Seat.
+func (s *seat) Changed(v council.View) {
+	s.mu.Lock()
+	s.view = v
+	close(s.changed)
+	s.changed = make(chan struct{})
+	s.mu.Unlock()
+	for _, h := range v.Durable {
+		s.Durable(h.Head)
+	}
+	var best entry
+	var forks []entry
+	for _, h := range v.Have {
+		e, err := open(s.rep.Verified(), h.Sealed)
+		switch {
+		case err != nil:
+			s.r.cfg.Log.Error("a head that was verified", "set", s.rep.id, "err", err)
+		case h.ID == v.Best:
+			best = e
+		default:
+			forks = append(forks, e)
+		}
+	}
+	if best.id.Defined() {
+		s.show(best, forks)
+	}
+	if s.r.cfg.Changed != nil {
+		s.r.cfg.Changed(s.rep)
+	}
+}
+
+// sealedHave are the heads that are complete here and not yet shown.
+func (s *seat) sealedHave() (out [][]byte) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, h := range append(slices.Clone(s.view.Have), s.view.Known...) {
+		out = append(out, h.Sealed)
+	}
+	return out
+}
+
+// show makes a head the one that readers are shown. All of its blocks are here. forks are other heads like it.
+func (s *seat) show(e entry, forks []entry) {
+	now := s.rep.Verified()
+	st := s.rep.State()
+	same := len(now.Heads) > 0 && now.HeadCids[0] == e.id && st.Complete
+	var sealed [][]byte
+	for _, f := range forks {
+		sealed = append(sealed, f.sealed)
+	}
+	if same && len(sealed) == len(st.Forks) {
+		return
+	}
+	lay, err := s.r.layoutOf(s.ctx, s.rep.id, e.Root)
+	if err != nil {
+		s.r.cfg.Log.Error("a revision that is complete", "set", s.rep.id, "revision", e.Revision, "err", err)
+		return
+	}
+	pool := s.rep.pool(sealed...)
+	err = s.r.change(s.rep, func(st *State) error {
+		st.Past = ancestry(e.Head, pool)
+		st.Bundle.Heads, st.Forks = [][]byte{e.sealed}, sealed
+		st.Complete, st.Leaves = true, len(lay.Leaves)
+		if e.Epoch.Owner == s.r.self {
+			st.HeadSeq = max(st.HeadSeq, seqOf(e.Head))
+		}
+		return nil
+	})
+	if err != nil {
+		s.r.cfg.Log.Error("remember a revision", "set", s.rep.id, "revision", e.Revision, "err", err)
+		return
+	}
+	if !same {
+		s.rep.feed.reset(true)
+		s.r.hint(s.rep.id, "")
+	}
+}
+
+// HandedOver implements council.Seat.
+func (s *seat) HandedOver(ok bool) {
+	s.mu.Lock()
+	waiting := s.handed
+	s.handed = nil
+	s.mu.Unlock()
+	for _, ch := range waiting {
+		ch <- ok
+	}
+}

@@ -1,0 +1,437 @@
+package replica
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/ipfs/go-cid"
+	"github.com/libp2p/go-libp2p/core/peer"
+
+	"github.com/shoal-p2p/shoal/blockstore"
+	"github.com/shoal-p2p/shoal/blockstore/dag"
+	"github.com/shoal-p2p/shoal/node/council"
+	"github.com/shoal-p2p/shoal/node/election"
+	proposals "github.com/shoal-p2p/shoal/protocols/council"
+	"github.com/shoal-p2p/shoal/protocols/record"
+)
+
+const (
+	// orderWait is how long a writer looks for a voter that orders its proposal: some elections.
+	orderWait = 10 * time.Second
+	// orderPause is between two tries: an election takes several of them.
+	orderPause = 50 * time.Millisecond
+	// askTime bounds one try at one voter, until it has fetched the proposal and said what becomes of it; what is
+	// large takes long to fetch, and a voter that has gone is noticed by its connection.
+	askTime = 10 * time.Minute
+	// durableWait is how long a publish waits by default for its revision to lie on other disks too.
+	durableWait = 10 * time.Second
+)
+
+// published is what became of a proposal.
+type published struct {
+	head    entry
+	durable bool
+	on      []peer.ID
+	primary peer.ID
+}
+
+// submit has a proposal, all of which lies here, ordered by the set's primary, and waits until it is durable, or
+// until wait is over. Errors: ErrNoPrimary, ErrMinority, ErrNotWriter, ctx's.
+func (r *Registry) submit(ctx context.Context, rep *Replica, p proposal, wait time.Duration) (published, error) {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	until := time.NewTimer(orderWait)
+	defer until.Stop()
+	var why error
+	var next peer.ID
+	for {
+		done, hint, err := r.try(ctx, rep, p, next, wait)
+		if err == nil || errors.Is(err, ErrNotWriter) || ctx.Err() != nil {
+			return done, errors.Join(err, ctx.Err())
+		}
+		why = errors.Join(err)
+		next = hint
+		select {
+		case <-until.C:
+			if v, ok := r.View(rep); ok && v.Stale && rep.Verified().Config.Mode == record.ModeStrict {
+				return published{}, fmt.Errorf("publish: %w: %w", ErrMinority, why)
+			}
+			return published{}, fmt.Errorf("publish: %w: %w", ErrNoPrimary, why)
+		case <-time.After(orderPause):
+		case <-ctx.Done():
+			return published{}, ctx.Err()
+		}
+	}
+}
+
+// errRefused: the voter does not order the set's revisions just now.
+var errRefused = errors.New("not the primary")
+
+// try asks who is said to be primary, else every voter, this node first. hint is whom to ask next.
+func (r *Registry) try(ctx context.Context, rep *Replica, p proposal, first peer.ID, wait time.Duration) (published, peer.ID, error) {
+	voters := slices.Clone(rep.Verified().Config.Voters)
+	if v, ok := r.View(rep); ok {
+		first = v.Primary
+		if first == "" && v.Stale {
+			return published{}, "", fmt.Errorf("%w: no majority is heard", errRefused)
+		}
+	}
+	slices.SortFunc(voters, func(a, b peer.ID) int { return turnOf(a, first, r.self) - turnOf(b, first, r.self) })
+	var hint peer.ID
+	var all error
+	for _, voter := range voters {
+		var done published
+		var err error
+		if voter == r.self {
+			done, hint, err = r.order(ctx, rep, p, wait)
+		} else {
+			done, hint, err = r.ask(ctx, rep, voter, p, wait)
+		}
+		if err == nil || errors.Is(err, ErrNotWriter) || ctx.Err() != nil {
+			return done, "", err
+		}
+		all = errors.Join(all, fmt.Errorf("%s: %w", shortName(voter), err))
+		if hint != "" && hint != voter {
+			return published{}, hint, all
+		}
+	}
+	return published{}, hint, all
+}
+
+func turnOf(p, first, self peer.ID) int {
+	switch p {
+	case first:
+		return 0
+	case self:
+		return 1
+	}
+	return 2
+}
+
+// order has a proposal ordered by this node, if it is primary.
+func (r *Registry) order(ctx context.Context, rep *Replica, p proposal, wait time.Duration) (published, peer.ID, error) {
+	s := rep.seated()
+	if s == nil {
+		return published{}, "", errRefused
+	}
+	if e, ok := s.ordered(p); ok {
+		return s.await(ctx, e, wait, nil), "", nil
+	}
+	select {
+	case o := <-s.propose(p):
+		if o.refused {
+			return published{}, o.primary, errRefused
+		}
+		return s.await(ctx, o.head, wait, nil), "", nil
+	case <-ctx.Done():
+		return published{}, "", ctx.Err()
+	case <-s.ctx.Done():
+		return published{}, "", errRefused
+	}
+}
+
+// ordered finds the revision that a proposal became when it was made before, by a primary that did not live to say so.
+func (s *seat) ordered(p proposal) (entry, bool) {
+	for _, e := range s.rep.pool(s.sealedHave()...) {
+		all, _ := e.Written() // it was opened
+		for _, q := range all {
+			if q.Writer == p.Writer && bytes.Equal(q.Instance, p.Instance) && q.Seq == p.Seq {
+				return e, true
+			}
+		}
+	}
+	return entry{}, false
+}
+
+// await waits until a head is durable, or wait is over, and tells whose disks have it.
+func (s *seat) await(ctx context.Context, e entry, wait time.Duration, told func(published)) published {
+	out := published{head: e, primary: e.Epoch.Owner}
+	if told != nil {
+		told(out)
+	}
+	done, forget := s.whenDurable(e)
+	defer forget()
+	limit := time.NewTimer(wait)
+	defer limit.Stop()
+	select {
+	case <-done:
+		out.durable = true
+	case <-limit.C:
+	case <-ctx.Done():
+	case <-s.ctx.Done():
+	}
+	out.on = s.disks(e)
+	return out
+}
+
+// disks are the voters that have said they have a head's blocks, this node's among them.
+func (s *seat) disks(e entry) []peer.ID {
+	on := []peer.ID{s.r.self}
+	view, ok := s.vote.council.View(s.rep.id)
+	if !ok {
+		return on
+	}
+	h := describe(e)
+	for _, v := range view.Voters {
+		if v.ID != s.r.self && v.Holds(h) {
+			on = append(on, v.ID)
+		}
+	}
+	return on
+}
+
+// ask has a proposal ordered by another voter.
+func (r *Registry) ask(ctx context.Context, rep *Replica, voter peer.ID, p proposal, wait time.Duration) (out published, hint peer.ID, err error) {
+	net := r.network()
+	if net == nil {
+		return out, "", ErrOffline
+	}
+	ctx, cancel := context.WithTimeout(ctx, askTime)
+	defer cancel()
+	if err := r.reach(ctx, net, rep, voter); err != nil {
+		return out, "", err
+	}
+	var patience *time.Timer // for the second answer
+	defer func() {
+		if patience != nil {
+			patience.Stop()
+		}
+	}()
+	err = net.Streams.Propose(ctx, voter, rep.id, p.sealed, func(o proposals.Outcome) error {
+		switch o.Code {
+		case proposals.Accepted:
+			e, err := open(rep.Verified(), o.Head)
+			if err != nil {
+				return err
+			}
+			out = published{head: e, primary: voter, on: []peer.ID{voter}}
+			patience = time.AfterFunc(wait, cancel)
+		case proposals.Durable:
+			out.durable, out.on = true, o.On
+			return errEnough
+		case proposals.Refused:
+			hint = o.Primary
+			return errRefused
+		default:
+			return fmt.Errorf("%s: %s", shortName(voter), o.Text)
+		}
+		return nil
+	})
+	if out.head.id.Defined() {
+		return out, "", nil // accepted; that it is durable could not be heard
+	}
+	if err == nil {
+		err = errRefused
+	}
+	return out, hint, err
+}
+
+// reach makes sure that a voter is connected.
+func (r *Registry) reach(ctx context.Context, net *Network, rep *Replica, voter peer.ID) error {
+	dial, cancel := context.WithTimeout(ctx, dialTimeout)
+	defer cancel()
+	info := peer.AddrInfo{ID: voter}
+	for _, p := range rep.State().holders() {
+		if p.ID == voter {
+			info = p
+		}
+	}
+	err := net.Swarm.Connect(dial, info)
+	if err == nil {
+		return nil
+	}
+	for p := range net.Finder.Providers(dial, rep.id) {
+		if p.ID == voter {
+			return net.Swarm.Connect(dial, p)
+		}
+	}
+	return err
+}
+
+// Proposals serves what writers and voters ask of this node.
+type Proposals struct{ r *Registry }
+
+// Proposals is what the council protocol's server needs of the registry.
+func (r *Registry) Proposals() Proposals { return Proposals{r} }
+
+// Heads gives sealed heads by their ids, those that are here, to who may read the set.
+func (c Proposals) Heads(from peer.ID, set cid.Cid, ids []cid.Cid) (out [][]byte, err error) {
+	rep, ok := c.r.readable(set, from, nil)
+	if !ok {
+		return nil, fmt.Errorf("heads: %w", proposals.ErrNotFound)
+	}
+	vote := c.r.votes()
+	var pool []entry
+	for _, id := range ids {
+		if vote != nil {
+			if b := vote.council.Sealed(set, id); b != nil {
+				out = append(out, b)
+				continue
+			}
+		}
+		if pool == nil {
+			pool = rep.pool()
+		}
+		if e, ok := find(pool, id); ok {
+			out = append(out, e.sealed)
+		}
+	}
+	return out, nil
+}
+
+// Propose fetches what a writer wants to have published, has it ordered, and tells what becomes of it.
+func (c Proposals) Propose(ctx context.Context, from peer.ID, set cid.Cid, sealed []byte, tell func(proposals.Outcome) error) error {
+	rep, ok := c.r.readable(set, from, nil)
+	if !ok {
+		return fmt.Errorf("propose: %w", proposals.ErrNotFound)
+	}
+	v := rep.Verified()
+	opened, _, err := record.OpenProposal(sealed, v.Config)
+	if err == nil && opened.Writer != from {
+		err = fmt.Errorf("%w: it is another's", record.ErrForged)
+	}
+	if err != nil {
+		return tell(proposals.Outcome{Code: proposals.Failed, Text: "the proposal is not valid here: " + err.Error()})
+	}
+	s := rep.seated()
+	view, _ := c.r.View(rep)
+	if s == nil || view.Role != election.Primary || !view.Absorbed {
+		return tell(proposals.Outcome{Code: proposals.Refused, Primary: elsewhere(view, c.r.self)})
+	}
+	p := proposal{opened, sealed}
+	e, done := s.ordered(p)
+	if !done {
+		if err := c.r.fetchProposal(ctx, rep, from, p); err != nil {
+			return tell(proposals.Outcome{Code: proposals.Failed, Text: "what is proposed could not be fetched: " + err.Error()})
+		}
+		var o ordered
+		select {
+		case o = <-s.propose(p):
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-s.ctx.Done():
+			o.refused = true
+		}
+		if o.refused {
+			return tell(proposals.Outcome{Code: proposals.Refused, Primary: o.primary})
+		}
+		e = o.head
+	}
+	if err := tell(proposals.Outcome{Code: proposals.Accepted, Head: e.sealed, Holders: 1}); err != nil {
+		return err
+	}
+	out := s.await(ctx, e, askTime, nil)
+	if !out.durable {
+		return nil
+	}
+	return tell(proposals.Outcome{Code: proposals.Durable, Holders: len(out.on), On: out.on})
+}
+
+func elsewhere(v council.View, self peer.ID) peer.ID {
+	if v.Primary == self {
+		return ""
+	}
+	return v.Primary
+}
+
+// fetchProposal brings all of a proposal here, and the folders of what it was made from, from its writer.
+func (r *Registry) fetchProposal(ctx context.Context, rep *Replica, from peer.ID, p proposal) error {
+	net := r.network()
+	if net == nil {
+		return ErrOffline
+	}
+	rep.aside.Lock()
+	defer rep.aside.Unlock()
+	ctx, cancel := context.WithCancel(ctx)
+	look := newLook(net, record.Ticket{Set: rep.id, Cap: rep.State().Cap}, func() *record.Bundle { return nil }, r.cfg.Log)
+	defer look.wg.Wait()
+	defer cancel()
+	v := rep.Verified()
+	// A head that nobody signed, for the parts that ask what to fetch by one.
+	e := entry{Head: record.Head{Set: rep.id, ConfigVersion: v.Config.Version, Root: p.Root, Proposals: [][]byte{p.sealed}, Revision: head(v).Revision + 1}}
+	shown := at(v, e)
+	look.report(ctx, sighting{peer: from, verified: &shown, complete: true})
+	if err := r.fetchAside(ctx, rep, e, look, nil, nil); err != nil {
+		return err
+	}
+	if !p.From.Defined() {
+		return nil
+	}
+	if _, err := r.layoutOf(ctx, rep.id, p.From); !isMissing(err) {
+		return err
+	}
+	g := r.asideGet(rep, e, look)
+	nodes, err := g.walkAt(ctx, from, p.From, dag.DefaultLimits())
+	if err != nil {
+		return fmt.Errorf("what it was made from: %w", err)
+	}
+	if _, err := (&session{}).read(ctx, p.From, nodes, nil, dag.DefaultLimits()); err != nil {
+		return fmt.Errorf("what it was made from: %w", err)
+	}
+	return r.putNodes(ctx, rep.id, nodes)
+}
+
+// putNodes stores nodes under a set.
+func (r *Registry) putNodes(ctx context.Context, set cid.Cid, nodes []blockstore.Block) error {
+	for len(nodes) > 0 {
+		n, size := 0, 0
+		for n < len(nodes) && size < putBatch {
+			size += len(nodes[n].Data())
+			n++
+		}
+		if err := r.cfg.Store.Put(ctx, set, nodes[:n]...); err != nil {
+			return err
+		}
+		nodes = nodes[n:]
+	}
+	return nil
+}
+
+// Promote asks for a voter to become primary: this node itself, or one that it hands its role to. Errors: ErrNoPrimary.
+func (r *Registry) Promote(ctx context.Context, rep *Replica, to peer.ID) error {
+	s, vote := rep.seated(), r.votes()
+	if s == nil || vote == nil {
+		return fmt.Errorf("promote: %w: this node does not vote on the set", ErrNoPrimary)
+	}
+	if to == r.self {
+		vote.council.Tell(rep.id, election.PromoteRequested{})
+	} else {
+		ok := make(chan bool, 1)
+		s.mu.Lock()
+		s.handed = append(s.handed, ok)
+		s.mu.Unlock()
+		vote.council.Tell(rep.id, election.HandoverRequested{To: to})
+		select {
+		case done := <-ok:
+			if !done {
+				return fmt.Errorf("promote: %w: this node is not the primary, or %s does not have everything", ErrNoPrimary, shortName(to))
+			}
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+	return s.until(ctx, func(v council.View) bool { return v.Primary == to })
+}
+
+// until waits for a view.
+func (s *seat) until(ctx context.Context, ok func(council.View) bool) error {
+	for {
+		s.mu.Lock()
+		changed := s.changed
+		s.mu.Unlock()
+		if v, here := s.vote.council.View(s.rep.id); here && ok(v) {
+			return nil
+		}
+		select {
+		case <-changed:
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-s.ctx.Done():
+			return fmt.Errorf("%w: this node does not vote on the set any more", ErrNoPrimary)
+		}
+	}
+}
