@@ -19,6 +19,9 @@ import (
 const (
 	// handoverPatience is how long a hand-over may take: the successor may have to fetch the newest revision before.
 	handoverPatience = 30 * time.Second
+	// electPatience is how long there may be no primary, as after a change of the members: ten times what an election
+	// takes on a LAN.
+	electPatience = 10 * time.Second
 	// drillEvery is how often a drill looks: the shortest gap that it can tell from none.
 	drillEvery = 10 * time.Millisecond
 	// drillRead is how long a reader waits for the records of a set, from one node it is connected to.
@@ -39,7 +42,10 @@ func (n *Node) Promote(ctx context.Context, q api.PromoteRequest) (api.PromoteRe
 	if !slices.Contains(c.Voters, to) {
 		return api.PromoteResult{}, explain(fmt.Errorf("promote %s in %s: %w", to, c.Name, errNotVoter))
 	}
-	from := n.seats().Roles(rep.Set())
+	from, err := elected(ctx, n.seats(), rep.Set(), func(v roleView) bool { return v.Primary != "" })
+	if err != nil {
+		return api.PromoteResult{}, explain(fmt.Errorf("promote %s in %s: %w", to, c.Name, err))
+	}
 	out := api.PromoteResult{Set: rep.Set().String(), Name: c.Name, From: from.Primary.String(), To: to.String(), Epoch: epochText(from.Epoch)}
 	if from.Primary == to {
 		return out, nil
@@ -50,6 +56,26 @@ func (n *Node) Promote(ctx context.Context, q api.PromoteRequest) (api.PromoteRe
 	}
 	out.Changed, out.Seconds, out.Epoch = true, stage.Seconds, epochText(n.seats().Roles(rep.Set()).Epoch)
 	return out, nil
+}
+
+// elected waits until enough is known of who does what. Errors: replica.ErrNoPrimary, errNotLive, ctx's.
+func elected(ctx context.Context, seats roles, set cid.Cid, enough func(roleView) bool) (roleView, error) {
+	waiting, cancel := context.WithTimeout(ctx, electPatience)
+	defer cancel()
+	var v roleView
+	err := until(waiting, func() bool {
+		v = seats.Roles(set)
+		return enough(v)
+	})
+	switch {
+	case err == nil:
+		return v, nil
+	case ctx.Err() != nil:
+		return v, ctx.Err()
+	case v.Primary == "":
+		return v, replica.ErrNoPrimary
+	}
+	return v, fmt.Errorf("%w: there is no backup", errNotLive)
 }
 
 // handOver gives the role of the primary to another voter and waits until it has it; look is called meanwhile.
@@ -110,12 +136,13 @@ type drill struct {
 }
 
 func (d *drill) run(ctx context.Context, back bool) error {
-	view := d.seats.Roles(d.rep.Set())
-	switch {
-	case view.Primary == "":
-		return fmt.Errorf("drill of %s: %w", d.rep.State().Name, replica.ErrNoPrimary)
-	case view.Backup == "":
-		return fmt.Errorf("drill of %s: %w: there is no backup", d.rep.State().Name, errNotLive)
+	alone := len(d.rep.Verified().Config.Voters) < 2 // nobody will become backup
+	view, err := elected(ctx, d.seats, d.rep.Set(), func(v roleView) bool { return v.Primary != "" && (v.Backup != "" || alone) })
+	if err == nil && view.Backup == "" {
+		err = fmt.Errorf("%w: the set has one replica", errNotLive)
+	}
+	if err != nil {
+		return fmt.Errorf("drill of %s: %w", d.rep.State().Name, err)
 	}
 	if h, ok := d.rep.Head(); ok {
 		d.revision = h.Revision
@@ -128,7 +155,7 @@ func (d *drill) run(ctx context.Context, back bool) error {
 	}
 	wait, cancel := context.WithTimeoutCause(ctx, handoverPatience, fmt.Errorf("drill: %w: the primary that was has not become backup after %v", errNotLive, handoverPatience))
 	defer cancel()
-	err := until(wait, func() bool {
+	err = until(wait, func() bool {
 		d.read(ctx)
 		return d.seats.Roles(d.rep.Set()).Backup == view.Primary
 	})

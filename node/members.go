@@ -60,9 +60,11 @@ var (
 	errNotVoter      = errors.New("that node is no replica of the set")
 )
 
-// memberVerdicts are the rows of verdicts about members.
+// memberVerdicts are the rows of verdicts about members; those of hand-overs are first, because they wrap others.
 func memberVerdicts() []verdict {
 	return []verdict{
+		{errNotPrimary, "not_primary", api.ExitFailed, "only the primary hands its role over", "`members` names it: the same command there", true},
+		{errNotLive, "no_successor", api.ExitTimeout, "the role stays where it is", "start that replica and let it get all of the set: `members` shows it", true},
 		{replica.ErrNotOwner, "not_owner", api.ExitDenied, "only the owner of the set may do that", "use the home that made the set, or bring its key here: `id export-owner FILE` there, `id import-owner FILE` here", false},
 		{replica.ErrUnsettled, "unsettled", api.ExitConflict, "the last change of the replicas has not taken hold yet", "start the replicas that `members` lists and `publish`, then the same command", true},
 		{replica.ErrTwoVoters, "two_voters", api.ExitUsage, "a strict set changes one replica at a time", "one `grant` or `revoke` after the other", false},
@@ -74,8 +76,6 @@ func memberVerdicts() []verdict {
 		{errLastVoter, "last_replica", api.ExitConflict, "a set cannot be without a replica", "`grant` another node replica first, and let it get all of the set", false},
 		{errOwnRights, "own_rights", api.ExitConflict, "that takes rights from this node itself", "the same command with -y", false},
 		{errNoInstance, "no_instance", api.ExitUsage, "a replica of a strict set is granted as PEER/INSTANCE", "`replicate TICKET` on that machine prints the whole line", false},
-		{errNotPrimary, "not_primary", api.ExitFailed, "only the primary hands its role over", "`members` names it: the same command there", true},
-		{errNotLive, "no_successor", api.ExitTimeout, "the role stays where it is", "start that replica and let it get all of the set: `members` shows it", true},
 		{errNotVoter, "not_replica", api.ExitUsage, "only a replica can become primary", "`grant SET PEER replica` first", false},
 		{errNoOwnerKey, "no_owner_key", api.ExitNotFound, "this home has no owner key", "it is made with the first set that is shared from here, or brought here with `id import-owner`", false},
 		{errOtherOwner, "other_owner", api.ExitConflict, "this home has another owner key", "--replace keeps it aside in the home; or use another --home", false},

@@ -322,10 +322,11 @@ func TestDrill(t *testing.T) {
 	if err := d.run(ctx, false); err != nil || len(d.result().Stages) != 1 || len(s.asked) != 1 {
 		t.Errorf("one way: %v, %+v", err, d.result())
 	}
-	d, _ = start(roleView{Primary: a})
-	wantExit(t, "no backup", explain(d.run(ctx, false)), api.ExitTimeout)
-	d, _ = start(roleView{Backup: b})
-	wantExit(t, "no primary", explain(d.run(ctx, false)), api.ExitTimeout)
+	d, _ = start(roleView{}, roleView{Primary: a})
+	wantExit(t, "one replica", explain(d.run(ctx, false)), api.ExitTimeout)
+	if _, err := elected(ctx, &script{views: []roleView{{}, {Primary: a}, first}}, d.rep.Set(), func(v roleView) bool { return v.Backup != "" }); err != nil {
+		t.Errorf("after an election: %v", err)
+	}
 	d, s = start(first)
 	s.refuse = errNotPrimary
 	wantExit(t, "not here", explain(d.run(ctx, false)), api.ExitFailed)

@@ -10,8 +10,8 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-	"time"
 	"syscall"
+	"time"
 
 	"github.com/dustin/go-humanize"
 	"github.com/knadh/koanf/parsers/yaml"

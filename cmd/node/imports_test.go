@@ -32,11 +32,13 @@ var edges = map[string][]string{
 	"protocols/chunks/pb":    {},
 	"protocols/delta/pb":     {},
 	"protocols/beacon/pb":    {},
+	"protocols/council/pb":   {},
 	"protocols/record":       {"blockstore", "blockstore/dag", "protocols/record/pb"},
 	"protocols/list":         {"blockstore", "protocols/wire", "protocols/handler", "protocols/record", "protocols/list/pb"},
 	"protocols/chunks":       {"blockstore", "blockstore/dag", "protocols/wire", "protocols/handler", "protocols/chunks/pb"},
 	"protocols/delta":        {"blockstore", "blockstore/dag", "blockstore/diff", "blockstore/patch", "protocols/wire", "protocols/handler", "protocols/delta/pb"},
 	"protocols/beacon":       {"blockstore", "protocols/beacon/pb"},
+	"protocols/council":      {"blockstore", "protocols/wire", "protocols/handler", "protocols/record", "protocols/council/pb"},
 	"discovery":              {},
 	"discovery/peerbook":     {},
 	"discovery/dht":          {"discovery"},
@@ -44,10 +46,12 @@ var edges = map[string][]string{
 	"discovery/static":       {"discovery"},
 	"node/fetch":             {},
 	"node/swarm":             {},
-	"node/replica":           {"blockstore", "blockstore/dag", "blockstore/diff", "blockstore/patch", "blockstore/memstore", "blockstore/segment", "blockstore/worktree", "protocols/", "node/fetch"},
+	"node/replica":           {"blockstore", "blockstore/dag", "blockstore/diff", "blockstore/patch", "blockstore/memstore", "blockstore/segment", "blockstore/worktree", "blockstore/merge", "protocols/", "node/fetch", "node/election", "node/council", "node/slots"},
 	"node/watch":             {},
 	"node/slots":             {},
 	"node/election":          {"protocols/record"},
+	"node/council":           {"blockstore", "node/election", "node/slots", "node/council/pb", "protocols/beacon", "protocols/council", "protocols/record"},
+	"node/council/pb":        {},
 	"blockstore/merge":       {"blockstore", "blockstore/dag", "blockstore/diff"},
 	"testnet/sim":            {"node/election", "protocols/record"},
 	"node/api":               {},
@@ -55,6 +59,7 @@ var edges = map[string][]string{
 	"cmd/node":               {"node", "node/api", "testnet"},
 	"testnet":                {"node/api"},
 	"testnet/benchpeers":     {},
+	"testnet/chaos":          {"node/api", "testnet"},
 }
 
 // sole lists the heavy dependencies and the only packages whose production code may import them.
@@ -68,7 +73,7 @@ var sole = map[string][]string{
 
 	"github.com/ipfs/boxo/":                 {}, // tests only: independent readers of our DAGs
 	"github.com/ipfs/go-unixfsnode":         {},
-	"github.com/libp2p/go-libp2p/core/host": {"protocols/handler", "protocols/list", "protocols/chunks", "protocols/delta", "protocols/beacon", "discovery/dht", "discovery/mdns", "discovery", "node/swarm", "node"},
+	"github.com/libp2p/go-libp2p/core/host": {"protocols/handler", "protocols/list", "protocols/chunks", "protocols/delta", "protocols/beacon", "protocols/council", "discovery/dht", "discovery/mdns", "discovery", "node/swarm", "node"},
 	"github.com/libp2p/go-libp2p/p2p/":      {"node/swarm", "node", "discovery", "discovery/mdns", "discovery/dht"},
 	"github.com/vbauerster/mpb/":            {"cmd/node"},
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 	"time"
@@ -54,10 +55,18 @@ func awaitNode(ts *testscript.TestScript, neg bool, args []string) {
 	}
 }
 
-// envFile is `envfile NAME FILE`: the variable is what the file says, stdout for instance.
+// envFile is `envfile NAME FILE [REGEXP]`: the variable is what the file says, stdout for instance, or the first group.
 func envFile(ts *testscript.TestScript, neg bool, args []string) {
-	if neg || len(args) != 2 {
-		ts.Fatalf("usage: envfile NAME FILE")
+	if neg || len(args) < 2 || len(args) > 3 {
+		ts.Fatalf("usage: envfile NAME FILE [REGEXP]")
 	}
-	ts.Setenv(args[0], strings.TrimSpace(ts.ReadFile(args[1])))
+	text := strings.TrimSpace(ts.ReadFile(args[1]))
+	if len(args) == 3 {
+		found := regexp.MustCompile(args[2]).FindStringSubmatch(text)
+		if len(found) < 2 {
+			ts.Fatalf("%s does not match %s: %s", args[1], args[2], text)
+		}
+		text = found[1]
+	}
+	ts.Setenv(args[0], text)
 }

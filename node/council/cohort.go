@@ -20,6 +20,8 @@ const (
 	gathering, hasty = 10, 50
 	// gap is the part of an interval that beacons are apart at least, however much changes: the core's bound.
 	gap = 10
+	// lonely is the interval of beacons while no set here has another voter: for readers, who see the primary.
+	lonely = 5 * time.Second
 )
 
 // cohort is the seats of one topic.
@@ -173,7 +175,7 @@ func (c *cohort) speak(now time.Duration) (out []beacon.Message) {
 	s := &c.speech
 	for {
 		s.no++
-		m := beacon.Message{Boot: c.council.cfg.Boot, No: s.no, Interval: c.interval, Table: c.table.version}
+		m := beacon.Message{Boot: c.council.cfg.Boot, No: s.no, Interval: c.pace(), Table: c.table.version}
 		m.Since, m.Seats = c.table.delta(c.since())
 		m.Seats = c.withExtra(m.Seats)
 		m.Asks = s.asks[:min(len(s.asks), beacon.MaxAsks)]
@@ -187,9 +189,17 @@ func (c *cohort) speak(now time.Duration) (out []beacon.Message) {
 		}
 	}
 	s.asks, s.sent = nil, now
-	jitter := time.Duration(s.rng.Int64N(int64(c.interval / 5)))
-	s.next = now + c.interval*9/10 + jitter
+	jitter := time.Duration(s.rng.Int64N(int64(c.pace() / 5)))
+	s.next = now + c.pace()*9/10 + jitter
 	return out
+}
+
+// pace is the interval of regular beacons.
+func (c *cohort) pace() time.Duration {
+	if len(c.talkers) == 0 {
+		return max(c.interval, lonely)
+	}
+	return c.interval
 }
 
 // since is the version after which the next beacon tells the changes. Who has just joined is told all, and so are
@@ -253,8 +263,10 @@ func (c *cohort) giveUp(m *member) {
 // mute empties the seats that have been busy for TFail: a disk that hangs must not look alive. The lock is held.
 func (c *cohort) mute(now time.Duration) {
 	for set, m := range c.members {
-		row := c.table.rows[set].Data
-		if m.box.busy && now-m.box.since > silentFails*c.interval && len(row) > 0 {
+		if !m.box.busy || now-m.box.since <= silentFails*c.interval {
+			continue
+		}
+		if row := c.table.rows[set].Data; len(row) > 0 {
 			c.speech.muted[set] = row
 			c.table.set(set, nil)
 			m.log.Warn("the seat has been busy for too long and is given up for now")

@@ -108,13 +108,11 @@ type Seat interface {
 	HandedOver(ok bool)
 }
 
-// Archive is a Seat that knows heads of which the council has never heard. Optional.
+// Archive is a Seat that knows heads of which the council has not heard. Optional.
 type Archive interface {
-	// Heads are the newest sealed heads whose blocks are all on disk. They are asked for when there is no state file.
+	// Heads are the sealed heads whose blocks are all on disk, in any order. They are asked for when there is no state
+	// file, and when a config cuts a head that is known: what lay below it comes to light again.
 	Heads() [][]byte
-	// Uncut are the newest sealed heads that h includes, and whose blocks are on disk if complete is set, and that
-	// the cuts of c accept. It is asked for known heads that a new config cuts.
-	Uncut(c election.Config, h *election.Head, complete bool) [][]byte
 }
 
 // SealedHead is a head with its signed bytes.

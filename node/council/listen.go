@@ -148,9 +148,10 @@ func (c *cohort) seated(m *member, voters []peer.ID, here bool) {
 	m.box.urgent = true
 	c.council.dialer.want(m, voters, here)
 	c.drop(old)
-	if !here && c.table.set(m.set, nil) {
-		c.hurry()
+	if !here {
+		c.table.set(m.set, nil)
 	}
+	c.hurry() // the pace may be another one
 }
 
 // drop forgets talkers that no member listens to. The lock is held.

@@ -10,6 +10,7 @@ import (
 	"github.com/libp2p/go-libp2p/core/peer"
 
 	"github.com/shoal-p2p/shoal/node/election"
+	"github.com/shoal-p2p/shoal/protocols/record"
 )
 
 const (
@@ -124,20 +125,66 @@ func (m *member) idle(now time.Duration) {
 	m.hear(m.pending(), now)
 	if m.gist(now) == m.own.shown && m.quiet(now) {
 		m.own.acts = m.own.acts[:0]
-		m.cohort.schedule(m, m.due())
+		m.cohort.schedule(m, m.due(now))
 		return
 	}
 	m.start()
 }
 
-// due is when the core is to be stepped. Unless it is about an election, that is a moment when others are stepped too.
-func (m *member) due() time.Duration {
+// due is when the core is to be stepped: when it says, but for a core at rest. Unless it is about an election, that is a
+// moment when others are stepped too. The cohort's lock is held.
+func (m *member) due(now time.Duration) time.Duration {
 	due := m.own.core.Next()
 	if m.own.core.Role() == election.Candidate || due == never {
 		return due
 	}
+	if n := m.rest(now); n > 0 {
+		due = max(due, now+n*m.cohort.interval)
+	}
 	step := m.cohort.interval / gathering
 	return (due + step - 1) / step * step
+}
+
+const (
+	// restIntervals is how long a core at rest is not stepped. It would only look around and say that it is there, which
+	// the cohort does for it. The voters that it has been told of spoke within as many intervals, so that it is stepped
+	// before it can suspect any: their TFail is four.
+	restIntervals = 2
+	// aloneIntervals is that for a set without other voters.
+	aloneIntervals = 8
+)
+
+// rest is for how many intervals the member has nothing to do of its own accord; 0 = none. All of its voters have
+// just spoken, or were given up long ago; there is a primary, and all heads are where they should be. The cohort's
+// lock is held.
+func (m *member) rest(now time.Duration) time.Duration {
+	p := m.own.core.Persistent()
+	if len(p.Known) > 1 || !p.Known.Equal(p.Have) || len(m.own.open) > 0 || m.own.leave.done != nil {
+		return 0
+	}
+	led := m.own.core.Role() == election.Primary
+	if len(m.box.ears) == 0 && led {
+		return aloneIntervals
+	}
+	if !p.Have.Equal(p.Durable) {
+		return 0
+	}
+	for _, e := range m.box.ears {
+		r, heard := m.speaker(e)
+		if r == nil {
+			continue
+		}
+		switch age := now - heard.heard; {
+		case age <= restIntervals*heard.interval:
+			led = led || r.row.state.Role == election.Primary
+		case age <= 2*silentFails*heard.interval:
+			return 0
+		}
+	}
+	if !led {
+		return 0
+	}
+	return restIntervals
 }
 
 // quiet tells whether all that is to be done is to say what the row says already, and does so. The cohort's lock is
@@ -231,7 +278,7 @@ func (m *member) take() (letters []func(), beacons []beaconHeard, more bool) {
 		case m.box.gone:
 			close(m.box.rest)
 		case m.own.core != nil:
-			m.cohort.schedule(m, m.due())
+			m.cohort.schedule(m, m.due(now))
 		default:
 			m.cohort.schedule(m, next)
 		}
@@ -252,19 +299,7 @@ func (m *member) open(c *Council) error {
 	if err != nil {
 		return err
 	}
-	verify := func(sealed []byte) (*election.Head, error) {
-		h, err := m.seat.Head(sealed)
-		if err == nil {
-			m.heads.add(h, sealed)
-		}
-		return h, err
-	}
-	var p election.Persistent
-	if value == nil {
-		p, err = m.first(verify)
-	} else {
-		p, err = disk.load(value, verify)
-	}
+	p, err := m.restore(disk, value)
 	if err == nil && string(p.Instance) != string(m.seat.Instance()) {
 		err = fmt.Errorf("%w: it is that of store %x", ErrOtherStore, p.Instance)
 	}
@@ -272,24 +307,33 @@ func (m *member) open(c *Council) error {
 		disk.close()
 		return err
 	}
+	cfg := m.seat.Config()
+	if cut(cfg, p) { // the config came to disk, and the node stopped
+		p.Known, p.Have = cfg.Spare(p.Known, p.Have, m.held())
+	}
+	if value != nil && disk.file.Recovered() {
+		m.log.Warn("the newest state was damaged: the one before it is used")
+		p = beyond(p, c.cfg.Self, cfg)
+	}
 	opt := election.Options{Interval: c.interval(), Seed: c.seed(m.set.KeyString())}
 	m.own.disk = disk
-	m.own.core = election.New(c.now(), c.cfg.Self, m.seat.Config(), p, opt)
+	m.own.core = election.New(c.now(), c.cfg.Self, cfg, p, opt)
 	return nil
 }
 
-// first is the state of a store that has none: what heads there are on disk were made before there was one.
-func (m *member) first(verify func([]byte) (*election.Head, error)) (election.Persistent, error) {
-	p := election.Persistent{Instance: m.seat.Instance(), Fresh: m.seat.Fresh()}
-	archive, ok := m.seat.(Archive)
-	if !ok {
-		return p, nil
+// restore is what the disk holds. Without a state file there may be heads that were made before there was one.
+func (m *member) restore(disk *store, value []byte) (election.Persistent, error) {
+	if value != nil {
+		return disk.load(value, func(sealed []byte) (*election.Head, error) {
+			h, err := m.seat.Head(sealed)
+			if err == nil {
+				m.heads.add(h, sealed)
+			}
+			return h, err
+		})
 	}
-	for _, sealed := range archive.Heads() {
-		h, err := verify(sealed)
-		if err != nil {
-			return p, fmt.Errorf("head on disk: %w", err)
-		}
+	p := election.Persistent{Instance: m.seat.Instance(), Fresh: m.seat.Fresh()}
+	for _, h := range m.held() {
 		p.Known, p.Have = p.Known.Add(h), p.Have.Add(h)
 		p.Seq = max(p.Seq, h.Vector[m.key])
 		if h.Epoch.Compare(p.Epoch) > 0 {
@@ -297,6 +341,21 @@ func (m *member) first(verify func([]byte) (*election.Head, error)) (election.Pe
 		}
 	}
 	return p, nil
+}
+
+// beyond is p after whatever the one save that is missing may have said: numbers of heads are not given again, and
+// nothing is acknowledged in an epoch below one that this store may have voted for.
+func beyond(p election.Persistent, self peer.ID, cfg election.Config) election.Persistent {
+	const margin = 1 << 16 // more than one save is ahead of the one before
+	p.Seq += margin
+	if cfg.Mode == election.Strict {
+		n := p.Epoch.N
+		if p.Granted.ConfigVersion == cfg.Version {
+			n = max(n, p.Granted.N)
+		}
+		p.Granted = record.Epoch{ConfigVersion: cfg.Version, N: n + margin, Owner: self, Instance: p.Instance}
+	}
+	return p
 }
 
 // makeAnew tries to make the member again after its disk failed.

@@ -159,51 +159,35 @@ func (m *member) reconfigured() {
 	}
 	ev := election.ConfigChanged{Config: cfg}
 	p := m.own.core.Persistent()
-	if known, cut := m.uncut(cfg, p.Known, false); cut {
-		ev.Known = &known
-	}
-	if have, cut := m.uncut(cfg, p.Have, true); cut {
-		ev.Have = &have
+	if cut(cfg, p) {
+		known, have := cfg.Spare(p.Known, p.Have, m.held())
+		ev.Known, ev.Have = &known, &have
 	}
 	m.step(ev)
 	m.seated()
 }
 
-// uncut is f without what cfg's cuts refuse, and with what is below that, as far as the seat knows.
-func (m *member) uncut(cfg election.Config, f election.Frontier, complete bool) (out election.Frontier, cut bool) {
-	var below []*election.Head
-	for _, h := range f {
-		if !refuses(cfg, h) {
-			out = out.Add(h)
-			continue
-		}
-		cut = true
-		archive, ok := m.seat.(Archive)
-		if !ok {
-			continue
-		}
-		for _, sealed := range archive.Uncut(cfg, h, complete) {
-			old, err := m.seat.Head(sealed)
-			if err != nil || refuses(cfg, old) {
-				m.log.Error("head below a cut is not valid", "err", err)
-				continue
-			}
-			m.heads.add(old, sealed)
-			below = append(below, old)
-		}
-	}
-	for _, h := range below {
-		out = out.Add(h)
-	}
-	return out, cut
+// cut tells whether cfg refuses any of what p knows.
+func cut(cfg election.Config, p election.Persistent) bool {
+	return slices.ContainsFunc(p.Known, cfg.Refuses) || slices.ContainsFunc(p.Have, cfg.Refuses)
 }
 
-// refuses tells whether the cuts of a config forbid h.
-func refuses(c election.Config, h *election.Head) bool {
-	return slices.ContainsFunc(h.Writes, func(w election.Write) bool {
-		last, cut := c.Cuts[w.Instance]
-		return cut && w.Seq > last
-	})
+// held are the heads that the seat has on disk.
+func (m *member) held() (out []*election.Head) {
+	archive, ok := m.seat.(Archive)
+	if !ok {
+		return nil
+	}
+	for _, sealed := range archive.Heads() {
+		h, err := m.seat.Head(sealed)
+		if err != nil {
+			m.log.Error("head on disk is not valid", "err", err)
+			continue
+		}
+		m.heads.add(h, sealed)
+		out = append(out, h)
+	}
+	return out
 }
 
 // seated fits the member's surroundings to its core's config.

@@ -21,16 +21,19 @@ import (
 const (
 	stateExt = ".state"
 	headExt  = ".head"
-
-	// lostHeads is more heads than a store can have numbered in a save that was lost: without it a number could be
-	// given twice.
-	lostHeads = 1 << 16
 )
+
+// file is a slots.File.
+type file interface {
+	Save(value []byte) error
+	Recovered() bool // the value may be the one before the last
+	Close() error
+}
 
 // store is the state file of a set, and the files of heads that do not fit into it.
 type store struct {
 	base  string // of the files' paths
-	file  *slots.File
+	file  file
 	aside map[cid.Cid]bool // heads in files of their own
 }
 
@@ -166,9 +169,6 @@ func (s *store) load(value []byte, verify func(sealed []byte) (*election.Head, e
 	}
 	if err != nil {
 		return p, fmt.Errorf("load state: %w", err)
-	}
-	if s.file.Recovered() {
-		p.Seq += lostHeads
 	}
 	return p, nil
 }

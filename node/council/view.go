@@ -60,7 +60,7 @@ func (m *member) digest(now time.Duration) uint64 {
 	const prime = 0x100000001b3 // of FNV
 	var sum uint64 = 0xcbf29ce484222325
 	for _, e := range m.box.ears {
-		r, live := m.speaker(e, now)
+		r, live := m.live(e, now)
 		sum *= prime
 		if r != nil {
 			sum ^= r.version << 2
@@ -76,8 +76,8 @@ func (m *member) digest(now time.Duration) uint64 {
 	return sum
 }
 
-// speaker is the row of a voter's newest voice, nil if it has none, and whether it is live.
-func (m *member) speaker(e *ear, now time.Duration) (r *heardRow, live bool) {
+// speaker is the row of a voter's newest voice, nil if it has none, and that voice.
+func (m *member) speaker(e *ear) (*heardRow, *voice) {
 	var last *voice
 	for _, v := range e.talker.voices {
 		if last == nil || v.heard >= last.heard {
@@ -85,12 +85,18 @@ func (m *member) speaker(e *ear, now time.Duration) (r *heardRow, live bool) {
 		}
 	}
 	if last == nil {
-		return nil, false
+		return nil, nil
 	}
-	if r = e.of(last, m.set).row; r == nil || r.row == nil {
-		return nil, false
+	if r := e.of(last, m.set).row; r != nil && r.row != nil {
+		return r, last
 	}
-	return r, last.live(now)
+	return nil, nil
+}
+
+// live tells whether a voter has a seat and is heard, and gives its row. The cohort's lock is held.
+func (m *member) live(e *ear, now time.Duration) (*heardRow, bool) {
+	r, v := m.speaker(e)
+	return r, r != nil && v.live(now)
 }
 
 // primary is the primary of epoch e that is heard, or this node. The cohort's lock is held.
@@ -102,7 +108,7 @@ func (m *member) primary(core *election.Member, e record.Epoch, now time.Duratio
 		if ear.talker.id != e.Owner {
 			continue
 		}
-		r, live := m.speaker(ear, now)
+		r, live := m.live(ear, now)
 		if live && r.row.state.Role == election.Primary && r.row.state.Epoch.Compare(e) == 0 {
 			return e.Owner
 		}
@@ -118,7 +124,7 @@ func (m *member) stale(core *election.Member, e record.Epoch, now time.Duration)
 	}
 	live := 0
 	for _, ear := range m.box.ears {
-		if _, ok := m.speaker(ear, now); ok {
+		if _, ok := m.live(ear, now); ok {
 			live++
 		}
 	}
@@ -165,7 +171,7 @@ func (m *member) view(now time.Duration, g gist) View {
 	for _, e := range m.box.ears {
 		voter := VoterView{ID: e.talker.id}
 		var r *heardRow
-		if r, voter.Live = m.speaker(e, now); r != nil && r.shown != nil {
+		if r, voter.Live = m.live(e, now); r != nil && r.shown != nil {
 			voter.Have = r.shown.Have
 		}
 		a := m.own.acked[voter.ID]

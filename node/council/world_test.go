@@ -439,6 +439,16 @@ func (s *seat) Head(sealed []byte) (*election.Head, error) {
 	return election.NewHead(blockstore.Sum(cid.Raw, sealed), e, f.Vector, f.Writes), nil
 }
 
+// Heads implements Archive.
+func (s *seat) Heads() (out [][]byte) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, b := range s.heads {
+		out = append(out, b)
+	}
+	return out
+}
+
 func (s *seat) has(id cid.Cid) []byte {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -217,3 +217,87 @@ func (r *Registry) dropAside(ctx context.Context, set cid.Cid) error {
 	}
 	return nil
 }
+
+// slackAside is which part of the segments may be of no use before they are written anew: a twentieth is what a
+// collection may leave.
+const slackAside = 20
+
+// compactAside writes what is of use of a set's segments anew, without the rest, once that is more than a little. No
+// aside is being filled meanwhile.
+func (r *Registry) compactAside(ctx context.Context, rep *Replica) error {
+	if r.cfg.Segments == "" || !rep.aside.TryLock() {
+		return nil // the next collection does
+	}
+	defer rep.aside.Unlock()
+	dir := r.asideDir(rep.id)
+	all, err := segment.List(dir)
+	if err != nil || len(all) == 0 {
+		return err
+	}
+	var total int64
+	for _, s := range all {
+		total += s.Bytes
+	}
+	leaves, bytes, err := r.beside(ctx, rep)
+	if err != nil || bytes+bytes/slackAside+inlineAside >= total {
+		return nil // what cannot be told is kept
+	}
+	var names []string
+	for _, s := range all {
+		names = append(names, s.Name)
+	}
+	if len(leaves) > 0 {
+		last, err := r.lastAside(rep.id)
+		if err != nil {
+			return err
+		}
+		f, missing, err := r.writeSegment(ctx, dir, rep.id, strconv.Itoa(last+1)+segment.Ext, leaves)
+		if err == nil {
+			err = r.cfg.Store.PutFiles(ctx, f)
+		}
+		if err != nil {
+			return err
+		}
+		if missing > 0 {
+			r.cfg.Log.Warn("some of a revision cannot be read any more", "set", rep.id, "chunks", missing)
+		}
+	}
+	if err := r.cfg.Store.DropFiles(ctx, dir, names...); err != nil {
+		return err
+	}
+	for _, name := range names {
+		if err := segment.Remove(dir, name); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// beside lists the leaves that are kept of a set and that its folder does not have.
+func (r *Registry) beside(ctx context.Context, rep *Replica) (leaves []blockstore.Leaf, bytes int64, err error) {
+	inFolder := map[cid.Cid]bool{}
+	if root := rep.built(); root.Defined() {
+		lay, err := r.layoutOf(ctx, rep.id, root)
+		if err != nil {
+			return nil, 0, err
+		}
+		for _, l := range lay.Leaves {
+			inFolder[l.Cid] = true
+		}
+	}
+	whole, _ := r.roots(rep)
+	for _, root := range whole {
+		lay, err := r.layoutOf(ctx, rep.id, root)
+		if err != nil {
+			return nil, 0, err
+		}
+		for _, l := range lay.Leaves {
+			if !inFolder[l.Cid] {
+				inFolder[l.Cid] = true
+				leaves = append(leaves, l)
+				bytes += int64(l.Size)
+			}
+		}
+	}
+	return leaves, bytes, nil
+}

@@ -3,6 +3,7 @@ package replica
 import (
 	"context"
 	"fmt"
+	"slices"
 
 	"github.com/ipfs/go-cid"
 
@@ -10,23 +11,24 @@ import (
 	"github.com/shoal-p2p/shoal/blockstore/dag"
 )
 
-// Live returns, for every set, the blocks that a collection keeps: what its newest revision consists of, and the
-// nodes of those before it that State remembers. Leaves of past revisions are kept by the files they lie in,
+// Live returns, for every set, the blocks that a collection keeps: what its newest revision consists of, and forks
+// beside it, and the nodes of those before it that State remembers. Leaves of past revisions are kept by the files they lie in,
 // segments too.
 func (r *Registry) Live(ctx context.Context) (func(set, c cid.Cid) bool, error) {
 	live := map[cid.Cid]map[cid.Cid]bool{}
 	for _, rep := range r.all() {
-		roots := r.roots(rep)
+		roots, past := r.roots(rep)
 		if len(roots) == 0 {
 			continue
 		}
 		mine := map[cid.Cid]bool{}
-		for i, root := range roots {
-			whole, err := r.mark(ctx, rep.id, root, mine, i == 0)
+		for i, root := range slices.Concat(roots, past) {
+			present := i < len(roots)
+			whole, err := r.mark(ctx, rep.id, root, mine, present)
 			if err != nil {
 				return nil, fmt.Errorf("mark %s: %w", rep.State().Name, err)
 			}
-			if i == 0 && !whole {
+			if present && !whole {
 				mine = nil // incomplete: keep all of it
 				break
 			}
@@ -39,20 +41,31 @@ func (r *Registry) Live(ctx context.Context) (func(set, c cid.Cid) bool, error) 
 	}, nil
 }
 
-// roots lists the revisions of a set whose nodes are kept, the newest first: the last 16, and the one that the
-// folder holds, should that be older.
-func (r *Registry) roots(rep *Replica) (roots []cid.Cid) {
+// roots lists the revisions of a set that are kept: all of the newest one and of what the council knows beside it,
+// and the nodes of the last 16, and of the one that the folder holds, should that be older.
+func (r *Registry) roots(rep *Replica) (whole, nodes []cid.Cid) {
 	heads, err := rep.chain()
 	if err != nil { // the rest cannot be shown to anybody either
 		r.cfg.Log.Warn("old heads of a set are damaged", "set", rep.id, "err", err)
 	}
+	if len(heads) == 0 {
+		return nil, nil
+	}
 	for _, h := range heads {
-		roots = append(roots, h.Root)
+		nodes = append(nodes, h.Root)
 	}
-	if base, err := cid.Decode(rep.State().Base); err == nil && len(heads) > 0 {
-		roots = append(roots, base)
+	whole = nodes[:1:1]
+	beside := rep.State().Forks
+	if s := rep.seated(); s != nil {
+		beside = append(slices.Clone(beside), s.sealedHave()...)
 	}
-	return roots
+	for _, e := range poolOf(rep.Verified(), beside) {
+		whole = append(whole, e.Root)
+	}
+	if base, err := cid.Decode(rep.State().Base); err == nil {
+		nodes = append(nodes, base)
+	}
+	return whole, nodes[1:]
 }
 
 // mark adds the nodes below root, itself included, to live, and leaves if they are wanted. What is in live already
@@ -121,6 +134,11 @@ func (r *Registry) Collect(ctx context.Context, sweep func(keep func(set, c cid.
 	}()
 	if err := r.sweepSegments(ctx, true); err != nil {
 		return fmt.Errorf("collect: %w", err)
+	}
+	for _, rep := range r.all() {
+		if err := r.compactAside(ctx, rep); err != nil {
+			return fmt.Errorf("collect: %w", err)
+		}
 	}
 	keep, err := r.Live(ctx)
 	if err != nil {

@@ -25,6 +25,9 @@ const (
 	asidePatience = 5 * time.Second
 )
 
+// recentHeads is how many heads that were fetched are remembered until the council has said what it makes of them.
+const recentHeads = 15
+
 // want is a head that the council asked for.
 type want struct {
 	head *election.Head
@@ -115,9 +118,17 @@ func (s *seat) pursue(w *want) error {
 	w.look = look
 	s.tell(w)
 	s.mu.Unlock()
+	place := "aside " + s.rep.id.String() // what is fetched is named by no revision before it is shown
+	if err := s.r.claim(place); err != nil {
+		return err
+	}
+	defer s.r.unclaim(place)
 	if err := s.r.fetchAside(ctx, s.rep, w.entry, look, w.old, s.sealedHave()); err != nil {
 		return err
 	}
+	s.mu.Lock()
+	s.recent = append(s.recent[max(0, len(s.recent)-recentHeads):], w.sealed)
+	s.mu.Unlock()
 	s.vote.council.Tell(s.rep.id, election.Fetched{Head: w.head})
 	return nil
 }

@@ -130,7 +130,7 @@ func (r *Registry) copyOut(ctx context.Context, rep *Replica, oldHead record.Hea
 		log.Info("revision is not kept: it is larger than what may be kept", "bytes", bytes)
 		return blockstore.File{}, nil
 	}
-	f, missing, err := r.writeSegment(ctx, rep.id, segmentName(oldHead.Revision), leaves)
+	f, missing, err := r.writeSegment(ctx, r.segments(rep.id.String()), rep.id, segmentName(oldHead.Revision), leaves)
 	if errors.Is(err, blockstore.ErrNoSpace) {
 		log.Warn("revision is not kept", "err", err)
 		return blockstore.File{}, nil
@@ -148,8 +148,8 @@ func (r *Registry) copyOut(ctx context.Context, rep *Replica, oldHead record.Hea
 }
 
 // writeSegment copies leaves of a set; missing counts those that are not here intact.
-func (r *Registry) writeSegment(ctx context.Context, set cid.Cid, name string, leaves []blockstore.Leaf) (f blockstore.File, missing int, err error) {
-	w, err := segment.Create(r.segments(set.String()), name)
+func (r *Registry) writeSegment(ctx context.Context, dir string, set cid.Cid, name string, leaves []blockstore.Leaf) (f blockstore.File, missing int, err error) {
+	w, err := segment.Create(dir, name)
 	if err != nil {
 		return f, 0, err
 	}
@@ -277,6 +277,9 @@ func (r *Registry) dropSegments(ctx context.Context, set string) error {
 	}
 	if err := os.RemoveAll(r.segments(set)); err != nil {
 		return fmt.Errorf("drop segments: %w", err)
+	}
+	if id, err := cid.Decode(set); err == nil {
+		return r.dropAside(context.WithoutCancel(ctx), id)
 	}
 	return nil
 }

@@ -25,6 +25,7 @@ type seat struct {
 	wants     map[cid.Cid]*want
 	proposals map[uint64]*asked
 	last      uint64               // number of the last proposal
+	recent    [][]byte             // sealed heads that were fetched lately
 	durable   map[*waiter]struct{} // who waits for a head to be durable
 	handed    []chan<- bool        // who waits for a handover
 	view      council.View         // the newest
@@ -287,14 +288,14 @@ func (s *seat) Changed(v council.View) {
 	}
 }
 
-// sealedHave are the heads that are complete here and not yet shown.
+// sealedHave are the heads that the council knows, or is about to.
 func (s *seat) sealedHave() (out [][]byte) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for _, h := range append(slices.Clone(s.view.Have), s.view.Known...) {
 		out = append(out, h.Sealed)
 	}
-	return out
+	return append(out, s.recent...)
 }
 
 // show makes a head the one that readers are shown. All of its blocks are here. forks are other heads like it.

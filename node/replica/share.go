@@ -505,6 +505,7 @@ func (r *Registry) Remove(ctx context.Context, rep *Replica, files bool) (remove
 		}
 	}
 	r.forget(rep)
+	r.stand(rep)
 	return removed, errors.Join(r.states.remove(st.Set), r.cfg.Store.DeleteSet(ctx, rep.id), r.dropSegments(ctx, st.Set))
 }
 

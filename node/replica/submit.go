@@ -305,18 +305,13 @@ func (c Proposals) Propose(ctx context.Context, from peer.ID, set cid.Cid, seale
 	p := proposal{opened, sealed}
 	e, done := s.ordered(p)
 	if !done {
-		if err := c.r.fetchProposal(ctx, rep, from, p); err != nil {
-			return tell(proposals.Outcome{Code: proposals.Failed, Text: "what is proposed could not be fetched: " + err.Error()})
-		}
-		var o ordered
-		select {
-		case o = <-s.propose(p):
-		case <-ctx.Done():
+		o, err := c.take(ctx, rep, s, from, p)
+		switch {
+		case ctx.Err() != nil:
 			return ctx.Err()
-		case <-s.ctx.Done():
-			o.refused = true
-		}
-		if o.refused {
+		case err != nil:
+			return tell(proposals.Outcome{Code: proposals.Failed, Text: "what is proposed could not be fetched: " + err.Error()})
+		case o.refused:
 			return tell(proposals.Outcome{Code: proposals.Refused, Primary: o.primary})
 		}
 		e = o.head
@@ -329,6 +324,26 @@ func (c Proposals) Propose(ctx context.Context, from peer.ID, set cid.Cid, seale
 		return nil
 	}
 	return tell(proposals.Outcome{Code: proposals.Durable, Holders: len(out.on), On: out.on})
+}
+
+// take fetches a proposal and has it ordered. Nothing is collected meanwhile: no revision names it yet.
+func (c Proposals) take(ctx context.Context, rep *Replica, s *seat, from peer.ID, p proposal) (ordered, error) {
+	place := fmt.Sprintf("proposal %s %x %d", rep.id, p.Instance, p.Seq)
+	if err := c.r.claim(place); err != nil {
+		return ordered{}, err
+	}
+	defer c.r.unclaim(place)
+	if err := c.r.fetchProposal(ctx, rep, from, p); err != nil {
+		return ordered{}, err
+	}
+	select {
+	case o := <-s.propose(p):
+		return o, nil
+	case <-ctx.Done():
+		return ordered{}, ctx.Err()
+	case <-s.ctx.Done():
+		return ordered{refused: true}, nil
+	}
 }
 
 func elsewhere(v council.View, self peer.ID) peer.ID {

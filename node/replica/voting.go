@@ -11,6 +11,7 @@ import (
 
 	"github.com/shoal-p2p/shoal/node/council"
 	"github.com/shoal-p2p/shoal/node/election"
+	"github.com/shoal-p2p/shoal/node/slots"
 	"github.com/shoal-p2p/shoal/protocols/list"
 	"github.com/shoal-p2p/shoal/protocols/record"
 )
@@ -101,10 +102,55 @@ func (r *Registry) reseat(rep *Replica) {
 	}
 }
 
+// stand gives up the seat in a set that is forgotten, and what it remembered: a store that comes to the set again is
+// another one.
+func (r *Registry) stand(rep *Replica) {
+	vote := r.votes()
+	rep.seating.Lock()
+	defer rep.seating.Unlock()
+	if vote == nil {
+		return
+	}
+	if s := rep.seated(); s != nil {
+		rep.mu.Lock()
+		rep.seat = nil
+		rep.mu.Unlock()
+		s.end()
+	}
+	if err := vote.council.Rise(rep.id, true); err != nil {
+		r.cfg.Log.Warn("give a seat up", "set", rep.id, "err", err)
+	}
+}
+
+// sit takes a seat. State that is another store's, or damaged, is given up: this store has then forgotten what it
+// promised, and votes as a new one, which a strict set must list before.
 func (r *Registry) sit(vote *voting, rep *Replica) error {
+	err := r.trySit(vote, rep)
+	switch {
+	case errors.Is(err, slots.ErrLost):
+		r.cfg.Log.Error("what this node promised in elections is lost: it votes as a new store from now on", "set", rep.id, "err", err)
+		err = r.change(rep, func(st *State) error {
+			st.Instance, st.Seq, st.HeadSeq, st.Seated = nil, 0, 0, false
+			return nil
+		})
+		if err != nil {
+			return err
+		}
+	case errors.Is(err, council.ErrOtherStore):
+	default:
+		return err
+	}
+	if err := vote.council.Rise(rep.id, true); err != nil {
+		return err
+	}
+	return r.trySit(vote, rep)
+}
+
+func (r *Registry) trySit(vote *voting, rep *Replica) error {
 	if _, err := r.Instance(rep.id); err != nil {
 		return err
 	}
+	first := !rep.State().Seated
 	err := r.change(rep, func(st *State) error {
 		st.Seated = true
 		return nil
@@ -124,6 +170,9 @@ func (r *Registry) sit(vote *voting, rep *Replica) error {
 		return err
 	}
 	r.hint(rep.id, "")
+	if first && !s.Fresh() { // who has ordered it so far goes on
+		vote.council.Tell(rep.id, election.PromoteRequested{})
+	}
 	return nil
 }
 

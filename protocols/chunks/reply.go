@@ -29,7 +29,7 @@ type wantQueue struct {
 func (q *wantQueue) fill() error {
 	for {
 		w, err := q.read()
-		if errors.Is(err, io.EOF) {
+		if wire.Ended(err) {
 			return nil
 		}
 		if err != nil {

@@ -34,7 +34,7 @@ type askQueue struct {
 func (q *askQueue) fill(ctx context.Context) error {
 	for {
 		a, err := q.read()
-		if errors.Is(err, io.EOF) {
+		if wire.Ended(err) {
 			return nil
 		}
 		if err != nil {

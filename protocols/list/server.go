@@ -4,9 +4,7 @@ import (
 	"bufio"
 	"context"
 	"crypto/sha256"
-	"errors"
 	"fmt"
-	"io"
 	"log/slog"
 	"sync"
 	"time"
@@ -160,7 +158,7 @@ func (srv *server) watch(ctx context.Context, s network.Stream, req *listpb.Requ
 	}
 	// The client says nothing more; a read fails when it resets the stream, and then the watch is over.
 	wg.Go(func() {
-		if _, err := s.Read(make([]byte, 1)); err != nil && !errors.Is(err, io.EOF) {
+		if _, err := s.Read(make([]byte, 1)); err != nil && !wire.Ended(err) {
 			cancel()
 		}
 	})

@@ -74,8 +74,8 @@ func ReadLen(r io.ByteReader, max int) (int, error) {
 	for shift := 0; ; shift += 7 {
 		b, err := r.ReadByte()
 		if err != nil {
-			if shift > 0 && errors.Is(err, io.EOF) {
-				err = io.ErrUnexpectedEOF
+			if shift > 0 || !Ended(err) {
+				err = unexpected(err)
 			}
 			return 0, fmt.Errorf("read frame length: %w", err)
 		}
@@ -110,6 +110,10 @@ func ReadBody(r io.Reader, m proto.Message, n int) error {
 	return nil
 }
 
+// Ended tells whether a read failed because the other side has ended the stream. The error of a connection that was
+// lost wraps io.EOF as well, from what the connection itself was read from: that is no end.
+func Ended(err error) bool { return err == io.EOF }
+
 // readN reads exactly n bytes. A sender that announces much and sends little costs at most MaxControl
 // bytes, or twice what it sent.
 func readN(r io.Reader, n int) ([]byte, error) {
@@ -129,8 +133,11 @@ func readN(r io.Reader, n int) ([]byte, error) {
 
 // unexpected makes an end inside a frame distinguishable from an end between two.
 func unexpected(err error) error {
-	if errors.Is(err, io.EOF) {
+	if Ended(err) {
 		return io.ErrUnexpectedEOF
+	}
+	if errors.Is(err, io.EOF) {
+		return fmt.Errorf("%w: %v", io.ErrUnexpectedEOF, err)
 	}
 	return err
 }

@@ -5,6 +5,7 @@ import (
 	"bytes"
 	"encoding/binary"
 	"errors"
+	"fmt"
 	"io"
 	"runtime"
 	"testing"
@@ -146,4 +147,15 @@ func FuzzReadMsg(f *testing.F) {
 			t.Fatalf("frame of %d bytes used %d", n, used)
 		}
 	})
+}
+
+// lost reads like a stream of a connection that broke.
+type lost struct{}
+
+func (lost) ReadByte() (byte, error) { return 0, fmt.Errorf("connection closed: %w", io.EOF) }
+
+func TestALostConnectionIsNoEnd(t *testing.T) {
+	if _, err := ReadLen(lost{}, 10); errors.Is(err, io.EOF) || !errors.Is(err, io.ErrUnexpectedEOF) {
+		t.Errorf("%v", err)
+	}
 }
