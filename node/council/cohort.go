@@ -260,6 +260,15 @@ func (c *cohort) giveUp(m *member) {
 	}
 }
 
+// replace changes the row of a seat that has one.
+func (c *cohort) replace(m *member, data []byte) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if len(c.table.rows[m.set].Data) > 0 && c.table.set(m.set, data) {
+		c.hurry()
+	}
+}
+
 // mute empties the seats that have been busy for TFail: a disk that hangs must not look alive. The lock is held.
 func (c *cohort) mute(now time.Duration) {
 	for set, m := range c.members {

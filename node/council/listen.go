@@ -120,7 +120,7 @@ func (c *cohort) joined(p peer.ID) {
 	c.hurry()
 }
 
-// seated fits ears and talkers to a member's voters. here tells whether its own store is one: else it has no row.
+// seated fits ears and talkers to a member's voters. here tells whether its own store is one.
 func (c *cohort) seated(m *member, voters []peer.ID, here bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -148,9 +148,6 @@ func (c *cohort) seated(m *member, voters []peer.ID, here bool) {
 	m.box.urgent = true
 	c.council.dialer.want(m, voters, here)
 	c.drop(old)
-	if !here {
-		c.table.set(m.set, nil)
-	}
 	c.hurry() // the pace may be another one
 }
 

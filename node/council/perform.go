@@ -203,6 +203,19 @@ func (m *member) seated() {
 		}
 	}
 	m.cohort.seated(m, voters, here)
+	if !here {
+		m.farewell(cfg)
+	}
+}
+
+// farewell is the row of a store that is no voter any more: the others may not have heard why.
+func (m *member) farewell(cfg election.Config) {
+	s := &election.State{ConfigVersion: cfg.Version, ConfigHash: cfg.Hash, Epoch: m.own.core.Persistent().Epoch}
+	data, err := encodeRow(m.seat.Instance(), s)
+	if err != nil {
+		m.log.Error("state cannot be told", "err", err)
+	}
+	m.cohort.replace(m, data)
 }
 
 // forget drops heads that nothing names any more.

@@ -131,6 +131,7 @@ func (r *Registry) Collect(ctx context.Context, sweep func(keep func(set, c cid.
 		r.mu.Lock()
 		defer r.mu.Unlock()
 		r.collecting = false
+		r.wake()
 	}()
 	if err := r.sweepSegments(ctx, true); err != nil {
 		return fmt.Errorf("collect: %w", err)

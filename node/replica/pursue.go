@@ -119,7 +119,7 @@ func (s *seat) pursue(w *want) error {
 	s.tell(w)
 	s.mu.Unlock()
 	place := "aside " + s.rep.id.String() // what is fetched is named by no revision before it is shown
-	if err := s.r.claim(place); err != nil {
+	if err := s.r.claimSoon(s.ctx, place, busyWait); err != nil {
 		return err
 	}
 	defer s.r.unclaim(place)

@@ -135,6 +135,7 @@ type Registry struct {
 	followers  map[cid.Cid]chan peer.ID // of each set that is followed: hints of who has something newer
 	places     map[string]bool          // folders and sets that are being worked on
 	voting     *voting                  // nil while this node takes part in no election
+	freed      chan struct{}            // closed when a place is free again; nil while nobody waits
 	collecting bool                     // what the sets consist of is being compared with the store
 }
 
@@ -275,6 +276,41 @@ func (r *Registry) unclaim(place string) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	delete(r.places, place)
+	r.wake()
+}
+
+// wake tells those who wait for a claim. r.mu is held.
+func (r *Registry) wake() {
+	if r.freed != nil {
+		close(r.freed)
+		r.freed = nil
+	}
+}
+
+// claimSoon is claim for who would rather wait than be refused. Errors: ErrBusy after patience, ctx's.
+func (r *Registry) claimSoon(ctx context.Context, place string, patience time.Duration) error {
+	until := time.NewTimer(patience)
+	defer until.Stop()
+	for {
+		r.mu.Lock()
+		if !r.collecting && !r.places[place] {
+			r.places[place] = true
+			r.mu.Unlock()
+			return nil
+		}
+		if r.freed == nil {
+			r.freed = make(chan struct{})
+		}
+		freed := r.freed
+		r.mu.Unlock()
+		select {
+		case <-freed:
+		case <-until.C:
+			return fmt.Errorf("%s: %w", place, ErrBusy)
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
 }
 
 // all returns the replicas in order of name, then id.

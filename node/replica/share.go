@@ -61,7 +61,7 @@ func (r *Registry) Share(ctx context.Context, o ShareOptions) (Shared, error) {
 		return Shared{}, fmt.Errorf("share %s: %w", o.Dir, err)
 	}
 	place := filepath.Join(o.Dir, o.Only)
-	if err := r.claim(place); err != nil {
+	if err := r.claimSoon(ctx, place, busyWait); err != nil {
 		return Shared{}, err
 	}
 	defer r.unclaim(place)

@@ -22,6 +22,9 @@ import (
 const (
 	// orderWait is how long a writer looks for a voter that orders its proposal: some elections.
 	orderWait = 10 * time.Second
+	// minorityWait is how long a strict set must be without a majority before a writer gives up: longer than an election
+	// takes, and at most two seconds with what comes after.
+	minorityWait = 1750 * time.Millisecond
 	// orderPause is between two tries: an election takes several of them.
 	orderPause = 50 * time.Millisecond
 	// askTime bounds one try at one voter, until it has fetched the proposal and said what becomes of it; what is
@@ -46,21 +49,22 @@ func (r *Registry) submit(ctx context.Context, rep *Replica, p proposal, wait ti
 	defer cancel()
 	until := time.NewTimer(orderWait)
 	defer until.Stop()
-	var why error
 	var next peer.ID
+	together := r.cfg.Now() // when a majority was last heard
 	for {
 		done, hint, err := r.try(ctx, rep, p, next, wait)
 		if err == nil || errors.Is(err, ErrNotWriter) || ctx.Err() != nil {
 			return done, errors.Join(err, ctx.Err())
 		}
-		why = errors.Join(err)
 		next = hint
+		if v, ok := r.View(rep); !ok || !v.Stale || rep.Verified().Config.Mode != record.ModeStrict {
+			together = r.cfg.Now()
+		} else if r.cfg.Now().Sub(together) > minorityWait {
+			return published{}, fmt.Errorf("publish: %w: %w", ErrMinority, err)
+		}
 		select {
 		case <-until.C:
-			if v, ok := r.View(rep); ok && v.Stale && rep.Verified().Config.Mode == record.ModeStrict {
-				return published{}, fmt.Errorf("publish: %w: %w", ErrMinority, why)
-			}
-			return published{}, fmt.Errorf("publish: %w: %w", ErrNoPrimary, why)
+			return published{}, fmt.Errorf("publish: %w: %w", ErrNoPrimary, err)
 		case <-time.After(orderPause):
 		case <-ctx.Done():
 			return published{}, ctx.Err()
@@ -329,7 +333,7 @@ func (c Proposals) Propose(ctx context.Context, from peer.ID, set cid.Cid, seale
 // take fetches a proposal and has it ordered. Nothing is collected meanwhile: no revision names it yet.
 func (c Proposals) take(ctx context.Context, rep *Replica, s *seat, from peer.ID, p proposal) (ordered, error) {
 	place := fmt.Sprintf("proposal %s %x %d", rep.id, p.Instance, p.Seq)
-	if err := c.r.claim(place); err != nil {
+	if err := c.r.claimSoon(ctx, place, busyWait); err != nil {
 		return ordered{}, err
 	}
 	defer c.r.unclaim(place)
