@@ -38,7 +38,8 @@ type world struct {
 	nodes  []*node
 	cut    map[[2]int]bool // directions
 	relay  bool
-	silent bool // seats keep no views
+	twin   *node // a copy of one of the nodes: hears and says what that one does
+	silent bool  // seats keep no views
 }
 
 // node is a machine: disks survive its council.
@@ -56,6 +57,7 @@ type node struct {
 	seats  map[cid.Cid]*seat
 	redial []redialled
 	lost   bool // pulls fail
+	opener func(dir string, set cid.Cid) (*store, []byte, error)
 }
 
 type redialled struct {
@@ -238,6 +240,9 @@ func (n *node) start() {
 	n.rooms, n.up = map[string]*room{}, true
 	n.w.mu.Unlock()
 	n.co = New(Config{Self: n.id, Dir: n.dir, Boot: n.boot, Bus: n, Wire: n, Swarm: n, Log: log})
+	if n.opener != nil {
+		n.co.openStore = n.opener
+	}
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan struct{})
 	go func() {
@@ -343,7 +348,7 @@ func (n *node) Publish(_ context.Context, topic string, m beacon.Message) error 
 		r.mu.Unlock()
 	}
 	for _, o := range n.w.nodes {
-		if o == n {
+		if o == n || o.id == n.id {
 			continue
 		}
 		hops := n.w.reaches(n.i, o.i)
@@ -351,9 +356,24 @@ func (n *node) Publish(_ context.Context, topic string, m beacon.Message) error 
 		if hops == 0 || r == nil {
 			continue
 		}
-		time.AfterFunc(time.Duration(hops)*hop, func() {
-			r.call(func() { r.heard(beacon.Heard{From: n.id, Topic: topic, Message: m}) })
-		})
+		deliver(r, hops, beacon.Heard{From: n.id, Topic: topic, Message: m})
+		if twin := n.w.twinOf(o); twin != nil {
+			deliver(twin.room(topic), hops, beacon.Heard{From: n.id, Topic: topic, Message: m})
+		}
+	}
+	return nil
+}
+
+func deliver(r *room, hops int, h beacon.Heard) {
+	time.AfterFunc(time.Duration(hops)*hop, func() { r.call(func() { r.heard(h) }) })
+}
+
+// twinOf is the copy of n.
+func (w *world) twinOf(n *node) *node {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.twin != nil && w.twin.id == n.id {
+		return w.twin
 	}
 	return nil
 }
@@ -368,6 +388,9 @@ func (n *node) Send(p peer.ID, f wirecouncil.Frame) {
 		time.AfterFunc(hop, func() {
 			if o.up {
 				o.co.Frame(n.id, f)
+			}
+			if twin := n.w.twinOf(o); twin != nil {
+				twin.co.Frame(n.id, f)
 			}
 		})
 	}

@@ -248,10 +248,13 @@ func (c *cluster) others(not ...*node) (out []*node) {
 	return out
 }
 
-// promote makes a node primary.
+// promote makes a node primary; the one that is has to be asked.
 func (c *cluster) promote(ctx context.Context, to *node) error {
 	err := until(ctx, settleFor, to.name+" is promoted", func() error {
-		_, err := c.voters[0].client.Promote(ctx, api.PromoteRequest{Set: c.set, Peer: to.id})
+		now, err := c.primary(ctx, c.voters[0])
+		if err == nil {
+			_, err = now.client.Promote(ctx, api.PromoteRequest{Set: c.set, Peer: to.id})
+		}
 		return err
 	})
 	if err != nil {

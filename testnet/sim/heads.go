@@ -64,6 +64,7 @@ type disk struct{ node, disk int }
 type proposal struct {
 	at    time.Duration
 	write election.Write
+	made  time.Duration // a head of it was, last
 }
 
 // pen is the writer at a node. Once it is revoked there, it is given another name.
@@ -107,6 +108,7 @@ func (w *world) build(p *election.Plan) *made {
 		r.content, r.value = r.content.with(p.Proposal), p.Proposal
 		r.asked = w.asked[p.Proposal].at
 		writes = append(writes, w.asked[p.Proposal].write)
+		w.asked[p.Proposal].made = w.now
 	}
 	r.head = election.NewHead(fakeCid(w.heads.count), p.Epoch, p.Vector, writes)
 	w.heads.byID[r.head.ID] = r

@@ -10,7 +10,7 @@ import (
 type Op struct {
 	Read     bool
 	Value    uint64        // proposal, from 1; a read of 0 saw none
-	Asked    time.Duration // in the world's time
+	Asked    time.Duration // in the world's time; of a publish, when its head was made: it cannot be seen before
 	Answered time.Duration // durable, or confirmed; negative = never
 }
 
@@ -54,7 +54,7 @@ func (w *world) history() []Op {
 			at = -1
 		}
 		if (ok || seen[value]) && !w.owner.cuts(p.write) {
-			ops = append(ops, Op{Value: value, Asked: p.at, Answered: at})
+			ops = append(ops, Op{Value: value, Asked: p.made, Answered: at})
 		}
 	}
 	return ops

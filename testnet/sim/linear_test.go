@@ -47,7 +47,9 @@ func linearizable(history []Op) bool {
 
 func TestLinearizable(t *testing.T) {
 	s := time.Second
-	publish := func(v uint64, asked, answered time.Duration) Op { return Op{Value: v, Asked: asked, Answered: answered} }
+	publish := func(v uint64, asked, answered time.Duration) Op {
+		return Op{Value: v, Asked: asked, Answered: answered}
+	}
 	read := func(v uint64, asked, answered time.Duration) Op {
 		return Op{Read: true, Value: v, Asked: asked, Answered: answered}
 	}
