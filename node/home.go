@@ -35,7 +35,7 @@ func HomeDir(env func(string) string) string {
 // openHome makes the folder where it is missing and checks its format. Errors: errNewerHome.
 func openHome(dir string) (home, error) {
 	h := home{dir}
-	for _, d := range []string{dir, h.records(), h.seats()} {
+	for _, d := range []string{dir, h.records(), h.seats(), filepath.Join(dir, "sets")} {
 		if err := os.MkdirAll(d, 0o700); err != nil {
 			return h, fmt.Errorf("open home: %w", err)
 		}

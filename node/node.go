@@ -113,7 +113,8 @@ func open(cfg Config) (*Node, error) {
 	if n.jobs, err = loadJobs(h.jobs()); err != nil {
 		return nil, errors.Join(err, n.store.Close())
 	}
-	n.sets, err = replica.Open(replica.Config{Store: n.store, Home: h.dir, HomeMarks: homeMarks(), Dir: h.records(), Segments: h.segments(), Keep: replica.KeepPolicy{Revisions: cfg.Keep, Bytes: cfg.KeepBytes}, Key: n.key, OwnerKey: n.ownerKey, Now: n.now, Log: cfg.Log})
+	n.sets, err = replica.Open(replica.Config{Store: n.store, Home: h.dir, HomeMarks: homeMarks(), Dir: h.records(), Segments: h.segments(), Keep: replica.KeepPolicy{Revisions: cfg.Keep, Bytes: cfg.KeepBytes}, Key: n.key, OwnerKey: n.ownerKey,
+		Changed: func(rep *replica.Replica) { n.reconfigured(rep.Set()) }, Now: n.now, Log: cfg.Log})
 	if err != nil {
 		return nil, errors.Join(err, n.store.Close())
 	}

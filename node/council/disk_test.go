@@ -293,8 +293,8 @@ func TestLatePulls(t *testing.T) {
 		backup.lost = true
 		p.publish(2)
 		time.Sleep(3 * time.Second)
-		if v := backup.view(); v.Epoch.Compare(epoch) != 0 {
-			t.Logf("epoch %d.%d after %d.%d", v.Epoch.ConfigVersion, v.Epoch.N, epoch.ConfigVersion, epoch.N)
+		if v := backup.view(); v.Epoch.Compare(epoch) != 0 || len(v.Known) != 1 || len(content(v.Known[0].Sealed)) != 1 {
+			t.Errorf("epoch %d.%d after %d.%d", v.Epoch.ConfigVersion, v.Epoch.N, epoch.ConfigVersion, epoch.N)
 		}
 		backup.lost = false
 		w.until(5*time.Second, "agreement", w.agreed)

@@ -68,9 +68,10 @@ func stray(from peer.ID, h *hearing) election.Event {
 	return election.Received{From: from, Instance: h.row.row.instance, Message: b}
 }
 
-// state is what a row says, nil while a head of it is not known; that is then pulled. Heads of a newer config can be
-// verified only with it: such a row is shown without them, which is enough to ask for the config. The cohort's lock
-// is held.
+// state is what a row says, nil while a head of it is not known; that is then pulled. Who cannot pull must still hear
+// that there is a primary, and for what config: after an interval, and at once from a newer config, whose heads
+// nobody can verify without it, the row is shown without those heads. It then claims less, which is never wrong. The
+// cohort's lock is held.
 func (m *member) state(e *ear, r *heardRow) *election.State {
 	if r.state != nil {
 		return r.state
@@ -83,8 +84,15 @@ func (m *member) state(e *ear, r *heardRow) *election.State {
 	if m.own.core.Config().Compare(election.Config{Version: s.ConfigVersion, Hash: s.ConfigHash}) < 0 {
 		return s
 	}
-	if now := m.cohort.now(); !e.pulling && now >= e.retry {
+	now := m.cohort.now()
+	if !e.pulling && now >= e.retry {
 		e.pulling = m.pull(e.talker.id, missing, func(ok bool) { m.pulled(e, ok) })
+	}
+	if r.asked == 0 {
+		r.asked = now
+	}
+	if now-r.asked >= m.cohort.interval {
+		return s
 	}
 	return nil
 }

@@ -53,6 +53,7 @@ type heardRow struct {
 	row     *row            // nil: the seat was given up
 	state   *election.State // of row; nil until all of its heads are known
 	shown   *election.State // the last state
+	asked   time.Duration   // heads of row were first pulled; 0 = not yet
 }
 
 // voice gives the one of boot, a new one if there is none. now is to be set by the caller.
@@ -107,7 +108,7 @@ func (v *voice) apply(seats []beacon.Seat, at uint64, wanted func(cid.Cid) bool)
 		case s.Version < r.version:
 			continue
 		}
-		r.version, r.at, r.row, r.state = s.Version, at, nil, nil
+		r.version, r.at, r.row, r.state, r.asked = s.Version, at, nil, nil, 0
 		if len(s.Data) > 0 {
 			r.row, _ = decodeRow(s.Data) // what cannot be read is no seat
 		}

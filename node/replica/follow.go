@@ -46,6 +46,7 @@ func (r *Registry) Follow(ctx context.Context, t record.Ticket, o FollowOptions)
 	o.Get = o.Get.withDefaults()
 	o.Get.CopyConflicts = true
 	g := r.newGet(ctx, net, t, o.Get)
+	g.wait = busyWait // a publish of the same folder
 	defer g.look.wg.Wait()
 	defer cancel()
 	g.look.widen() // it goes on for long: some of those that are known may go

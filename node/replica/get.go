@@ -111,6 +111,7 @@ type get struct {
 	kept    []worktree.Conflict // edited files that the revision has not
 	saved   blockstore.File     // the segment with what only the base had, if there is one
 	delta   *deltaStream        // what is open of the delta protocol, or nil
+	wait    time.Duration       // how long another command on the same folder is waited for
 	older   bool                // folders of earlier revisions are wanted: whoever is complete may have them
 	files   *target             // the folder as a sink; nil of a get that does not write one
 }
@@ -199,14 +200,14 @@ func (g *get) run(ctx context.Context, t record.Ticket) (got Got, err error) {
 		g.o.Begin(h.Revision)
 	}
 	g.dest = filepath.Clean(g.o.Dest(g.v.Config.Name))
-	if err := worktree.CheckOutside(g.dest, g.r.cfg.Home); err != nil {
+	if err := worktree.CheckOutside(g.dest, g.r.cfg.Home); err != nil && g.dest != g.r.Keep(g.id) {
 		return Got{}, fmt.Errorf("get: %w", err)
 	}
-	if err := g.r.claim(g.dest); err != nil {
+	if err := g.r.claimSoon(ctx, g.dest, g.wait); err != nil {
 		return Got{}, err
 	}
 	defer g.r.unclaim(g.dest)
-	if err := g.open(t, h); err != nil {
+	if err := g.open(ctx, t, h); err != nil {
 		return Got{}, err
 	}
 	defer g.leave()
@@ -249,6 +250,9 @@ func (g *get) run(ctx context.Context, t record.Ticket) (got Got, err error) {
 	g.r.closing.Go(s.close) // to give back the space of a large file that was replaced takes a second
 	return got, nil
 }
+
+// Keep is the folder in the home for a set that is only kept here for others.
+func (r *Registry) Keep(set cid.Cid) string { return filepath.Join(r.cfg.Home, "sets", set.String()) }
 
 // known is what this node remembers of the destination's files.
 func (g *get) known(ctx context.Context) worktree.Known {
@@ -394,9 +398,9 @@ func (g *get) confirm(t record.Ticket, root cid.Cid) {
 
 // open finds or makes the replica, marks it as being worked on and checks that the revision may go to the
 // destination. Nothing is written yet; leave ends it.
-func (g *get) open(t record.Ticket, h record.Head) error {
+func (g *get) open(ctx context.Context, t record.Ticket, h record.Head) error {
 	g.rep, g.fresh = g.r.ensure(g.v, State{Set: t.Set.String(), Name: g.v.Config.Name, Dir: g.dest, Cap: t.Cap, Bundle: g.bundle})
-	if err := g.rep.acquire(); err != nil {
+	if err := g.rep.await(ctx, g.wait); err != nil {
 		return err
 	}
 	err := g.allowed(h)

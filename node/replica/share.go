@@ -131,6 +131,9 @@ func (r *Registry) next(ctx context.Context, rep *Replica, st State, old string,
 	if err := r.dropStale(ctx, rep.id, old, treeOf(o.Dir, o.Only), lay); err != nil {
 		return err
 	}
+	if !r.writes(rep) {
+		return fmt.Errorf("publish %s: %w", o.Dir, ErrNotWriter)
+	}
 	if !r.alone(rep) {
 		return r.hand(ctx, rep, st, lay, o, out)
 	}
@@ -434,19 +437,19 @@ func (r *Registry) publish(rep *Replica, st State, lay *dag.Layout, note string)
 		return fmt.Errorf("publish: %w", err)
 	}
 	return r.change(rep, func(now *State) error {
-		st.Bundle = now.Bundle
-		st.succeed(sealed)
-		st.Shared, st.Complete, st.Leaves, st.Base = st.Shared || len(v.Heads) == 0, true, len(lay.Leaves), lay.Root.String()
-		*now = st
+		if len(v.Heads) == 0 {
+			*now = st // nothing is remembered of a set that is new
+			now.Shared = true
+		}
+		now.succeed(sealed)
+		now.Dir, now.Only, now.Marker, now.Base = st.Dir, st.Only, st.Marker, lay.Root.String()
+		now.Complete, now.Leaves, now.Seq, now.HeadSeq = true, len(lay.Leaves), st.Seq, st.HeadSeq
 		return nil
 	})
 }
 
 // hand gives a proposal to whoever orders the set's revisions.
 func (r *Registry) hand(ctx context.Context, rep *Replica, st State, lay *dag.Layout, o ShareOptions, out *Shared) error {
-	if !r.writes(rep) {
-		return fmt.Errorf("publish %s: %w", o.Dir, ErrNotWriter)
-	}
 	if _, err := r.Instance(rep.id); err != nil {
 		return err
 	}
@@ -465,7 +468,11 @@ func (r *Registry) hand(ctx context.Context, rep *Replica, st State, lay *dag.La
 	if err != nil {
 		return err
 	}
-	done, err := r.submit(ctx, rep, p, cmp.Or(o.Wait, durableWait))
+	wait := cmp.Or(o.Wait, durableWait)
+	if out.Alone {
+		wait = 0
+	}
+	done, err := r.submit(ctx, rep, p, wait)
 	if err != nil {
 		return err
 	}
@@ -496,6 +503,7 @@ func (r *Registry) Remove(ctx context.Context, rep *Replica, files bool) (remove
 	}
 	defer rep.release()
 	st = rep.State()
+	files = files || st.Dir == r.Keep(rep.id)
 	if files && st.Shared {
 		return 0, fmt.Errorf("remove files of %s: %w: they are the author's own", st.Dir, ErrInUse)
 	}

@@ -259,5 +259,8 @@ func (r *Registry) adoptConfigs(rep *Replica, v record.Verified, b record.Bundle
 	}
 	rep.feed.reset(rep.State().Complete)
 	r.reseat(rep)
+	if r.cfg.Changed != nil {
+		r.cfg.Changed(rep)
+	}
 	return nil
 }

@@ -8,6 +8,5 @@ func (l *lab) download(ctx context.Context) error { return nil }
 func (l *lab) partition(ctx context.Context) error { return nil }
 func (l *lab) oneway(ctx context.Context) error { return nil }
 func (l *lab) strict(ctx context.Context) error { return nil }
-func (l *lab) pause(ctx context.Context) error { return nil }
 func (l *lab) flap(ctx context.Context) error { return nil }
 func (l *lab) beacons(ctx context.Context) error { return nil }

@@ -194,6 +194,14 @@ func (c *checker) sent(n *node, m election.Message) {
 	}
 }
 
+// handing: who is handed the role has what the primary has, if its disk is the one it was.
+func (c *checker) handing(w *world, n *node, to peer.ID) {
+	t := w.nodes[w.index[to]]
+	if t.stores == 1 && t.disks == 0 && t.cfg.Version == n.cfg.Version && !t.disk.Have.CoversAll(n.disk.Have) {
+		c.fail(w, "handover", "%s hands over to %s, which has less", n.name, t.name)
+	}
+}
+
 // became: I1.
 func (c *checker) became(w *world, n *node, b election.Became) {
 	s := &c.nodes[n.i]
@@ -251,6 +259,9 @@ func (c *checker) built(w *world, p *election.Plan, r *made) {
 func (c *checker) accepted(w *world, n *node, a election.Accepted) {
 	r := w.heads.byID[a.Head.ID]
 	r.accepted = true
+	if n.cfg.Refuses(a.Head) || slices.ContainsFunc(a.Plan.Parents, n.cfg.Refuses) {
+		c.fail(w, "cuts", "%s makes head %s of what its config refuses", n.name, showHead(a.Head))
+	}
 	d := dot{a.Head.Instance(), a.Head.Seq()}
 	if id, ok := w.heads.byDot[d]; ok && id != a.Head.ID && !w.owner.revoked(w.heads.byID[id].head) {
 		c.fail(w, "I3", "two heads are number %d of store %s", d.seq, d.instance)

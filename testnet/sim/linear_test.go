@@ -42,7 +42,7 @@ func operations(history []Op) []porcupine.Operation {
 // linearizable searches for an order of a history that a register explains. A search that takes longer than any
 // has taken so far, by a factor of a thousand, counts as failed.
 func linearizable(history []Op) bool {
-	return porcupine.CheckOperationsTimeout(register(), operations(history), 10*time.Second) == porcupine.Ok
+	return porcupine.CheckOperationsTimeout(register(), operations(history), 2*time.Second) == porcupine.Ok
 }
 
 func TestLinearizable(t *testing.T) {

@@ -180,6 +180,9 @@ func (w *world) do(n *node, a election.Action) {
 		w.broadcast(n, a.Message)
 	case election.Send:
 		w.check.sent(n, a.Message)
+		if _, ok := a.Message.(election.Handover); ok {
+			w.check.handing(w, n, a.To)
+		}
 		w.send(n, a.To, a.Message)
 	case election.Fetch:
 		w.fetch(n, a)

@@ -6,6 +6,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/libp2p/go-libp2p/core/peer"
+
 	"github.com/shoal-p2p/shoal/node/election"
 	"github.com/shoal-p2p/shoal/protocols/record"
 )
@@ -50,19 +52,26 @@ func TestPlantedBugsAreFound(t *testing.T) {
 			find(t, Options{Wrap: func(m *election.Member, _ *rand.Rand) Core { return mutant{m, b.in, b.out} }})
 		})
 	}
-	for name, p := range map[string]Plant{
-		"no store instance in epochs": {Reuse: true},
-		"wiped voters vote (strict)":  {AnyStore: true},
-		"configs in a hurry (strict)": {Rash: true},
+	for _, p := range []struct {
+		name  string
+		plant Plant
+	}{
+		{"no store instance in epochs", Plant{Reuse: true}},
+		{"wiped voters vote (strict)", Plant{AnyStore: true}},
+		{"configs in a hurry (strict)", Plant{Rash: true}},
+		{"older state taken for the newest", Plant{Credulous: true}},
+		{"row changes and its version does not", Plant{SameRow: true}},
+		{"reads answered at once (strict)", Plant{Hasty: true}},
 	} {
-		t.Run(name, func(t *testing.T) { find(t, Options{Plant: p}) })
+		t.Run(p.name, func(t *testing.T) { find(t, Options{Plant: p.plant}) })
 	}
 }
 
+// find plays seeds in order until one is found out, and says which.
 func find(t *testing.T, o Options) {
 	var found *Result
 	s := many(o, 1, budget, func(r Result) bool {
-		if r.Violation != nil && found == nil {
+		if r.Violation != nil && (found == nil || r.Seed < found.Seed) {
 			found = &r
 		}
 		return found != nil
@@ -70,11 +79,11 @@ func find(t *testing.T, o Options) {
 	if found == nil {
 		t.Fatalf("not found in %d seeds", s.seeds)
 	}
-	t.Logf("found after %d seeds, %v: %v", s.seeds, s.took.Round(time.Millisecond), found.Violation)
+	t.Logf("found at seed %d, in %v: %v", found.Seed, s.took.Round(time.Millisecond), found.Violation)
 }
 
 func bugs() []bug {
-	return slices.Concat(diskBugs(), voteBugs(), replicaBugs(), orderBugs())
+	return slices.Concat(diskBugs(), voteBugs(), configBugs(), replicaBugs(), countBugs(), orderBugs())
 }
 
 // onDisk changes what is written.
@@ -149,6 +158,22 @@ func voteBugs() []bug {
 			}
 			return r.Message
 		})},
+		{name: "one vote is a majority", out: func(m *election.Member, _ election.Event, acts []election.Action) []election.Action {
+			for _, a := range acts {
+				if a, ok := a.(election.Send); ok {
+					if q, ok := a.Message.(election.VoteReq); ok {
+						vote := election.Received{From: a.To, Instance: storeListed(m, a.To), Message: election.Vote{Want: q.Want}}
+						acts = append(acts, m.Step(0, vote)...)
+					}
+				}
+			}
+			return acts
+		}},
+	}
+}
+
+func configBugs() []bug {
+	return []bug{
 		{name: "lower hash of two configs wins", in: func(m *election.Member, ev election.Event) election.Event {
 			if c, ok := ev.(election.ConfigChanged); ok && c.Config.Version == m.Config().Version && c.Config.Hash > m.Config().Hash {
 				return nil
@@ -160,6 +185,90 @@ func voteBugs() []bug {
 				return nil
 			}
 			return ev
+		}},
+		{name: "cuts ignored", in: func(_ *election.Member, ev election.Event) election.Event {
+			if c, ok := ev.(election.ConfigChanged); ok {
+				c.Config.Cuts, c.Known, c.Have = nil, nil, nil
+				return c
+			}
+			return ev
+		}},
+		{name: "cut takes what lay below, too", in: func(_ *election.Member, ev election.Event) election.Event {
+			if c, ok := ev.(election.ConfigChanged); ok && c.Known != nil {
+				c.Known, c.Have = &election.Frontier{}, &election.Frontier{}
+				return c
+			}
+			return ev
+		}},
+		{name: "config does not raise the epoch", out: func(m *election.Member, ev election.Event, acts []election.Action) []election.Action {
+			f, ok := ev.(election.Fetched)
+			if e := m.Persistent().Epoch; ok && e.N == 0 && f.Head.Epoch.ConfigVersion+1 == e.ConfigVersion {
+				acts = append(acts, election.Send{To: f.Head.Epoch.Owner, Message: election.Ack{Epoch: f.Head.Epoch, Seq: f.Head.Seq()}})
+			}
+			return acts
+		}},
+		{name: "copies of a home not noticed", out: func(_ *election.Member, _ election.Event, acts []election.Action) []election.Action {
+			return slices.DeleteFunc(acts, func(a election.Action) bool {
+				x, ok := a.(election.Alarm)
+				return ok && x.Kind == election.Cloned
+			})
+		}},
+	}
+}
+
+// storeListed is the store of a voter that the config names.
+func storeListed(m *election.Member, id peer.ID) string {
+	for _, v := range m.Config().Voters {
+		if v.ID == id {
+			return v.Instance
+		}
+	}
+	return ""
+}
+
+// countBugs are of the one that counts acknowledgements and consents.
+func countBugs() []bug {
+	return []bug{
+		{name: "acknowledgements of any epoch count", in: message(func(m *election.Member, r election.Received) election.Message {
+			if a, ok := r.Message.(election.Ack); ok {
+				return election.Ack{Epoch: m.Persistent().Epoch, Seq: a.Seq}
+			}
+			return r.Message
+		})},
+		{name: "one acknowledgement counts for all", out: func(m *election.Member, ev election.Event, acts []election.Action) []election.Action {
+			r, ok := ev.(election.Received)
+			if !ok {
+				return acts
+			}
+			if a, ok := r.Message.(election.Ack); ok {
+				for _, v := range m.Config().Voters {
+					again := election.Received{From: v.ID, Instance: v.Instance, Message: a}
+					if v.ID != r.From && v.Instance != "" {
+						acts = append(acts, m.Step(0, again)...)
+					}
+				}
+			}
+			return acts
+		}},
+		{name: "voters waive what they have", out: func(_ *election.Member, ev election.Event, acts []election.Action) []election.Action {
+			r, ok := ev.(election.Received)
+			if !ok {
+				return acts
+			}
+			if q, ok := r.Message.(election.WaiveReq); ok {
+				w := election.Waive{Epoch: q.Epoch}
+				for _, h := range q.Heads {
+					w.Heads = append(w.Heads, h.ID)
+				}
+				acts = append(acts, election.Send{To: r.From, Message: w})
+			}
+			return acts
+		}},
+		{name: "handover to whoever is behind", out: func(m *election.Member, ev election.Event, acts []election.Action) []election.Action {
+			if _, ok := ev.(election.HandoverRequested); ok && m.Role() == election.Primary && m.Backup() != "" {
+				acts = append(acts, election.Send{To: m.Backup(), Message: election.Handover{Epoch: m.Persistent().Epoch}})
+			}
+			return acts
 		}},
 	}
 }
