@@ -82,15 +82,10 @@ func TestDiskFails(t *testing.T) {
 		defer w.end()
 		bad := &atomic.Bool{}
 		for _, n := range w.nodes {
-			n.failing(bad) // of whoever becomes primary
+			n.failing(bad)
 		}
 		w.start(w.config(1, election.AP, 0, 1, 2), 0, 1, 2)
 		p, _ := w.settle()
-		for _, n := range w.nodes {
-			if n != p {
-				n.co.openStore = openStore
-			}
-		}
 		p.publish(1)
 		w.until(3*time.Second, "agreement", w.agreed)
 		for _, n := range w.nodes { // only p's file is a bad one from now on
@@ -101,7 +96,6 @@ func TestDiskFails(t *testing.T) {
 			}
 		}
 		w.until(5*time.Second, "agreement", w.agreed)
-		p = w.nodes[w.primaries()[0]]
 		victim := slices.IndexFunc(w.nodes, func(n *node) bool { return n.opener != nil })
 		v := w.nodes[victim]
 		bad.Store(true)
@@ -432,12 +426,12 @@ func TestRedialsWhileAway(t *testing.T) {
 		defer w.end()
 		p, backup := w.settle()
 		time.Sleep(3 * time.Second)
-		backup.redial = nil
+		backup.redialled()
 		begun := time.Now()
 		p.kill(true)
 		time.Sleep(3 * time.Second)
 		var at []string
-		for _, r := range backup.redial {
+		for _, r := range backup.redialled() {
 			at = append(at, fmt.Sprint(r.at.Sub(begun).Round(10*ms)))
 		}
 		if want := []string{"200ms", "500ms", "1.5s", "2.5s"}; !slices.Equal(at, want) {
@@ -446,16 +440,15 @@ func TestRedialsWhileAway(t *testing.T) {
 		p.restart()
 		w.settle()
 		time.Sleep(time.Second)
-		backup.redial = nil
+		backup.redialled()
 		time.Sleep(10 * time.Second)
-		if len(backup.redial) > 0 {
-			t.Errorf("redialled at %v though it is there", backup.redial)
+		if got := backup.redialled(); len(got) > 0 {
+			t.Errorf("redialled at %v though it is there", got)
 		}
-		begun = time.Now()
 		w.split([]int{0}, []int{1}, false)
 		time.Sleep(4 * time.Second)
-		if len(backup.redial) < 4 {
-			t.Errorf("redialled at %v", backup.redial)
+		if got := backup.redialled(); len(got) < 4 {
+			t.Errorf("redialled at %v", got)
 		}
 	})
 }

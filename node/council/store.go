@@ -136,6 +136,9 @@ func readHead(path string) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
+	if len(sealed) == 0 {
+		return nil, errors.Join(fmt.Errorf("%w: there is no file of a head", errMalformed), f.Close())
+	}
 	return sealed, f.Close()
 }
 

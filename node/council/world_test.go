@@ -84,7 +84,6 @@ type seat struct {
 	heads map[cid.Cid][]byte // with their blocks
 	log   []string
 	views []View
-	gone  bool
 	slow  time.Duration // fetches take
 	hang  chan struct{} // Changed waits for it
 }
@@ -237,9 +236,10 @@ func (n *node) start() {
 	}
 	log := slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: level})).With("node", string('A'+rune(n.i)))
 	n.w.mu.Lock()
-	n.rooms, n.up = map[string]*room{}, true
-	n.w.mu.Unlock()
+	n.rooms = map[string]*room{}
 	n.co = New(Config{Self: n.id, Dir: n.dir, Boot: n.boot, Bus: n, Wire: n, Swarm: n, Log: log})
+	n.up = true
+	n.w.mu.Unlock()
 	if n.opener != nil {
 		n.co.openStore = n.opener
 	}
@@ -386,7 +386,7 @@ func (n *node) Send(p peer.ID, f wirecouncil.Frame) {
 	o := n.w.at(p)
 	if n.w.both(n.i, o.i) {
 		time.AfterFunc(hop, func() {
-			if o.up {
+			if n.w.both(n.i, o.i) {
 				o.co.Frame(n.id, f)
 			}
 			if twin := n.w.twinOf(o); twin != nil {
@@ -434,6 +434,15 @@ func (n *node) Redial(p peer.ID) {
 	n.w.mu.Lock()
 	defer n.w.mu.Unlock()
 	n.redial = append(n.redial, redialled{time.Now(), p})
+}
+
+// redialled gives the calls since the last time.
+func (n *node) redialled() []redialled {
+	n.w.mu.Lock()
+	defer n.w.mu.Unlock()
+	out := n.redial
+	n.redial = nil
+	return out
 }
 
 // The seat.

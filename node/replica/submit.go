@@ -30,6 +30,8 @@ const (
 	// askTime bounds one try at one voter, until it has fetched the proposal and said what becomes of it; what is
 	// large takes long to fetch, and a voter that has gone is noticed by its connection.
 	askTime = 10 * time.Minute
+	// reachTime bounds the search for a voter: there are others to ask.
+	reachTime = time.Second
 	// durableWait is how long a publish waits by default for its revision to lie on other disks too.
 	durableWait = 10 * time.Second
 )
@@ -123,14 +125,14 @@ func (r *Registry) order(ctx context.Context, rep *Replica, p proposal, wait tim
 		return published{}, "", errRefused
 	}
 	if e, ok := s.ordered(p); ok {
-		return s.await(ctx, e, wait, nil), "", nil
+		return s.await(ctx, e, wait), "", nil
 	}
 	select {
 	case o := <-s.propose(p):
 		if o.refused {
 			return published{}, o.primary, errRefused
 		}
-		return s.await(ctx, o.head, wait, nil), "", nil
+		return s.await(ctx, o.head, wait), "", nil
 	case <-ctx.Done():
 		return published{}, "", ctx.Err()
 	case <-s.ctx.Done():
@@ -152,11 +154,8 @@ func (s *seat) ordered(p proposal) (entry, bool) {
 }
 
 // await waits until a head is durable, or wait is over, and tells whose disks have it.
-func (s *seat) await(ctx context.Context, e entry, wait time.Duration, told func(published)) published {
+func (s *seat) await(ctx context.Context, e entry, wait time.Duration) published {
 	out := published{head: e, primary: e.Epoch.Owner}
-	if told != nil {
-		told(out)
-	}
 	done, forget := s.whenDurable(e)
 	defer forget()
 	limit := time.NewTimer(wait)
@@ -194,9 +193,16 @@ func (r *Registry) ask(ctx context.Context, rep *Replica, voter peer.ID, p propo
 	if net == nil {
 		return out, "", ErrOffline
 	}
-	ctx, cancel := context.WithTimeout(ctx, askTime)
+	asking, cancel := context.WithTimeout(ctx, askTime)
 	defer cancel()
-	if err := r.reach(ctx, net, rep, voter); err != nil {
+	if s := rep.seated(); s != nil { // who is silent need not be waited for once another one is primary
+		s.vote.wg.Go(func() {
+			if s.until(asking, func(v council.View) bool { return v.Primary != voter && v.Primary != "" }) == nil {
+				cancel()
+			}
+		})
+	}
+	if err := r.reach(asking, net, rep, voter); err != nil {
 		return out, "", err
 	}
 	var patience *time.Timer // for the second answer
@@ -205,7 +211,8 @@ func (r *Registry) ask(ctx context.Context, rep *Replica, voter peer.ID, p propo
 			patience.Stop()
 		}
 	}()
-	err = net.Streams.Propose(ctx, voter, rep.id, p.sealed, func(o proposals.Outcome) error {
+	begun := r.cfg.Now()
+	err = net.Streams.Propose(asking, voter, rep.id, p.sealed, func(o proposals.Outcome) error {
 		switch o.Code {
 		case proposals.Accepted:
 			e, err := open(rep.Verified(), o.Head)
@@ -226,7 +233,11 @@ func (r *Registry) ask(ctx context.Context, rep *Replica, voter peer.ID, p propo
 		return nil
 	})
 	if out.head.id.Defined() {
-		return out, "", nil // accepted; that it is durable could not be heard
+		if s := rep.seated(); s != nil && !out.durable { // whoever is primary now may make it so
+			again := s.await(ctx, out.head, wait-r.cfg.Now().Sub(begun))
+			out.durable, out.on = again.durable, again.on
+		}
+		return out, "", nil
 	}
 	if err == nil {
 		err = errRefused
@@ -236,7 +247,7 @@ func (r *Registry) ask(ctx context.Context, rep *Replica, voter peer.ID, p propo
 
 // reach makes sure that a voter is connected.
 func (r *Registry) reach(ctx context.Context, net *Network, rep *Replica, voter peer.ID) error {
-	dial, cancel := context.WithTimeout(ctx, dialTimeout)
+	dial, cancel := context.WithTimeout(ctx, reachTime)
 	defer cancel()
 	info := peer.AddrInfo{ID: voter}
 	for _, p := range rep.State().holders() {
@@ -323,7 +334,7 @@ func (c Proposals) Propose(ctx context.Context, from peer.ID, set cid.Cid, seale
 	if err := tell(proposals.Outcome{Code: proposals.Accepted, Head: e.sealed, Holders: 1}); err != nil {
 		return err
 	}
-	out := s.await(ctx, e, askTime, nil)
+	out := s.await(ctx, e, askTime)
 	if !out.durable {
 		return nil
 	}

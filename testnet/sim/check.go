@@ -321,7 +321,7 @@ func (c *checker) becameDurable(w *world, n *node, h *election.Head) {
 		c.fail(w, "I5", "%s calls head %d of %s durable on %d disks of %d", n.name, h.Seq(), show(h.Epoch), have, need)
 	}
 	c.durable = append(c.durable, r)
-	c.clients.durableAt(r.value, w.now)
+	c.clients.published(r, w.now)
 	if w.prof.mode == election.Strict && !c.lied(h) {
 		c.chain(w, r)
 		c.confirm(w, r)
@@ -392,7 +392,7 @@ func (c *checker) read(w *world, n *node) {
 	if len(p.Have) == 1 {
 		x := reading{w.now, p.Epoch, p.Have[0]}
 		if w.opt.Plant.Hasty {
-			c.answer(w, x)
+			c.answer(w, x, x.head)
 			return
 		}
 		c.reads = append(c.reads, x)
@@ -409,7 +409,7 @@ func (c *checker) confirm(w *world, r *made) {
 			left = append(left, x)
 		default:
 			w.cov[Reads]++
-			c.answer(w, x)
+			c.answer(w, x, r.head)
 			if top := c.topAt(x.at); top != nil && !x.head.Covers(top) {
 				c.fail(w, "history", "a confirmed read of %s missed durable head %d of %s", show(x.epoch), top.Seq(), show(top.Epoch))
 			}
@@ -419,8 +419,9 @@ func (c *checker) confirm(w *world, r *made) {
 }
 
 // answer gives a client what a read saw.
-func (c *checker) answer(w *world, x reading) {
-	c.clients.reads = append(c.clients.reads, Op{Read: true, Value: w.heads.byID[x.head.ID].value, Asked: x.at, Answered: w.now})
+func (c *checker) answer(w *world, x reading, by *election.Head) {
+	op := Op{Read: true, Value: w.heads.byID[x.head.ID].value, Asked: x.at, Answered: w.now}
+	c.clients.reads = append(c.clients.reads, answer{op, by})
 }
 
 // alarm: no fault of the world is an equivocation or a clone.

@@ -17,19 +17,26 @@ type Op struct {
 // history is what clients see: publishes, which are answered when they are durable, and reads at a primary, answered
 // when a later head of the same reign is durable.
 type history struct {
-	durable map[uint64]time.Duration // proposals
-	reads   []Op
+	durable map[uint64]answer // proposals
+	reads   []answer
 	agreed  *made // ap: the last head that all voters had in common
 	checked int   // of the durable heads, in it
 }
 
-// durableAt notes the answer to a publish.
-func (h *history) durableAt(value uint64, now time.Duration) {
+// answer is an operation, and the durable head that answered it. If that is revoked later, what was below it may
+// be nowhere else, and the answer is void.
+type answer struct {
+	op Op
+	by *election.Head
+}
+
+// published notes the answer to a publish.
+func (h *history) published(r *made, now time.Duration) {
 	if h.durable == nil {
-		h.durable = map[uint64]time.Duration{}
+		h.durable = map[uint64]answer{}
 	}
-	if _, ok := h.durable[value]; !ok && value > 0 {
-		h.durable[value] = now
+	if _, ok := h.durable[r.value]; !ok && r.value > 0 {
+		h.durable[r.value] = answer{Op{Value: r.value, Answered: now}, r.head}
 	}
 }
 
@@ -42,19 +49,19 @@ func (w *world) history() []Op {
 	seen := map[uint64]bool{}
 	var ops []Op
 	for _, r := range w.check.clients.reads {
-		if r.Value == 0 || !w.owner.cuts(w.asked[r.Value].write) {
-			seen[r.Value] = true
-			ops = append(ops, r)
+		if v := r.op.Value; !w.owner.revoked(r.by) && (v == 0 || !w.owner.cuts(w.asked[v].write)) {
+			seen[v] = true
+			ops = append(ops, r.op)
 		}
 	}
 	for i, p := range w.asked[1:] {
 		value := uint64(i + 1)
-		at, ok := w.check.clients.durable[value]
-		if !ok {
-			at = -1
+		a, ok := w.check.clients.durable[value]
+		if !ok || w.owner.revoked(a.by) {
+			ok, a.op.Answered = false, -1
 		}
 		if (ok || seen[value]) && !w.owner.cuts(p.write) {
-			ops = append(ops, Op{Value: value, Asked: p.made, Answered: at})
+			ops = append(ops, Op{Value: value, Asked: p.made, Answered: a.op.Answered})
 		}
 	}
 	return ops
