@@ -22,6 +22,10 @@ race:
 lint:
     test -z "$(gofmt -l .)" && go vet ./... && go tool -modfile=cmd/tools.mod staticcheck ./...
 
+# plays seeds of the election simulator on all cores; a failing one prints its replay command
+sim SEEDS="20000" FROM="1":
+    go test ./testnet/sim -count=1 -timeout 24h -run 'TestSim$' -v -seeds {{trim_start_match(SEEDS, "SEEDS=")}} -from {{FROM}}
+
 fuzz T="10s":
     bash .ci/fuzz {{T}}
 

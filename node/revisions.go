@@ -128,7 +128,7 @@ func (n *Node) History(ctx context.Context, q api.HistoryRequest) (api.HistoryRe
 	out := api.HistoryResult{Set: st.Set, Name: st.Name, Revisions: []api.Revision{}}
 	for i, r := range all {
 		out.Revisions = append(out.Revisions, api.Revision{Revision: r.Head.Revision, Root: r.Head.Root.String(), Head: r.Cid.String(),
-			Time: r.Head.Time.UTC().Format(time.RFC3339), Note: r.Note, Files: r.Files, Bytes: r.Bytes, Kept: r.Kept, Current: i == 0 && st.Complete})
+			Time: r.Head.Time.UTC().Format(time.RFC3339), Note: r.Note, Files: r.Files, Bytes: r.Bytes, Kept: r.Kept, Current: i == 0 && st.Complete, Fork: r.Fork})
 	}
 	return out, nil
 }

@@ -192,7 +192,7 @@ func (s seated) Promote(ctx context.Context, set cid.Cid, to peer.ID) error {
 	case !ok:
 		return fmt.Errorf("promote %s: %w", to, errNotPrimary)
 	case view.Primary != s.n.self && to != s.n.self:
-		return fmt.Errorf("promote %s: %w", to, errNotPrimary)
+		return fmt.Errorf("promote %s: %w: it is %s", to, errNotPrimary, view.Primary)
 	}
 	if err := s.n.sets.Promote(ctx, rep, to); err != nil {
 		return fmt.Errorf("promote %s: %w: %w", to, errNotLive, err)

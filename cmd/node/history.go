@@ -17,7 +17,8 @@ func newHistoryCommand(a *app) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "history SET",
 		Short: "List the revisions of a set",
-		Long: "List the revisions of a set, the newest first; * is the one in the folder. KEPT says what this\n" +
+		Long: "List the revisions of a set, the newest first; * is the one in the folder, fork one\n" +
+			"that was made apart from it and waits to be merged. KEPT says what this\n" +
 			"node has of it: here is all, partly is some, nodes is names and sizes only, gone is nothing.",
 		Args:              a.arguments(1, 1),
 		ValidArgsFunction: a.completeSet,
@@ -42,10 +43,20 @@ func newHistoryCommand(a *app) *cobra.Command {
 func printHistory(w io.Writer, res api.HistoryResult, now time.Time, exact bool) {
 	const longest = 60 // runes of a note: what is left of a wide terminal
 	rows := [][]string{{"REV", "WHEN", "FILES", "SIZE", "KEPT", "NOTE"}}
+	same := map[uint64]int{} // revisions with one number: a fork
+	for _, r := range res.Revisions {
+		same[r.Revision]++
+	}
 	for _, r := range res.Revisions {
 		number := strconv.FormatUint(r.Revision, 10)
-		if r.Current {
+		if same[r.Revision] > 1 && len(r.Head) > 4 {
+			number += "-" + r.Head[len(r.Head)-4:]
+		}
+		switch {
+		case r.Current:
 			number += " *"
+		case r.Fork:
+			number += " fork"
 		}
 		when := printable(r.Time)
 		if t, err := time.Parse(time.RFC3339, r.Time); err == nil && !exact {

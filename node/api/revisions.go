@@ -67,6 +67,7 @@ type Revision struct {
 	Bytes    uint64 `json:"bytes"`
 	Kept     string `json:"kept"`              // what this node has of it: "here", "partly", "nodes", "gone"
 	Current  bool   `json:"current,omitempty"` // the one in the folder
+	Fork     bool   `json:"fork,omitempty"`    // made apart from the newest, and not merged yet
 }
 
 // DiffRequest asks what changed from revision A to B. B 0 is the newest revision, A 0 the one before B.

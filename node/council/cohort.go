@@ -121,7 +121,7 @@ func (c *cohort) run() {
 		pause := c.wake - c.now()
 		c.mu.Unlock()
 		for _, m := range messages {
-			if err := c.council.cfg.Bus.Publish(c.council.life, c.topic, m); err != nil {
+			if err := c.council.cfg.Bus.Publish(c.council.life, c.topic, m); err != nil && c.council.life.Err() == nil {
 				c.council.cfg.Log.Warn("beacon not sent", "topic", c.topic, "err", err)
 			}
 		}
@@ -206,15 +206,17 @@ func (c *cohort) pace() time.Duration {
 // all now and then as long as that is cheap: who cannot reach this node cannot pull what it has missed.
 func (c *cohort) since() uint64 {
 	since := c.speech.repeat[0]
+	if c.speech.full || since == c.council.cfg.Boot<<versionBits {
+		return 0
+	}
+	if len(c.table.rows) > beacon.MaxSeats {
+		return since
+	}
 	size := 0
 	for _, s := range c.table.rows {
 		size += len(s.Data) + rowOverhead
-		if size > beacon.MaxSeatsSize {
-			break
-		}
 	}
-	period := uint64(max(fullEvery, size/fullCost))
-	if c.speech.full || size <= beacon.MaxSeatsSize && c.speech.no%period == 0 || since == c.council.cfg.Boot<<versionBits {
+	if period := uint64(max(fullEvery, size/fullCost)); size <= beacon.MaxSeatsSize && c.speech.no%period == 0 {
 		return 0
 	}
 	return since

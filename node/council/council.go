@@ -77,7 +77,8 @@ type RoundTrips interface {
 
 // Seat is what the council needs of one set. But for Set, Topic and Instance, which never change and are called
 // from anywhere, its methods are called one at a time; they may do I/O, but whatever takes long they start and
-// return. They may call the council's Tell, MadeHead, Reconfigured, View and Sealed, but not Rise.
+// return. They may call the council's Tell, MadeHead, Reconfigured, View and Sealed, but neither Rise nor Leave, which
+// wait for them.
 type Seat interface {
 	Set() cid.Cid
 	Topic() string

@@ -211,12 +211,15 @@ func (c *Council) abandon(k *cohort) {
 	k.mu.Lock()
 	empty := len(k.members) == 0
 	k.mu.Unlock()
+	c.mu.Lock()
+	empty = empty && c.cohorts[k.topic] == k
+	if empty {
+		delete(c.cohorts, k.topic)
+	}
+	c.mu.Unlock()
 	if !empty {
 		return
 	}
-	c.mu.Lock()
-	delete(c.cohorts, k.topic)
-	c.mu.Unlock()
 	k.end()
 	k.leave()
 }
@@ -234,14 +237,12 @@ func (c *Council) Rise(set cid.Cid, wipe bool) error {
 }
 
 func (c *Council) rise(m *member) {
-	c.doors.Lock()
-	defer c.doors.Unlock()
 	c.mu.Lock()
 	if c.seats[m.set] != m {
 		c.mu.Unlock()
 		return
 	}
-	delete(c.seats, m.set)
+	c.seats[m.set] = nil // until the file is closed
 	c.mu.Unlock()
 	<-m.cohort.remove(m)
 	if m.own.disk != nil {
@@ -250,6 +251,11 @@ func (c *Council) rise(m *member) {
 		}
 	}
 	m.ended()
+	c.mu.Lock()
+	delete(c.seats, m.set)
+	c.mu.Unlock()
+	c.doors.Lock()
+	defer c.doors.Unlock()
 	c.abandon(m.cohort)
 }
 

@@ -21,6 +21,7 @@ type Revision struct {
 	Files uint64
 	Bytes uint64
 	Kept  string // what is here of it: one of the words below
+	Fork  bool   // it lies beside the newest, and waits to be merged, or to be passed over
 }
 
 // What is here of a revision, by the store's index: nothing is read, so what somebody changed in a folder
@@ -55,14 +56,18 @@ func (p *Replica) chain() ([]past, error) {
 	return all, err
 }
 
-// History lists the revisions this node remembers, newest first, at most 16. Every head is verified, and that the
+// History lists the revisions this node remembers, newest first, at most 16 and, of a voter, forks beside the newest. Every head is verified, and that the
 // one after names it: those that verify are returned with the error of the first that does not.
 func (r *Registry) History(ctx context.Context, rep *Replica) ([]Revision, error) {
 	heads, broken := rep.chain()
 	inv := inventory{r: r, set: rep.id, seen: map[cid.Cid]presence{}}
-	all := make([]Revision, 0, len(heads))
-	for _, h := range heads {
-		rev := Revision{Head: h.Head, Cid: h.cid, Note: noteOf(h)}
+	var forks []past
+	for _, e := range poolOf(rep.Verified(), rep.State().Forks) {
+		forks = append(forks, past{e.Head, e.id})
+	}
+	all := make([]Revision, 0, len(heads)+len(forks))
+	for i, h := range slices.Insert(heads, min(1, len(heads)), forks...) {
+		rev := Revision{Head: h.Head, Cid: h.cid, Note: noteOf(h), Fork: i > 0 && i <= len(forks)}
 		rev.Files, _, rev.Bytes = h.Totals()
 		has, err := inv.of(ctx, h.Root)
 		if err != nil {

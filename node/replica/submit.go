@@ -54,6 +54,7 @@ func (r *Registry) submit(ctx context.Context, rep *Replica, p proposal, wait ti
 	var next peer.ID
 	together := r.cfg.Now() // when a majority was last heard
 	for {
+		changed := rep.elected()
 		done, hint, err := r.try(ctx, rep, p, next, wait)
 		if err == nil || errors.Is(err, ErrNotWriter) || ctx.Err() != nil {
 			return done, errors.Join(err, ctx.Err())
@@ -67,11 +68,23 @@ func (r *Registry) submit(ctx context.Context, rep *Replica, p proposal, wait ti
 		select {
 		case <-until.C:
 			return published{}, fmt.Errorf("publish: %w: %w", ErrNoPrimary, err)
+		case <-changed:
 		case <-time.After(orderPause):
 		case <-ctx.Done():
 			return published{}, ctx.Err()
 		}
 	}
+}
+
+// elected is closed when something changes in the set's elections; nil for who takes no part.
+func (p *Replica) elected() <-chan struct{} {
+	s := p.seated()
+	if s == nil {
+		return nil
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.changed
 }
 
 // errRefused: the voter does not order the set's revisions just now.

@@ -5,6 +5,7 @@ package main
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -160,11 +161,7 @@ func (c *cluster) ordered(ctx context.Context, p publish) error {
 		if last := h.Revisions[len(h.Revisions)-1].Revision; p.result.Revision <= last {
 			continue // too long ago to be listed
 		}
-		found := false
-		for _, r := range h.Revisions {
-			found = found || r.Root == p.result.Root
-		}
-		if !found {
+		if !slices.ContainsFunc(h.Revisions, p.within) {
 			return fmt.Errorf("%q, revision %d, was called durable by %s after it had been replaced, and is not in the history at %s", p.line, p.result.Revision,
 				c.name(p.result.Primary), n.name)
 		}

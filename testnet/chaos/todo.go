@@ -5,8 +5,6 @@ package main
 import "context"
 
 func (l *lab) download(ctx context.Context) error { return nil }
-func (l *lab) partition(ctx context.Context) error { return nil }
-func (l *lab) oneway(ctx context.Context) error { return nil }
 func (l *lab) strict(ctx context.Context) error { return nil }
 func (l *lab) flap(ctx context.Context) error { return nil }
 func (l *lab) beacons(ctx context.Context) error { return nil }

@@ -30,6 +30,11 @@ type publish struct {
 func (p publish) accepted() bool { return p.err == nil }
 func (p publish) durable() bool  { return p.err == nil && p.result.Durable }
 
+// within tells whether a revision was made of the publish: of it alone, or of several that were merged.
+func (p publish) within(r api.Revision) bool {
+	return slices.Contains(strings.Split(r.Note, "\n"), p.line)
+}
+
 // writer appends a line to a file of its own and publishes it, again and again.
 type writer struct {
 	c    *cluster
@@ -154,8 +159,8 @@ func (w *writer) inHistory(ctx context.Context, at *node, before time.Time) erro
 		if !p.durable() || !p.result.Changed || !p.returned.Before(before) || p.result.Revision <= oldest {
 			continue
 		}
-		if !slices.ContainsFunc(h.Revisions, func(r api.Revision) bool { return r.Root == p.result.Root }) {
-			return fmt.Errorf("revision %d %s (%q) was durable, and is not in the history at %s, revisions %d to %d", p.result.Revision, tail(p.result.Root), p.line,
+		if !slices.ContainsFunc(h.Revisions, p.within) {
+			return fmt.Errorf("%q was durable as revision %d, and is not in the history at %s, revisions %d to %d", p.line, p.result.Revision,
 				at.name, oldest, h.Revisions[0].Revision)
 		}
 	}

@@ -2,7 +2,6 @@ package sim
 
 import (
 	"fmt"
-	"maps"
 	"slices"
 	"time"
 
@@ -48,19 +47,6 @@ type said struct {
 	known, have    election.Frontier
 }
 
-// mark is the newest durable head from a time on.
-type mark struct {
-	at   time.Duration
-	head *election.Head
-}
-
-// reading is a read at a primary; a later head of the same reign that becomes durable confirms it.
-type reading struct {
-	at    time.Duration
-	epoch record.Epoch
-	head  *election.Head
-}
-
 func (c *checker) init(n int) {
 	c.nodes = make([]watch, n)
 	c.reigns = map[string]record.Epoch{}
@@ -89,64 +75,6 @@ func (c *checker) booted(w *world, n *node) {
 	}
 	s.epoch, s.known, s.have = p.Epoch, p.Known, p.Have
 	s.failed, s.role = false, election.Follower
-}
-
-// spare is f without what a node's config refuses.
-func spare(n *node, f election.Frontier) (out election.Frontier) {
-	for _, h := range f {
-		if !n.cfg.Refuses(h) {
-			out = append(out, h)
-		}
-	}
-	return out
-}
-
-// wiped lets a node forget.
-func (c *checker) wiped(n *node) {
-	c.lost = append(c.lost, c.nodes[n.i].have)
-	c.nodes[n.i] = watch{}
-}
-
-// renewed lets a node forget its promises, but no head.
-func (c *checker) renewed(n *node) {
-	c.nodes[n.i] = watch{said: said{have: c.nodes[n.i].said.have}}
-}
-
-// putBack lets a node forget what is younger than its copy. It must notice if its store has made heads or epochs
-// since that the others know of.
-func (c *checker) putBack(w *world, n *node) {
-	c.wiped(n)
-	key := record.InstanceKey(n.copy.disk.Instance)
-	epoch, seq := w.othersKnow(n, key)
-	c.nodes[n.i].owes = seq > n.copy.disk.Seq
-	// What nobody else knows has never been.
-	maps.DeleteFunc(c.reigns, func(_ string, e record.Epoch) bool {
-		return record.InstanceKey(e.Instance) == key && e.Compare(epoch) > 0
-	})
-	for s := seq + 1; ; s++ {
-		id, ok := w.heads.byDot[dot{key, s}]
-		if !ok {
-			return
-		}
-		delete(w.heads.byDot, dot{key, s})
-		w.heads.byID[id].accepted = false
-	}
-}
-
-// cut lets a node forget what its config refuses.
-func (c *checker) cut(n *node, e election.ConfigChanged) {
-	s := &c.nodes[n.i]
-	s.known, s.have = *e.Known, *e.Have
-	s.said.known, s.said.have = spare(n, s.said.known), spare(n, s.said.have)
-}
-
-// reconfigured takes what a new config has cut out of the history.
-func (c *checker) reconfigured(w *world) {
-	if len(w.owner.newest().Cuts) == 0 {
-		return
-	}
-	c.ordered = slices.DeleteFunc(c.ordered, func(m mark) bool { return w.owner.revoked(m.head) })
-	c.reads = slices.DeleteFunc(c.reads, func(r reading) bool { return w.owner.revoked(r.head) })
 }
 
 // stepped checks what a node's memory holds after a step, and what it is about to say.
@@ -197,7 +125,7 @@ func (c *checker) sent(n *node, m election.Message) {
 // handing: who is handed the role has what the primary has, if its disk is the one it was.
 func (c *checker) handing(w *world, n *node, to peer.ID) {
 	t := w.nodes[w.index[to]]
-	if t.stores == 1 && t.disks == 0 && t.cfg.Version == n.cfg.Version && !t.disk.Have.CoversAll(n.disk.Have) {
+	if t.past.stores == 1 && t.past.disks == 0 && t.cfg.Version == n.cfg.Version && !t.disk.Have.CoversAll(n.disk.Have) {
 		c.fail(w, "handover", "%s hands over to %s, which has less", n.name, t.name)
 	}
 }
@@ -299,7 +227,7 @@ func (c *checker) becameDurable(w *world, n *node, h *election.Head) {
 	for _, p := range w.nodes {
 		if p.disk.Have.Covers(h) {
 			have++
-			r.holders = append(r.holders, disk{p.i, p.disks})
+			r.holders = append(r.holders, disk{p.i, p.past.disks})
 		}
 	}
 	for _, f := range c.lost {
@@ -328,100 +256,9 @@ func (c *checker) becameDurable(w *world, n *node, h *election.Head) {
 	}
 }
 
-// cutAway tells whether a node had h inside of a head that a cut has taken: an acknowledgement from before the cut
-// may be on its way still.
-func (w *world) cutAway(h *election.Head) bool {
-	if len(w.owner.newest().Cuts) == 0 {
-		return false
-	}
-	for _, n := range w.nodes {
-		if slices.ContainsFunc(n.held, func(x *election.Head) bool { return x.Covers(h) && n.cfg.Refuses(x) }) {
-			return true
-		}
-	}
-	return false
-}
-
-// chain: I7. The durable heads are one line, so who covers its end is in order with all.
-func (c *checker) chain(w *world, r *made) {
-	if n := len(c.ordered); n > 0 && r.head.Covers(c.ordered[n-1].head) {
-		c.ordered = append(c.ordered, mark{w.now, r.head})
-		c.realTime(w, r)
-		return
-	}
-	for _, x := range c.durable {
-		if !x.head.Covers(r.head) && !r.head.Covers(x.head) && !c.lied(x.head) && !w.owner.revoked(x.head) {
-			c.fail(w, "I7", "durable heads %d of %s and %d of %s are not ordered", x.head.Seq(), show(x.head.Epoch), r.head.Seq(), show(r.head.Epoch))
-		}
-	}
-	if len(c.ordered) == 0 {
-		c.ordered = append(c.ordered, mark{w.now, r.head})
-	}
-	c.realTime(w, r)
-}
-
 // lied tells whether h is a forged head's twin, or built on either: which of the two is in it is not known.
 func (c *checker) lied(h *election.Head) bool {
 	return c.forged != nil && h.Vector[c.forged.Instance()] >= c.forged.Seq()
-}
-
-// realTime: a head that was asked for after another was durable covers it.
-func (c *checker) realTime(w *world, r *made) {
-	if before := c.topAt(r.asked); before != nil && !r.head.Covers(before) {
-		c.fail(w, "history", "head %d of %s was asked for after head %d of %s was durable, and lacks it",
-			r.head.Seq(), show(r.head.Epoch), before.Seq(), show(before.Epoch))
-	}
-}
-
-// topAt is the newest durable head before t.
-func (c *checker) topAt(t time.Duration) *election.Head {
-	for i := len(c.ordered) - 1; i >= 0; i-- {
-		if c.ordered[i].at < t {
-			return c.ordered[i].head
-		}
-	}
-	return nil
-}
-
-// read notes what a primary would answer now.
-func (c *checker) read(w *world, n *node) {
-	if w.prof.mode != election.Strict || n.core.Role() != election.Primary || !n.core.Absorbed() {
-		return
-	}
-	p := n.core.Persistent()
-	if len(p.Have) == 1 {
-		x := reading{w.now, p.Epoch, p.Have[0]}
-		if w.opt.Plant.Hasty {
-			c.answer(w, x, x.head)
-			return
-		}
-		c.reads = append(c.reads, x)
-	}
-}
-
-// confirm checks the reads that a durable head confirms: they saw everything durable before them.
-func (c *checker) confirm(w *world, r *made) {
-	left := c.reads[:0]
-	for _, x := range c.reads {
-		switch {
-		case x.epoch.Compare(r.head.Epoch) != 0 && w.now-x.at > 10*time.Second: // nobody will
-		case x.epoch.Compare(r.head.Epoch) != 0 || r.asked < x.at:
-			left = append(left, x)
-		default:
-			w.cov[Reads]++
-			c.answer(w, x, r.head)
-			if top := c.topAt(x.at); top != nil && !x.head.Covers(top) {
-				c.fail(w, "history", "a confirmed read of %s missed durable head %d of %s", show(x.epoch), top.Seq(), show(top.Epoch))
-			}
-		}
-	}
-	c.reads = left
-}
-
-// answer gives a client what a read saw.
-func (c *checker) answer(w *world, x reading, by *election.Head) {
-	op := Op{Read: true, Value: w.heads.byID[x.head.ID].value, Asked: x.at, Answered: w.now}
-	c.clients.reads = append(c.clients.reads, answer{op, by})
 }
 
 // alarm: no fault of the world is an equivocation or a clone.
@@ -431,12 +268,12 @@ func (c *checker) alarm(w *world, n *node, a election.Alarm) {
 	case a.Kind == election.DiskFailed:
 		c.nodes[n.i].failed = true
 		return
-	case a.Kind == election.Cloned && n.back:
+	case a.Kind == election.Cloned && n.past.back:
 		w.cov[Clones]++
 		c.nodes[n.i].owes = false
 		w.q.push(happening{at: w.now + time.Duration(w.rng.Int64N(int64(5*time.Second))), kind: evCure, node: n.i})
 		return
-	case a.Kind == election.ClonedPeer && w.nodes[w.index[a.Peer]].disks > 0 && w.cov[PutBack] > 0: // an old store speaks again
+	case a.Kind == election.ClonedPeer && w.nodes[w.index[a.Peer]].past.disks > 0 && w.cov[PutBack] > 0: // an old store speaks again
 		return
 	case a.Kind == election.Cloned && c.forged != nil && c.forged.Instance() == record.InstanceKey(n.disk.Instance):
 		return // its lie had a stamp that it has not come to itself

@@ -107,7 +107,7 @@ func (w *world) promised(d *made) bool {
 		return true
 	}
 	for _, k := range d.holders {
-		if n := w.nodes[k.node]; n.disks == k.disk && lists(w.owner.newest(), n) {
+		if n := w.nodes[k.node]; n.past.disks == k.disk && lists(w.owner.newest(), n) {
 			return true
 		}
 	}
@@ -126,7 +126,7 @@ func (w *world) abandoned(h *election.Head) bool {
 // forgetful counts a primary whose home was put back in strict, and who made nothing since that others know of: it
 // is not to be relied on, but it may lead.
 func (w *world) forgetful(n *node) int {
-	if lists(w.owner.newest(), n) && n.back && n.up && n.core.Role() == election.Primary {
+	if lists(w.owner.newest(), n) && n.past.back && n.up && n.core.Role() == election.Primary {
 		return 1
 	}
 	return 0

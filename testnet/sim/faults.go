@@ -41,7 +41,7 @@ func (w *world) strike() {
 			w.spoil(n)
 		}
 	case putBack:
-		if n.copy == nil {
+		if n.past.copy == nil {
 			w.keepCopy(n)
 		} else if n.up && !n.paused && w.check.maywipe(w, n) && w.known(n) {
 			w.putBack(n)

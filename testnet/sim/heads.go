@@ -83,8 +83,9 @@ func (p *pen) write(n *node) election.Write {
 	return election.Write{Instance: p.name, Seq: p.seq}
 }
 
-// registry holds every head ever made.
+// registry holds every head ever made, and every proposal.
 type registry struct {
+	asked []proposal // from 1
 	byID  map[cid.Cid]*made
 	byDot map[dot]cid.Cid
 	count uint64
@@ -106,9 +107,9 @@ func (w *world) build(p *election.Plan) *made {
 	writes := embedded(p)
 	if p.Kind == election.Publish {
 		r.content, r.value = r.content.with(p.Proposal), p.Proposal
-		r.asked = w.asked[p.Proposal].at
-		writes = append(writes, w.asked[p.Proposal].write)
-		w.asked[p.Proposal].made = w.now
+		r.asked = w.heads.asked[p.Proposal].at
+		writes = append(writes, w.heads.asked[p.Proposal].write)
+		w.heads.asked[p.Proposal].made = w.now
 	}
 	r.head = election.NewHead(fakeCid(w.heads.count), p.Epoch, p.Vector, writes)
 	w.heads.byID[r.head.ID] = r

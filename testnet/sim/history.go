@@ -49,12 +49,12 @@ func (w *world) history() []Op {
 	seen := map[uint64]bool{}
 	var ops []Op
 	for _, r := range w.check.clients.reads {
-		if v := r.op.Value; !w.owner.revoked(r.by) && (v == 0 || !w.owner.cuts(w.asked[v].write)) {
+		if v := r.op.Value; !w.owner.revoked(r.by) && (v == 0 || !w.owner.cuts(w.heads.asked[v].write)) {
 			seen[v] = true
 			ops = append(ops, r.op)
 		}
 	}
-	for i, p := range w.asked[1:] {
+	for i, p := range w.heads.asked[1:] {
 		value := uint64(i + 1)
 		a, ok := w.check.clients.durable[value]
 		if !ok || w.owner.revoked(a.by) {

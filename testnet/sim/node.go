@@ -21,17 +21,22 @@ type node struct {
 	up     bool
 	paused bool
 	life   int // grows with every start
-	stores int // how many stores it has had, each with a name of its own
-	disks  int // how many of them were lost
 	store
-	copy  *store      // of the home
-	back  bool        // the home was put back from a copy, and is not a new store yet
+	past  past
 	inbox []happening // while paused
 	tick  time.Duration
 	clock clock
 	row   row     // what it says
 	table []heard // what it knows of the others' rows
 	pen   pen
+}
+
+// past is what was on the node's disk before.
+type past struct {
+	stores int    // how many stores it has had, each with a name of its own
+	disks  int    // how many of them were lost
+	copy   *store // of the home
+	back   bool   // the home was put back from a copy, and is not a new store yet
 }
 
 func instance(node, store int) []byte {
@@ -95,15 +100,15 @@ func (w *world) crash(n *node, down time.Duration) {
 func (w *world) wipe(n *node) {
 	w.cov[Wipes]++
 	w.trace("%s is wiped", n.name)
-	number := n.stores
-	n.stores++
+	number := n.past.stores
+	n.past.stores++
 	if w.opt.Plant.Reuse {
 		number = 0
 	}
 	w.check.wiped(n)
-	n.back = false
+	n.past.back = false
 	n.store = store{disk: election.Persistent{Instance: instance(n.i, number), Fresh: true}}
-	n.disks++
+	n.past.disks++
 }
 
 // later gives a node an event after d.

@@ -164,7 +164,7 @@ func lists(c election.Config, n *node) bool {
 }
 
 func intact(c election.Config, n *node) bool {
-	if n.back && c.Mode == election.Strict {
+	if n.past.back && c.Mode == election.Strict {
 		return false // it has forgotten what it promised
 	}
 	key := record.InstanceKey(n.disk.Instance)

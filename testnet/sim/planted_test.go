@@ -43,11 +43,21 @@ type bug struct {
 // budget is how many seeds a bug may survive.
 const budget = 10_000
 
+// rare tells which bugs need a thousand seeds and more, half a minute in all: they are looked for with -planted only.
+func rare(name string) bool {
+	return slices.Contains([]string{
+		"acknowledges though another is voted for", "acknowledgements of any epoch count", "voters waive what they have", "majority not absorbed",
+	}, name)
+}
+
 func TestPlantedBugsAreFound(t *testing.T) {
 	if *oneSeed != 0 || *seeds != 0 {
 		t.Skip("seeds asked for")
 	}
 	for _, b := range bugs() {
+		if rare(b.name) && !*planted {
+			continue
+		}
 		t.Run(b.name, func(t *testing.T) {
 			find(t, Options{Wrap: func(m *election.Member, _ *rand.Rand) Core { return mutant{m, b.in, b.out} }})
 		})

@@ -94,6 +94,10 @@ func TestFlappingLink(t *testing.T) {
 		n = 200
 	}
 	for _, voters := range []int{3, 2, 5} {
+		n := n
+		if voters != 3 {
+			n /= 10
+		}
 		for _, mode := range []election.Mode{election.AP, election.Strict} {
 			if voters == 2 && mode == election.Strict { // a majority of two is both
 				continue
@@ -111,7 +115,7 @@ func TestFlappingLink(t *testing.T) {
 			if voters == 3 && most > 2 {
 				t.Errorf("mode %d: the primary changed %d times", mode, most)
 			}
-			if s.coverage[Resets] < 50*n || s.coverage[Aborts]+s.coverage[Lost] < 20*n {
+			if voters == 3 && (s.coverage[Resets] < 50*n || s.coverage[Aborts]+s.coverage[Lost] < 20*n) {
 				t.Errorf("mode %d: vacuous: %d resets", mode, s.coverage[Resets])
 			}
 			t.Logf("%d voters, %s: %d seeds of 10 minutes, %d resets, %d suspicions answered; changes of primary p50 %d, max %d", voters,

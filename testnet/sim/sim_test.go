@@ -16,6 +16,7 @@ var (
 	oneSeed  = flag.Uint64("seed", 0, "play this seed only, and say everything that happens")
 	seeds    = flag.Int("seeds", 0, "play that many seeds, 0 = a slice")
 	from     = flag.Uint64("from", 1, "the first of the seeds")
+	planted  = flag.Bool("planted", false, "look for the rare planted bugs too")
 	goOn     = flag.Bool("on", false, "go on after a violation")
 	interval = flag.Duration("interval", 0, "of all nodes, instead of what the seeds draw")
 )

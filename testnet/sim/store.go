@@ -62,16 +62,16 @@ func (w *world) renew(n *node, p election.Persistent) {
 	if p.Instance == nil { // there was no older one
 		p = n.disk
 	}
-	n.save(p.Renewed(instance(n.i, n.stores), n.held))
-	n.stores++
-	n.back = false
+	n.save(p.Renewed(instance(n.i, n.past.stores), n.held))
+	n.past.stores++
+	n.past.back = false
 	w.check.renewed(n)
 }
 
 // keepCopy and putBack are what an operator does: the home is put back as it was when the copy was made.
 func (w *world) keepCopy(n *node) {
-	if n.copy == nil && len(n.held) > 0 {
-		n.copy = n.store.copied()
+	if n.past.copy == nil && len(n.held) > 0 {
+		n.past.copy = n.store.copied()
 	}
 }
 
@@ -82,8 +82,8 @@ func (w *world) putBack(n *node) {
 	w.crash(n, time.Second)
 	w.trace("%s is put back from a copy", n.name)
 	w.check.putBack(w, n)
-	n.store, n.copy, n.back = *n.copy, nil, true
-	n.disks++
+	n.store, n.past.copy, n.past.back = *n.past.copy, nil, true
+	n.past.disks++
 }
 
 // peaceIntervals is how long nothing else goes wrong when a home is put back: TFail, and a suspicion.
@@ -95,7 +95,7 @@ func (w *world) known(n *node) bool {
 	if w.prof.lag != nil || !lists(cfg, n) {
 		return false
 	}
-	key := record.InstanceKey(n.copy.disk.Instance)
+	key := record.InstanceKey(n.past.copy.disk.Instance)
 	epoch, seq := w.othersKnow(n, key)
 	for _, p := range w.nodes {
 		if p != n && p.up && !p.paused && intact(cfg, p) && p.cfg.Compare(cfg) == 0 &&
@@ -122,7 +122,7 @@ func (w *world) othersKnow(n *node, key string) (epoch record.Epoch, seq uint64)
 
 // cure is what the operator does about a home that says that its identity was used twice: a new store of it.
 func (w *world) cure(n *node) {
-	if !n.back {
+	if !n.past.back {
 		return
 	}
 	w.cov[Cured]++

@@ -100,7 +100,6 @@ type world struct {
 	heads  registry
 	owner  owner
 	peace  time.Duration // no faults strike before
-	asked  []proposal    // from 1
 	check  checker
 	cov    Coverage
 	played played
@@ -137,8 +136,8 @@ func Run(o Options) Result {
 func newWorld(o Options) *world {
 	w := &world{
 		opt: o, rng: rand.New(rand.NewPCG(o.Seed, 0x5eed)), end: length,
-		index: map[peer.ID]int{}, asked: make([]proposal, 1),
-		heads: registry{byID: map[cid.Cid]*made{}, byDot: map[dot]cid.Cid{}},
+		index: map[peer.ID]int{},
+		heads: registry{byID: map[cid.Cid]*made{}, byDot: map[dot]cid.Cid{}, asked: make([]proposal, 1)},
 	}
 	w.prof = draw(w.rng, o)
 	if o.Script != nil {
@@ -150,7 +149,7 @@ func newWorld(o Options) *world {
 	for i := range n {
 		id := peer.ID(string(rune('A' + i)))
 		w.index[id] = i
-		w.nodes = append(w.nodes, &node{id: id, name: string(id), i: i, clock: clock{rate: 1_000_000 + w.prof.drift[i]}, stores: 1})
+		w.nodes = append(w.nodes, &node{id: id, name: string(id), i: i, clock: clock{rate: 1_000_000 + w.prof.drift[i]}, past: past{stores: 1}})
 	}
 	w.owner.begin(w)
 	for _, n := range w.nodes {
@@ -292,9 +291,9 @@ func (w *world) publish() {
 	if !n.up || n.paused {
 		return
 	}
-	w.asked = append(w.asked, proposal{at: w.now, write: n.pen.write(n)})
+	w.heads.asked = append(w.heads.asked, proposal{at: w.now, write: n.pen.write(n)})
 	w.check.read(w, n)
-	w.step(n, election.Proposed{ID: uint64(len(w.asked) - 1)})
+	w.step(n, election.Proposed{ID: uint64(len(w.heads.asked) - 1)})
 }
 
 // trace writes one line.
