@@ -58,24 +58,32 @@ type demo struct {
 	boot      []string // addresses of the node that everybody knows
 	authors   string   // folder of the author, a copy of the data
 	toolchain bool     // the data is the Go toolchain's source
-	source    string   // hash of the author's folder as it was published last
+	size      int64    // of the data, bytes
+	source    string   // hash of the set's folder as it was published last
 	shared    api.ShareResult
-	second    api.PublishResult
-	made      edition // what the second revision changed
+	second    api.PublishResult // by the author
+	third     api.PublishResult // by another writer, without the author
+	made      edition           // what the second revision changed
 }
 
-// roster are the demo's nodes at first: one that everybody knows, the author, and three that fetch.
-func roster() []string { return []string{"boot", "origin", "edge-1", "edge-2", "edge-3"} }
+// roster are the demo's nodes; the first is the one that everybody knows.
+func roster() []string { return append(replicas(), "origin", follower, "edge-2", "edge-3") }
 
-// followers are told of every revision; edge-3 fetches when it is asked to.
-func followers() []string { return []string{"edge-1", "edge-2"} }
+// replicas may become primary when origin, the author's node, is gone. The last is a writer, too.
+func replicas() []string { return []string{"backup-1", writer} }
 
-// newcomer is a node that joins when the author is gone.
-const newcomer = "edge-4"
+// writer publishes when the author is gone.
+const writer = "backup-2"
 
-// Demo does the main job on real data with five nodes and a sixth that comes late: share, find by set id alone,
-// follow, publish a real change and see how little of it travels, lose the author, go on without, verify. It
-// returns ErrChecksFailed if something did not hold.
+// follower is told of every revision.
+const follower = "edge-1"
+
+// readers are in the middle of fetching when the author's node is killed.
+func readers() []string { return []string{"edge-2", "edge-3"} }
+
+// Demo does the main job on real data with six nodes: share, find by set id alone, follow, hold as replicas, publish a
+// real change and see how little of it travels, lose the author's node in the middle of what others fetch, publish
+// without it, have it back, verify. It returns ErrChecksFailed if something did not hold.
 func Demo(ctx context.Context, o DemoOptions) error {
 	start := time.Now()
 	dir, err := os.MkdirTemp("", "shoal-testnet-")
@@ -104,7 +112,7 @@ func Demo(ctx context.Context, o DemoOptions) error {
 		err = ErrChecksFailed
 	}
 	if err == nil && !o.Exit {
-		d.say("The swarm is still running; Ctrl-C stops it. Look at it from another terminal:\n  %s status --home %s", d.o.Exe, d.nodes["edge-1"].home)
+		d.say("The swarm is still running; Ctrl-C stops it. Look at it from another terminal:\n  %s status --home %s", d.o.Exe, d.nodes[follower].home)
 		<-ctx.Done()
 		return nil
 	}
@@ -172,7 +180,7 @@ func (d *demo) check(name string, ok bool, format string, args ...any) {
 
 // run is the story, a step a function.
 func (d *demo) run(ctx context.Context) error {
-	for _, step := range []func(context.Context) error{d.prepare, d.swarm, d.share, d.fetch, d.delta, d.lose, d.verify} {
+	for _, step := range []func(context.Context) error{d.prepare, d.swarm, d.share, d.replicate, d.delta, d.failover, d.rejoin, d.verify} {
 		if err := step(ctx); err != nil {
 			return err
 		}

@@ -76,3 +76,18 @@ func removeTree(dir string) error {
 	}
 	return os.RemoveAll(dir)
 }
+
+// diskUsage sums the sizes of the files below dir.
+func diskUsage(dir string) (int64, error) {
+	var total int64
+	err := filepath.WalkDir(dir, func(_ string, e os.DirEntry, err error) error {
+		if err != nil || e.IsDir() {
+			return err
+		}
+		if info, err := e.Info(); err == nil { // one that vanished meanwhile counts nothing
+			total += info.Size()
+		}
+		return nil
+	})
+	return total, err
+}

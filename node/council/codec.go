@@ -316,15 +316,6 @@ func decodeMessage(b []byte) (*parcel, error) {
 	return c, errors.Join(errs[:]...)
 }
 
-// heads are the ids that must be known before the message can be heard.
-func (c *parcel) heads() []cid.Cid {
-	switch c.kind {
-	case councilpb.Message_VOTE_REQ, councilpb.Message_VOTE, councilpb.Message_WAIVE_REQ:
-		return slices.Concat(c.known, c.have)
-	}
-	return nil
-}
-
 // message is the message with its heads, and the ids of those that find does not know.
 func (c *parcel) message(find resolver) (election.Message, []cid.Cid) {
 	var missing []cid.Cid

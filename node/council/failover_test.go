@@ -62,3 +62,72 @@ func TestFailover(t *testing.T) {
 		}
 	}
 }
+
+// TestManySeats: 1,000 sets, one of whose voters fails: all are led again. The tables are pulled in part, as they do
+// not fit into beacons.
+func TestManySeats(t *testing.T) {
+	sets := 1000
+	if testing.Short() {
+		sets = 100
+	}
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, 3)
+		w.silent = true
+		defer w.end()
+		c := w.config(1, election.AP, 0, 1, 2)
+		for _, n := range w.nodes {
+			n.start()
+			for i := range sets {
+				n.sit(setID(i), c)
+			}
+		}
+		led := func() bool {
+			for i := range sets {
+				n := 0
+				for _, o := range w.nodes {
+					if !o.up {
+						continue
+					}
+					v, ok := o.co.View(setID(i))
+					if !ok || v.Primary == "" {
+						return false
+					}
+					if v.Role == election.Primary {
+						n++
+					}
+				}
+				if n != 1 {
+					return false
+				}
+			}
+			return true
+		}
+		t.Logf("led after %v", w.until(20*time.Second, "primaries", led))
+		time.Sleep(5 * time.Second)
+		victim := w.nodes[0]
+		leads := 0
+		for i := range sets {
+			if v, _ := victim.co.View(setID(i)); v.Role == election.Primary {
+				leads++
+			}
+		}
+		victim.kill(true)
+		t.Logf("%d led again after %v", leads, w.until(5*time.Second, "failover", led))
+		time.Sleep(5 * time.Second)
+		for _, n := range w.nodes[1:] {
+			r := n.room(topic)
+			r.mu.Lock()
+			r.sent, r.bytes = 0, 0
+			r.mu.Unlock()
+		}
+		time.Sleep(10 * time.Second)
+		for _, n := range w.nodes[1:] {
+			r := n.room(topic)
+			r.mu.Lock()
+			if r.sent > 45 || r.bytes > 0 {
+				t.Errorf("%d beacons with %d bytes of rows in 10 s at rest", r.sent, r.bytes)
+			}
+			r.mu.Unlock()
+		}
+	})
+}

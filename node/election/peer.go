@@ -119,7 +119,7 @@ func (m *Member) newer(p *peerState, instance string, b *Beacon) bool {
 // warnOfTwo tells a peer, and people, that two stores speak under its id. A store that was wiped is heard
 // for as long as messages can be late, hence the wait.
 func (m *Member) warnOfTwo(p *peerState) {
-	if m.time.now-p.now.first <= freshFails*p.fail() || !m.mayWarn(p) {
+	if m.time.now-p.now.first <= max(freshFails*p.fail(), latest) || !m.mayWarn(p) {
 		return
 	}
 	m.act(Alarm{Kind: ClonedPeer, Peer: p.id})

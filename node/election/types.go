@@ -188,6 +188,10 @@ const (
 	// maxInterval bounds what others may announce: the same minute that records allow.
 	maxInterval = time.Minute
 
+	// latest is how late a beacon may come: held back on a link that stalls, and repeated. At short intervals that
+	// is longer than a few TFails.
+	latest = 15 * time.Second
+
 	failIntervals   = 4  // TFail: three lost beacons are no failure
 	settleIntervals = 2  // TSettle: everybody has heard of a new primary and answered
 	freshFails      = 8  // TFails a fresh store waits for a voter before it stands alone

@@ -6,6 +6,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strconv"
+	"strings"
 	"sync"
 
 	"github.com/ipfs/go-cid"
@@ -44,13 +45,14 @@ type aside struct {
 	small []blockstore.Block
 	bulk  bool // more than is taken inline
 	w     *segment.Writer
-	name  int // of the last segment
+	name  func() (int, error) // numbers the next segment
 }
 
 // newAside finds out which leaves are lacking. Those of base are here; others that lie here under another set are
 // copied, because readers of this set are served nothing else.
-func (r *Registry) newAside(ctx context.Context, set cid.Cid, lay, base *dag.Layout) (*aside, error) {
-	a := &aside{ctx: ctx, r: r, set: set, lay: lay, need: map[uint32]bool{}}
+func (r *Registry) newAside(ctx context.Context, rep *Replica, lay, base *dag.Layout) (*aside, error) {
+	set := rep.id
+	a := &aside{ctx: ctx, r: r, set: set, lay: lay, need: map[uint32]bool{}, name: func() (int, error) { return r.nextAside(rep) }}
 	known := map[cid.Cid]bool{}
 	if base != nil {
 		for _, l := range base.Leaves {
@@ -65,10 +67,6 @@ func (r *Registry) newAside(ctx context.Context, set cid.Cid, lay, base *dag.Lay
 		}
 	}
 	a.bulk = bytes > inlineAside
-	var err error
-	if a.name, err = r.lastAside(set); err != nil {
-		return nil, err
-	}
 	var buf []byte
 	for _, i := range a.Need() {
 		c := lay.Leaves[i].Cid
@@ -89,14 +87,24 @@ func (r *Registry) newAside(ctx context.Context, set cid.Cid, lay, base *dag.Lay
 	return a, nil
 }
 
-func (r *Registry) lastAside(set cid.Cid) (last int, err error) {
-	all, err := segment.List(r.asideDir(set))
-	for _, s := range all {
-		if n, err := strconv.Atoi(s.Name[:len(s.Name)-len(segment.Ext)]); err == nil {
-			last = max(last, n)
+// nextAside numbers a segment. The first one of a run comes after those that are there; what a crash left of one that
+// was being written goes, because nobody else writes any yet.
+func (r *Registry) nextAside(rep *Replica) (int, error) {
+	rep.numbering.Lock()
+	defer rep.numbering.Unlock()
+	if rep.segment == 0 {
+		all, err := segment.List(r.asideDir(rep.id))
+		if err != nil {
+			return 0, err
+		}
+		for _, s := range all {
+			if n, err := strconv.Atoi(strings.TrimSuffix(s.Name, segment.Ext)); err == nil {
+				rep.segment = max(rep.segment, n)
+			}
 		}
 	}
-	return last, err
+	rep.segment++
+	return rep.segment, nil
 }
 
 // Need lists the leaves still to be had, in file order.
@@ -146,8 +154,11 @@ func (a *aside) Write(i uint32, data []byte) error {
 		return err
 	}
 	if a.w == nil {
-		a.name++
-		if a.w, err = segment.Create(a.r.asideDir(a.set), strconv.Itoa(a.name)+segment.Ext); err != nil {
+		n, err := a.name()
+		if err != nil {
+			return err
+		}
+		if a.w, err = segment.Create(a.r.asideDir(a.set), strconv.Itoa(n)+segment.Ext); err != nil {
 			return err
 		}
 	}
@@ -247,11 +258,11 @@ func (r *Registry) compactAside(ctx context.Context, rep *Replica) error {
 		names = append(names, s.Name)
 	}
 	if len(leaves) > 0 {
-		last, err := r.lastAside(rep.id)
+		n, err := r.nextAside(rep)
 		if err != nil {
 			return err
 		}
-		f, missing, err := r.writeSegment(ctx, dir, rep.id, strconv.Itoa(last+1)+segment.Ext, leaves)
+		f, missing, err := r.writeSegment(ctx, dir, rep.id, strconv.Itoa(n)+segment.Ext, leaves)
 		if err == nil {
 			err = r.cfg.Store.PutFiles(ctx, f)
 		}

@@ -207,6 +207,10 @@ func (g *get) run(ctx context.Context, t record.Ticket) (got Got, err error) {
 		return Got{}, err
 	}
 	defer g.r.unclaim(g.dest)
+	if g.wait > 0 { // what was published from this folder meanwhile must not be taken back
+		g.pick(t)
+		h = head(g.v)
+	}
 	if err := g.open(ctx, t, h); err != nil {
 		return Got{}, err
 	}

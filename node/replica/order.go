@@ -80,13 +80,68 @@ func (s *seat) fill(ctx context.Context, h *record.Head, p *election.Plan, paren
 	if len(parents) == 0 {
 		return fmt.Errorf("nothing to repeat")
 	}
+	pool := s.rep.pool(s.sealedHave()...)
+	shared := common(headsOf(parents), pool)
+	parents = distinct(parents, shared, pool)
 	if sameRoot(parents) {
 		best := parents[0]
 		h.Root, h.Proposals, h.Merge = best.Root, best.Proposals, best.Merge
 		return nil
 	}
-	bases := rootsOf(common(headsOf(parents), s.rep.pool(s.sealedHave()...)))
-	return s.merge(ctx, h, bases, sidesOf(parents), gather(parents))
+	return s.merge(ctx, h, rootsOf(shared), sidesOf(parents), gather(parents))
+}
+
+// distinct leaves out the sides that only have what another one has too: a primary that was cut off may have ordered a
+// proposal that its writer then gave to the next one as well. What a writer publishes includes what it published before.
+func distinct(sides, shared, pool []entry) []entry {
+	writes := make([]map[string]uint64, len(sides))
+	for i, e := range sides {
+		writes[i] = written(e, shared, pool)
+	}
+	within := func(a, b map[string]uint64) bool {
+		for store, seq := range a {
+			if b[store] < seq {
+				return false
+			}
+		}
+		return true
+	}
+	var out []entry
+	for i, e := range sides {
+		redundant := false
+		for j := range sides { // of two with the same, the first one stays
+			redundant = redundant || j != i && within(writes[i], writes[j]) && (j < i || !within(writes[j], writes[i]))
+		}
+		if !redundant {
+			out = append(out, e)
+		}
+	}
+	return out
+}
+
+// written maps each writer's store to the last proposal of it in e and its ancestors that are not shared; as far as they
+// are known.
+func written(e entry, shared, pool []entry) map[string]uint64 {
+	out, seen := map[string]uint64{}, map[cid.Cid]bool{}
+	for todo := []entry{e}; len(todo) > 0; {
+		at := todo[0]
+		todo = todo[1:]
+		if seen[at.id] || slices.ContainsFunc(shared, func(s entry) bool { return s.Vector.Covers(at.Vector) }) {
+			continue
+		}
+		seen[at.id] = true
+		all, _ := at.Written() // it was opened
+		for _, p := range all {
+			key := record.InstanceKey(p.Instance)
+			out[key] = max(out[key], p.Seq)
+		}
+		for _, id := range at.Parents {
+			if p, ok := find(pool, id); ok {
+				todo = append(todo, p)
+			}
+		}
+	}
+	return out
 }
 
 // put makes a proposal the content of a head, on top of what the parents have.

@@ -11,6 +11,7 @@ import (
 	"github.com/libp2p/go-libp2p/core/peer"
 
 	"github.com/shoal-p2p/shoal/blockstore/dag"
+	"github.com/shoal-p2p/shoal/blockstore/segment"
 	"github.com/shoal-p2p/shoal/blockstore/worktree"
 	"github.com/shoal-p2p/shoal/node/election"
 	"github.com/shoal-p2p/shoal/protocols/list"
@@ -23,6 +24,8 @@ const (
 	bulkAside = 64 << 20
 	// asidePatience is how long a source may be silent: the council knows of others soon, and asks again.
 	asidePatience = 5 * time.Second
+	// turnTime is how long the fetch of a head waits for the one before: that may ask somebody who is not there.
+	turnTime = 250 * time.Millisecond
 )
 
 // recentHeads is how many heads that were fetched are remembered until the council has said what it makes of them.
@@ -92,11 +95,18 @@ func (s *seat) tell(w *want) {
 
 // pursue gets a head's blocks, unless a newer head that includes it is wanted before it was begun with.
 func (s *seat) pursue(w *want) error {
-	s.rep.aside.Lock() // one after the other: most of the next is in this one
-	defer s.rep.aside.Unlock()
+	select {
+	case s.turn <- struct{}{}: // one after the other: most of the next is in this one
+		defer func() { <-s.turn }()
+	case <-time.After(turnTime):
+	case <-w.old:
+	case <-s.ctx.Done():
+	}
 	if s.ctx.Err() != nil || w.dropped() {
 		return s.ctx.Err()
 	}
+	s.rep.aside.RLock()
+	defer s.rep.aside.RUnlock()
 	ctx, cancel := context.WithCancel(s.ctx)
 	t := record.Ticket{Set: s.rep.id, Cap: s.rep.State().Cap}
 	var look *lookout
@@ -149,7 +159,7 @@ func (r *Registry) fetchAside(ctx context.Context, rep *Replica, e entry, look *
 	if err := g.checkMerged(ctx, e.Head); err != nil {
 		return err
 	}
-	out, err := r.newAside(ctx, rep.id, s.lay, g.base.lay)
+	out, err := r.newAside(ctx, rep, s.lay, g.base.lay)
 	if err != nil {
 		return err
 	}
@@ -319,7 +329,7 @@ func (g *get) settle(whole bool) error {
 	if st := g.rep.State(); !g.current(st) || len(st.Forks) > 0 || g.r.cfg.Segments == "" {
 		return nil
 	}
-	if n, err := g.r.lastAside(g.id); err != nil || n == 0 {
+	if all, err := segment.List(g.r.asideDir(g.id)); err != nil || len(all) == 0 {
 		return err
 	}
 	if err := worktree.Sync(g.dest); err != nil {

@@ -144,9 +144,11 @@ type Replica struct {
 	id   cid.Cid
 	feed feed
 
-	turn    sync.Mutex // of who changes what is remembered; held while that is written
-	seating sync.Mutex // of who takes or gives up the seat
-	aside   sync.Mutex // of who writes segments of what no folder holds; held meanwhile
+	turn      sync.Mutex   // of who changes what is remembered; held while that is written
+	seating   sync.Mutex   // of who takes or gives up the seat
+	aside     sync.RWMutex // read-locked by who writes segments of what no folder holds, locked by who gives them up
+	numbering sync.Mutex   // guards segment; held while the folder is looked at for the first time
+	segment   int          // number of the last segment of what no folder holds
 
 	mu       sync.Mutex // guards what follows; never held across I/O
 	busy     bool       // a share or get of this set is running

@@ -20,6 +20,7 @@ type seat struct {
 	vote   *voting
 	ctx    context.Context
 	cancel context.CancelFunc
+	turn   chan struct{} // holds one token while a head is fetched
 
 	mu        sync.Mutex // guards what follows
 	wants     map[cid.Cid]*want
@@ -58,7 +59,7 @@ type waiter struct {
 
 func newSeat(r *Registry, rep *Replica, vote *voting) *seat {
 	s := &seat{r: r, rep: rep, vote: vote, wants: map[cid.Cid]*want{}, proposals: map[uint64]*asked{},
-		durable: map[*waiter]struct{}{}, changed: make(chan struct{})}
+		durable: map[*waiter]struct{}{}, changed: make(chan struct{}), turn: make(chan struct{}, 1)}
 	s.ctx, s.cancel = context.WithCancel(vote.ctx)
 	return s
 }

@@ -387,8 +387,8 @@ func (r *Registry) fetchProposal(ctx context.Context, rep *Replica, from peer.ID
 	if net == nil {
 		return ErrOffline
 	}
-	rep.aside.Lock()
-	defer rep.aside.Unlock()
+	rep.aside.RLock()
+	defer rep.aside.RUnlock()
 	ctx, cancel := context.WithCancel(ctx)
 	look := newLook(net, record.Ticket{Set: rep.id, Cap: rep.State().Cap}, func() *record.Bundle { return nil }, r.cfg.Log)
 	defer look.wg.Wait()

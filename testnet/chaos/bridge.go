@@ -32,7 +32,8 @@ func needSpaces() error {
 
 // connect makes the bridge for the case that runs; nodes made from then on are behind it.
 func (l *lab) connect(ctx context.Context) error {
-	l.bridge = &bridge{name: fmt.Sprintf("sc%d", os.Getpid())}
+	l.serial++ // what a case before has left goes a moment later
+	l.bridge = &bridge{name: fmt.Sprintf("s%d-%d", os.Getpid(), l.serial)}
 	if err := ip(ctx, "link add "+l.bridge.name+" type bridge"); err != nil {
 		return err
 	}

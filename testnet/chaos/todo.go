@@ -5,6 +5,4 @@ package main
 import "context"
 
 func (l *lab) download(ctx context.Context) error { return nil }
-func (l *lab) strict(ctx context.Context) error { return nil }
-func (l *lab) flap(ctx context.Context) error { return nil }
 func (l *lab) beacons(ctx context.Context) error { return nil }
