@@ -1,39 +1,60 @@
-// delta publishes a second revision; whoever follows has it moments later.
+package testnet
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/dustin/go-humanize"
+
+	"github.com/shoal-p2p/shoal/node/api"
+)
+
+// delta publishes a second revision: it is durable when a replica has it, and with whoever follows moments later.
 func (d *demo) delta(ctx context.Context) error {
 	if err := d.change(ctx); err != nil {
 		return err
 	}
-	var err error
-	ears := map[string]*ear{}
-	for _, name := range followers() {
-		if ears[name], err = listen(ctx, d.nodes[name]); err != nil {
-			return err
-		}
-		defer ears[name].close()
+	names := append(replicas(), follower)
+	ears, err := d.ears(ctx, names)
+	if err != nil {
+		return err
 	}
-	if d.second, err = d.nodes["origin"].client.Publish(ctx, api.PublishRequest{Target: d.authors, Note: d.made.what}, nil); err != nil {
-		return fmt.Errorf("publish: %w", err)
+	defer closeEars(ears)
+	if d.second, err = d.publish(ctx, "origin", d.authors, d.made.what); err != nil {
+		return err
 	}
 	published := time.Now()
-	results, err := d.each(ctx, followers(), func(ctx context.Context, name string) (api.GetResult, error) {
-		return ears[name].complete(ctx, d.shared.Set, d.second.Revision)
+	results, err := each(ctx, names, func(ctx context.Context, i int) (api.GetResult, error) {
+		return ears[i].complete(ctx, d.shared.Set, d.second.Revision)
 	})
 	if err != nil {
 		return err
 	}
-	d.say("[4/6] delta   revision %d: %s; published in %.1f s, at both followers %.1f s later", d.second.Revision, d.made.what,
-		d.second.Seconds, time.Since(published).Seconds())
-	var sent int64
-	for _, r := range results {
-		sent = max(sent, r.WireIn+r.WireOut)
-	}
-	for _, line := range picture(d.second.Bytes, d.made.bytes, sent) {
-		d.say("        %s", line)
-	}
+	d.say("[4/8] delta   revision %d: %s; durable on %s in %.1f s, in all folders %.1f s later", d.second.Revision, d.made.what,
+		d.names(d.second.On), d.second.Seconds, time.Since(published).Seconds())
+	d.check("the author's second revision is durable", d.second.Durable && len(d.second.On) > 1, "on %s", d.names(d.second.On))
 	for i, r := range results {
-		d.checkDelta(followers()[i], r)
+		if names[i] == follower { // a replica has fetched it before it is in its folder
+			for _, line := range picture(d.second.Bytes, d.made.bytes, r.WireIn+r.WireOut) {
+				d.say("        %s", line)
+			}
+			d.checkDelta(follower, r)
+		}
+		d.checkTree(names[i], r, d.second, d.source)
 	}
 	return nil
+}
+
+// publish makes a node's folder the next revision, and waits for it to be durable. A publish that fails is tried
+// again: the primary may have gone.
+func (d *demo) publish(ctx context.Context, name, dir, note string) (r api.PublishResult, err error) {
+	err = until(ctx, name+" publishes", func(ctx context.Context) (err error) {
+		r, err = d.nodes[name].client.Publish(ctx, api.PublishRequest{Target: dir, Note: note, AllowLocal: true, Wait: settle.String()}, nil)
+		return err
+	})
+	return r, err
 }
 
 // change makes the second revision in the author's folder.
@@ -56,13 +77,17 @@ func (d *demo) change(ctx context.Context) (err error) {
 // of the DAG, announcements.
 const formalities = 20 << 10
 
-// checkDelta holds what a node received for the second revision against what changed.
+// checkDelta holds what a node received and sent for the second revision against what changed.
 func (d *demo) checkDelta(name string, r api.GetResult) {
 	sent := r.WireIn + r.WireOut
-	d.check(name+" has the author's second root", r.Root == d.second.Root, "%s", r.Root)
 	d.check(name+" was sent less than half of the changed files", sent < d.made.bytes/2+formalities, "%d of %d bytes", sent, d.made.bytes)
+}
+
+// checkTree compares a node's folder with a revision, by its root and by an independent hash.
+func (d *demo) checkTree(name string, r api.GetResult, want api.PublishResult, source string) {
+	d.check(fmt.Sprintf("%s has the root of revision %d", name, want.Revision), r.Root == want.Root, "%s", r.Root)
 	sum, err := treeHash(d.tree(name))
-	d.check(name+" equals the author's second revision", err == nil && sum == d.source, "%s %v", sum, err)
+	d.check(fmt.Sprintf("%s equals revision %d", name, want.Revision), err == nil && sum == source, "%s %v", sum, err)
 }
 
 // picture draws sizes to one scale.

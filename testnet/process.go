@@ -9,6 +9,7 @@ import (
 	"io"
 	"os"
 	"os/exec"
+	"path"
 	"path/filepath"
 	"strings"
 	"sync"
@@ -68,7 +69,7 @@ func startNode(ctx context.Context, s *starter, exe, dir, name string, bootstrap
 	if err := os.MkdirAll(p.home, 0o700); err != nil {
 		return nil, fmt.Errorf("start %s: %w", name, err)
 	}
-	log, err := os.Create(p.log)
+	log, err := os.OpenFile(p.log, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600) // of an earlier life, too
 	if err != nil {
 		return nil, fmt.Errorf("start %s: %w", name, err)
 	}
@@ -126,6 +127,14 @@ func (p *process) awaitReady(out io.Reader) error {
 		}
 	}
 	return errors.New("it ended before it was ready")
+}
+
+// id is the node's peer id.
+func (p *process) id() string {
+	if len(p.addrs) == 0 {
+		return ""
+	}
+	return path.Base(p.addrs[0])
 }
 
 // kill ends the process with SIGKILL and waits until it is gone.

@@ -111,9 +111,11 @@ type Seat interface {
 
 // Archive is a Seat that knows heads of which the council has not heard. Optional.
 type Archive interface {
-	// Heads are the sealed heads whose blocks are all on disk, in any order. They are asked for when there is no state
-	// file, and when a config cuts a head that is known: what lay below it comes to light again.
+	// Heads are the newest sealed heads whose blocks are all on disk. They are asked for when there is no state file.
 	Heads() [][]byte
+	// Uncut are the newest sealed heads that h includes and that the cuts of c accept, with complete only those whose
+	// blocks are all on disk. They are asked for when a config cuts h.
+	Uncut(c election.Config, h *election.Head, complete bool) [][]byte
 }
 
 // SealedHead is a head with its signed bytes.

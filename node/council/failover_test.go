@@ -131,3 +131,29 @@ func TestManySeats(t *testing.T) {
 		}
 	})
 }
+
+// TestSlowLinks: the interval grows with the round trips, and nobody takes the slower beacons for silence.
+func TestSlowLinks(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, 3)
+		w.rtt = 200 * ms
+		w.start(w.config(1, election.AP, 0, 1, 2), 0, 1, 2)
+		defer w.end()
+		p, _ := w.settle()
+		epoch := p.view().Epoch
+		time.Sleep(measureEvery + time.Second)
+		r := p.room(topic)
+		r.mu.Lock()
+		r.sent = 0
+		r.mu.Unlock()
+		time.Sleep(80 * time.Second)
+		r.mu.Lock()
+		if want := int(80 * time.Second / election.IntervalFor(w.rtt)); r.sent < want-5 || r.sent > want+5 {
+			t.Errorf("%d beacons, want %d", r.sent, want)
+		}
+		r.mu.Unlock()
+		if p.view().Epoch.Compare(epoch) != 0 || !w.agreed() {
+			t.Error("the primary was replaced")
+		}
+	})
+}

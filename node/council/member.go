@@ -309,7 +309,7 @@ func (m *member) open(c *Council) error {
 	}
 	cfg := m.seat.Config()
 	if cut(cfg, p) { // the config came to disk, and the node stopped
-		p.Known, p.Have = cfg.Spare(p.Known, p.Have, m.held())
+		p.Known, p.Have = m.spare(cfg, p)
 	}
 	if value != nil && disk.file.Recovered() {
 		m.log.Warn("the newest state was damaged: the one before it is used")

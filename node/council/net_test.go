@@ -139,6 +139,9 @@ func (n *node) Redial(p peer.ID) {
 	n.redial = append(n.redial, redialled{time.Now(), p})
 }
 
+// RoundTrip implements RoundTrips.
+func (n *node) RoundTrip(peer.ID) time.Duration { return n.w.rtt }
+
 // redialled gives the calls since the last time.
 func (n *node) redialled() []redialled {
 	n.w.mu.Lock()

@@ -301,6 +301,20 @@ func TestCuts(t *testing.T) {
 		}
 		p, _ = w.settle()
 		p.publish(2002)
+		// The next config comes to disk, and the node stops before it says so.
+		c = w.config(3, election.AP, 0, 1)
+		c.Cuts = election.Cuts{"writer1": 3, "writer2": 1}
+		for _, n := range w.nodes {
+			n.kill(false)
+			n.seat0().setConfig(c)
+		}
+		for _, n := range w.nodes {
+			n.restart()
+		}
+		w.until(10*time.Second, "cut", func() bool { return w.agreed() })
+		if have := content(p.seat0().has(p.view().Best)); !slices.Equal(have, []uint64{1001, 1002, 1003, 2001}) {
+			t.Errorf("left is %v", have)
+		}
 	})
 }
 

@@ -160,7 +160,7 @@ func (m *member) reconfigured() {
 	ev := election.ConfigChanged{Config: cfg}
 	p := m.own.core.Persistent()
 	if cut(cfg, p) {
-		known, have := cfg.Spare(p.Known, p.Have, m.held())
+		known, have := m.spare(cfg, p)
 		ev.Known, ev.Have = &known, &have
 	}
 	m.step(ev)
@@ -172,19 +172,43 @@ func cut(cfg election.Config, p election.Persistent) bool {
 	return slices.ContainsFunc(p.Known, cfg.Refuses) || slices.ContainsFunc(p.Have, cfg.Refuses)
 }
 
-// held are the heads that the seat has on disk.
-func (m *member) held() (out []*election.Head) {
+// spare gives what the cuts of cfg leave of p's frontiers, with what lay below.
+func (m *member) spare(cfg election.Config, p election.Persistent) (known, have election.Frontier) {
 	archive, ok := m.seat.(Archive)
-	if !ok {
-		return nil
+	below := func(f election.Frontier, complete bool) (sealed [][]byte) {
+		for _, h := range f {
+			if ok && cfg.Refuses(h) {
+				sealed = append(sealed, archive.Uncut(cfg, h, complete)...)
+			}
+		}
+		return sealed
 	}
-	for _, sealed := range archive.Heads() {
-		h, err := m.seat.Head(sealed)
+	known, have = cfg.Spare(p.Known, p.Have, m.verified(below(p.Have, true)))
+	for _, h := range m.verified(below(p.Known, false)) {
+		if !cfg.Refuses(h) {
+			known = known.Add(h)
+		}
+	}
+	return known, have
+}
+
+// held are the heads that the seat has on disk.
+func (m *member) held() []*election.Head {
+	if archive, ok := m.seat.(Archive); ok {
+		return m.verified(archive.Heads())
+	}
+	return nil
+}
+
+// verified takes heads of the seat's own in.
+func (m *member) verified(sealed [][]byte) (out []*election.Head) {
+	for _, b := range sealed {
+		h, err := m.seat.Head(b)
 		if err != nil {
 			m.log.Error("head on disk is not valid", "err", err)
 			continue
 		}
-		m.heads.add(h, sealed)
+		m.heads.add(h, b)
 		out = append(out, h)
 	}
 	return out

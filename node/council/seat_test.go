@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"sync"
 	"time"
@@ -67,8 +68,15 @@ func (s *seat) Head(sealed []byte) (*election.Head, error) {
 func (s *seat) Heads() (out [][]byte) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	for _, b := range s.heads {
-		out = append(out, b)
+	return slices.Collect(maps.Values(s.heads))
+}
+
+// Uncut implements Archive.
+func (s *seat) Uncut(c election.Config, h *election.Head, _ bool) (out [][]byte) {
+	for _, b := range s.Heads() {
+		if old, err := s.Head(b); err == nil && h.Covers(old) && !c.Refuses(old) {
+			out = append(out, b)
+		}
 	}
 	return out
 }

@@ -34,6 +34,7 @@ type world struct {
 	nodes  []*node
 	cut    map[[2]int]bool // directions
 	relay  bool
+	rtt    time.Duration
 	twin   *node // a copy of one of the nodes: hears and says what that one does
 	silent bool  // seats keep no views
 }

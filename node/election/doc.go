@@ -41,6 +41,11 @@
 //  3. It verifies before it tells: who sent a message, signatures and rights of heads in it, and merges before
 //     Fetched. A head is Fetched or Made only when it and its blocks are synced.
 //  4. A head that is made leaves the node, and the node's own lists, only after Accepted.
-//  5. A new config is on disk before ConfigChanged. A store keeps its Instance and is Fresh once; a home
-//     that was copied or put back from a copy shows itself by Alarm Cloned.
+//  5. A new config is on disk before ConfigChanged. What its cuts leave of the frontiers is Config.Spare's; New is
+//     given that, too, as a crash may have come between the config and the state.
+//  6. A store keeps its Instance and is Fresh once. If the state that was saved last may be lost, it goes on as
+//     another store, Persistent.Renewed. A home that was copied or put back from a copy shows itself by Alarm
+//     Cloned once it hears who knows more of it; until then it cannot know. Renewed is the cure there, too.
+//  7. A State that comes later than its Beacon, or is known from an earlier one, is given with the stamp of the last
+//     beacon of the same start of the same store, and never is a state that was not persisted.
 package election

@@ -91,7 +91,7 @@ type Handover struct{ Epoch record.Epoch }
 type Seen struct {
 	Instance string
 	Stamp    Stamp
-	Other    bool // both Instance and the receiver's store were heard just now
+	Other    bool // another store was heard just now, too; each of the two is told of itself
 }
 
 func (*Beacon) message()     {}

@@ -147,7 +147,7 @@ func (m *Member) mayWarn(p *peerState) bool {
 // seen is what a peer heard of us: somebody else speaks with our identity if it is not what we said.
 func (m *Member) seen(s Seen) {
 	mine := Stamp{m.disk.Boot, m.time.no}
-	if s.Instance == m.self.instance && s.Stamp.After(mine) || s.Instance != m.self.instance && s.Other {
+	if s.Instance == m.self.instance && (s.Other || s.Stamp.After(mine)) {
 		m.cloned()
 	}
 }

@@ -3,6 +3,8 @@ package election
 import (
 	"testing"
 	"time"
+
+	"github.com/shoal-p2p/shoal/protocols/record"
 )
 
 func TestHandover(t *testing.T) {
@@ -91,6 +93,13 @@ func TestOneIdentityTwice(t *testing.T) {
 	if acts := a.hear("B", Seen{Instance: key("A"), Stamp: Stamp{9, 1}}); !hasAlarm(acts, Cloned) {
 		t.Error("somebody is ahead of us")
 	}
+	third := start(t, "A", AP, "AB")
+	if acts := third.hear("B", Seen{Instance: key("C"), Other: true}); hasAlarm(acts, Cloned) {
+		t.Error("two other stores are no business of this one")
+	}
+	if acts := third.hear("B", Seen{Instance: key("A"), Other: true}); !hasAlarm(acts, Cloned) {
+		t.Error("another store speaks for us")
+	}
 	a.want(Follower)
 	if a.run(40 * h); a.m.Role() != Follower || !a.m.Halted() {
 		t.Error("a clone leads")
@@ -123,5 +132,40 @@ func TestIntervals(t *testing.T) {
 	}})
 	if at := r.m.suspectAt() - r.now; at != 4*time.Second {
 		t.Errorf("suspected after %v", at)
+	}
+}
+
+// A store whose heads are known elsewhere and not here was put back from a copy: it follows, and no more.
+func TestHomePutBack(t *testing.T) {
+	mine := head(epoch(1, 1, "A"), 5)
+	r := start(t, "A", AP, "AB")
+	if acts := r.beacon("B", State{Known: frontier(head(epoch(1, 2, "B"), 1, mine))}); !hasAlarm(acts, Cloned) {
+		t.Error("a head of this store that it does not know raises no alarm")
+	}
+	disk := r.m.Persistent()
+	if r = startFrom(t, "A", config(1, AP, "AB"), disk); !r.m.Halted() {
+		t.Error("a restart forgets it")
+	}
+	again := disk.Renewed([]byte("renewed!"), []*Head{mine})
+	if r = startFrom(t, "A", config(1, AP, "AB"), again); r.m.Halted() {
+		t.Error("a new store is halted")
+	}
+	if p := r.m.Persistent(); !p.Have.Holds(mine) || p.Seq != 0 || !p.Fresh || p.Granted.N != 0 {
+		t.Errorf("renewed to %+v", p)
+	}
+}
+
+// What lies below a refused head comes to light again.
+func TestSpare(t *testing.T) {
+	low := head(epoch(1, 1, "A"), 1)
+	high := NewHead(head(epoch(1, 1, "A"), 2, low).ID, epoch(1, 1, "A"), record.Vector{key("A"): 2}, []Write{{"w", 2}})
+	c := config(2, AP, "AB")
+	c.Cuts = Cuts{"w": 1}
+	known, have := c.Spare(frontier(high), frontier(high), []*Head{low, high})
+	if !known.Equal(frontier(low)) || !have.Equal(frontier(low)) {
+		t.Errorf("known %v, have %v", known, have)
+	}
+	if known, _ = c.Spare(frontier(high), nil, nil); len(known) != 0 {
+		t.Errorf("known %v, and nothing is below", known)
 	}
 }

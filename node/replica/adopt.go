@@ -39,7 +39,7 @@ const syncFiles = 32
 // sync puts what a revision changes in a folder on stable storage: what is ordered by it must survive a power cut.
 func (r *Registry) sync(ctx context.Context, rep *Replica, lay *dag.Layout, dir string) error {
 	old, err := r.layoutOf(ctx, rep.id, rep.built())
-	if err != nil {
+	if err != nil || rep.State().Dir != dir {
 		return worktree.Sync(dir)
 	}
 	var paths []string

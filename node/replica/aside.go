@@ -236,7 +236,7 @@ const slackAside = 20
 // compactAside writes what is of use of a set's segments anew, without the rest, once that is more than a little. No
 // aside is being filled meanwhile.
 func (r *Registry) compactAside(ctx context.Context, rep *Replica) error {
-	if r.cfg.Segments == "" || !rep.aside.TryLock() {
+	if r.cfg.Segments == "" || rep.State().Seated && rep.seated() == nil || !rep.aside.TryLock() {
 		return nil // the next collection does
 	}
 	defer rep.aside.Unlock()

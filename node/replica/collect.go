@@ -21,6 +21,10 @@ func (r *Registry) Live(ctx context.Context) (func(set, c cid.Cid) bool, error) 
 		if len(roots) == 0 {
 			continue
 		}
+		if rep.State().Seated && rep.seated() == nil {
+			live[rep.id] = nil // what it has promised to keep only its council knows
+			continue
+		}
 		mine := map[cid.Cid]bool{}
 		for i, root := range slices.Concat(roots, past) {
 			present := i < len(roots)

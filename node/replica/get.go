@@ -229,7 +229,7 @@ func (g *get) run(ctx context.Context, t record.Ticket) (got Got, err error) {
 	if err != nil {
 		return Got{}, err
 	}
-	if err := g.checkMerged(ctx, h); err != nil {
+	if err := g.vet(ctx, entry{h, g.v.HeadCids[0], nil}, nil); err != nil {
 		return Got{}, err
 	}
 	got = Got{Replica: g.rep, Head: h, Name: g.v.Config.Name, Dest: g.dest, Files: s.lay.Files, Total: s.lay.Bytes}

@@ -158,18 +158,3 @@ func sameRecords(a, b record.Bundle) bool {
 	same := func(x, y []byte) bool { return len(x) == len(y) && (len(x) == 0 || &x[0] == &y[0]) }
 	return same(a.Genesis, b.Genesis) && slices.EqualFunc(a.Configs, b.Configs, same) && slices.EqualFunc(a.Heads, b.Heads, same)
 }
-
-// checkFounded holds a merged head against those of its parents that are known here. Errors: ErrForged.
-func (r *Registry) checkFounded(rep *Replica, e entry, others [][]byte) error {
-	if !e.Merged() {
-		return nil
-	}
-	_, _, err := record.OpenAncestors(at(rep.Verified(), e), ancestry(e.Head, rep.pool(others...)))
-	return err
-}
-
-// holds tells whether the newest revision, which was checked before it was taken, has this root.
-func (p *Replica) holds(root cid.Cid) bool {
-	h, ok := p.Head()
-	return ok && h.Root == root
-}

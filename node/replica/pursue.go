@@ -133,7 +133,7 @@ func (s *seat) pursue(w *want) error {
 		return err
 	}
 	defer s.r.unclaim(place)
-	if err := s.r.fetchAside(ctx, s.rep, w.entry, look, w.old, s.sealedHave()); err != nil {
+	if err := s.r.fetchAside(ctx, s.rep, w.entry, look, w.old, s.complete()); err != nil {
 		return err
 	}
 	s.mu.Lock()
@@ -145,7 +145,7 @@ func (s *seat) pursue(w *want) error {
 
 // fetchAside makes all blocks of a head lie under the set on stable storage, without touching any folder; a merge is
 // computed again before anything of it is fetched. A lot goes straight into the folder of who follows the set, unless
-// old is closed before. have are other heads that are complete here.
+// old is closed before. have are other heads that are complete here, and were checked.
 func (r *Registry) fetchAside(ctx context.Context, rep *Replica, e entry, look *lookout, old <-chan struct{}, have [][]byte) error {
 	g := r.asideGet(rep, e, look)
 	defer g.hangUp()
@@ -153,10 +153,7 @@ func (r *Registry) fetchAside(ctx context.Context, rep *Replica, e entry, look *
 	if err != nil {
 		return err
 	}
-	if err := r.checkFounded(rep, e, have); err != nil {
-		return err
-	}
-	if err := g.checkMerged(ctx, e.Head); err != nil {
+	if err := g.vet(ctx, e, have); err != nil {
 		return err
 	}
 	out, err := r.newAside(ctx, rep, s.lay, g.base.lay)
@@ -228,17 +225,6 @@ func (g *get) borrow(ctx context.Context, root cid.Cid) (*dag.Layout, error) {
 		return nil, err
 	}
 	return (&session{}).read(ctx, root, nodes, nil, dag.DefaultLimits())
-}
-
-// checkMerged computes a merged head's root again, unless it repeats one that was computed before.
-func (g *get) checkMerged(ctx context.Context, h record.Head) error {
-	if !h.Merged() {
-		return nil
-	}
-	if rep, ok := g.r.lookup(g.id); ok && rep.State().Complete && rep.holds(h.Root) {
-		return nil
-	}
-	return checkMerge(h, g.v.Genesis.Profile, func(root cid.Cid) (*dag.Layout, error) { return g.borrow(ctx, root) })
 }
 
 // toFolder leaves a large revision to the follower of the set, and waits for it.
@@ -326,7 +312,7 @@ func (g *get) settle(whole bool) error {
 		return nil
 	}
 	defer g.rep.aside.Unlock()
-	if st := g.rep.State(); !g.current(st) || len(st.Forks) > 0 || g.r.cfg.Segments == "" {
+	if st := g.rep.State(); !g.current(st) || len(st.Forks) > 0 || g.r.cfg.Segments == "" || !g.onlyThis() {
 		return nil
 	}
 	if all, err := segment.List(g.r.asideDir(g.id)); err != nil || len(all) == 0 {
@@ -339,4 +325,17 @@ func (g *get) settle(whole bool) error {
 		return fmt.Errorf("settle: %w", err)
 	}
 	return nil
+}
+
+// onlyThis tells whether the council knows of nothing that what was got does not include, and no proposal waits to be
+// ordered: nothing that lies aside is of use then. Nothing is added meanwhile: rep.aside is held.
+func (g *get) onlyThis() bool {
+	if g.r.working("proposal " + g.id.String()) {
+		return false
+	}
+	s := g.rep.seated()
+	if s == nil {
+		return !g.rep.State().Seated
+	}
+	return !slices.ContainsFunc(poolOf(g.v, s.sealedHave()), func(e entry) bool { return !head(g.v).Vector.Covers(e.Vector) })
 }

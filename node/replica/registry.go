@@ -199,6 +199,9 @@ func (r *Registry) load(st State) error {
 	if err != nil {
 		return fmt.Errorf("open set %s: %w", st.Set, err)
 	}
+	if st.Shared && st.Base == "" && len(v.Heads) > 0 { // written before there were others who publish
+		st.Base = head(v).Root.String()
+	}
 	rep := &Replica{id: id, state: st, verified: v}
 	rep.feed.reset(st.Complete)
 	r.sets[id] = rep
@@ -279,6 +282,18 @@ func (r *Registry) unclaim(place string) {
 	defer r.mu.Unlock()
 	delete(r.places, place)
 	r.wake()
+}
+
+// working tells whether something is at work on a place that begins so.
+func (r *Registry) working(prefix string) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for place := range r.places {
+		if strings.HasPrefix(place, prefix) {
+			return true
+		}
+	}
+	return false
 }
 
 // wake tells those who wait for a claim. r.mu is held.

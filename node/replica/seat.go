@@ -1,6 +1,7 @@
 package replica
 
 import (
+	"bytes"
 	"context"
 	"slices"
 	"sync"
@@ -299,6 +300,16 @@ func (s *seat) sealedHave() (out [][]byte) {
 	return append(out, s.recent...)
 }
 
+// complete are the heads whose blocks are all here, and which were checked before they were taken.
+func (s *seat) complete() (out [][]byte) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, h := range s.view.Have {
+		out = append(out, h.Sealed)
+	}
+	return append(out, s.recent...)
+}
+
 // show makes a head the one that readers are shown. All of its blocks are here. forks are other heads like it.
 func (s *seat) show(e entry, forks []entry) {
 	now := s.rep.Verified()
@@ -308,7 +319,7 @@ func (s *seat) show(e entry, forks []entry) {
 	for _, f := range forks {
 		sealed = append(sealed, f.sealed)
 	}
-	if same && len(sealed) == len(st.Forks) {
+	if same && slices.EqualFunc(sealed, st.Forks, bytes.Equal) {
 		return
 	}
 	lay, err := s.r.layoutOf(s.ctx, s.rep.id, e.Root)

@@ -104,14 +104,11 @@ const busyWait = 10 * time.Second
 // built is the root of the revision that the set's folder was made of, or that was made of it; undefined before the
 // first.
 func (p *Replica) built() cid.Cid {
-	st, v := p.State(), p.Verified()
-	if root, err := cid.Decode(st.Base); err == nil {
-		return root
+	root, err := cid.Decode(p.State().Base)
+	if err != nil {
+		return cid.Undef
 	}
-	if len(v.Heads) > 0 && st.Shared {
-		return head(v).Root
-	}
-	return cid.Undef
+	return root
 }
 
 // next publishes a root that was scanned as the set's next revision. old is the tree that the revision
@@ -178,6 +175,11 @@ func (r *Registry) relink(ctx context.Context, rep *Replica, st State, old strin
 	was := rep.State()
 	if was.Dir == st.Dir && was.Only == st.Only && was.Marker == st.Marker {
 		return nil
+	}
+	if was.Seated {
+		if err := worktree.Sync(st.Dir); err != nil {
+			return err
+		}
 	}
 	err := r.change(rep, func(now *State) error {
 		now.Dir, now.Only, now.Marker = st.Dir, st.Only, st.Marker
@@ -453,7 +455,7 @@ func (r *Registry) hand(ctx context.Context, rep *Replica, st State, lay *dag.La
 	if _, err := r.Instance(rep.id); err != nil {
 		return err
 	}
-	if err := r.sync(ctx, rep, lay, o.Dir); err != nil {
+	if err := r.sync(ctx, rep, lay, st.Dir); err != nil {
 		return err
 	}
 	err := r.change(rep, func(now *State) error { // a number that others have seen is never used again

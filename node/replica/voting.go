@@ -3,12 +3,14 @@ package replica
 import (
 	"context"
 	"errors"
+	"io/fs"
 	"slices"
 	"sync"
 
 	"github.com/ipfs/go-cid"
 	"github.com/libp2p/go-libp2p/core/peer"
 
+	"github.com/shoal-p2p/shoal/blockstore/worktree"
 	"github.com/shoal-p2p/shoal/node/council"
 	"github.com/shoal-p2p/shoal/node/election"
 	"github.com/shoal-p2p/shoal/node/slots"
@@ -157,6 +159,11 @@ func (r *Registry) trySit(vote *voting, rep *Replica) error {
 	})
 	if err != nil {
 		return err
+	}
+	if dir := rep.State().Dir; dir != "" { // what was published or fetched before is promised to be there from now on
+		if err := worktree.Sync(dir); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return err
+		}
 	}
 	s := newSeat(r, rep, vote)
 	rep.mu.Lock()

@@ -26,7 +26,7 @@ const slice = 1500
 
 // TestPinnedSeeds plays seeds that once failed, here or with a planted bug.
 func TestPinnedSeeds(t *testing.T) {
-	for _, seed := range []uint64{5, 144, 7613, 1063227, 2010833} {
+	for _, seed := range []uint64{5, 144, 2860, 7613, 14188, 1063227, 2010833} {
 		if r := examine(Options{Seed: seed}); r.Violation != nil {
 			t.Errorf("seed %d: %v", seed, r.Violation)
 		}
