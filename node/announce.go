@@ -130,7 +130,8 @@ func (h *herald) publish(ctx context.Context, topic string, reps ...*replica.Rep
 	h.no++
 	m := beacon.Message{Boot: h.boot, No: h.no}
 	for _, rep := range reps {
-		if heads := rep.State().Bundle.Heads; len(heads) > 0 {
+		// A head of a private set says more than a stranger may know: those who follow it hear of it by their watch.
+		if heads := rep.State().Bundle.Heads; len(heads) > 0 && rep.Verified().Config.Public {
 			m.Heads = append(m.Heads, beacon.Head{Set: rep.Set(), Sealed: heads[0]})
 		}
 	}

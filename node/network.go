@@ -45,9 +45,10 @@ type network struct {
 	council *wirecouncil.Client
 	redials sync.WaitGroup
 
-	mu     sync.Mutex // guards what follows
-	book   *peerbook.Book
-	nearby map[peer.ID]peer.AddrInfo
+	mu      sync.Mutex // guards what follows
+	book    *peerbook.Book
+	nearby  map[peer.ID]peer.AddrInfo
+	dialing map[peer.ID]bool // voters that are being dialled again
 }
 
 // Connect dials p unless it is connected.
@@ -119,11 +120,31 @@ const redialTime = time.Second
 
 // Redial closes what connections to p there are, which are silent or broken, and dials it.
 func (w *network) Redial(p peer.ID) {
+	w.mu.Lock()
+	busy := w.dialing[p]
+	if w.dialing == nil {
+		w.dialing = map[peer.ID]bool{}
+	}
+	w.dialing[p] = true
+	w.mu.Unlock()
+	if busy {
+		return
+	}
 	w.redials.Go(func() {
+		defer func() {
+			w.mu.Lock()
+			defer w.mu.Unlock()
+			delete(w.dialing, p)
+		}()
 		ctx, cancel := context.WithTimeout(context.Background(), redialTime)
 		defer cancel()
-		if err := w.host.Network().ClosePeer(p); err != nil {
-			w.log.Debug("close silent connection", "peer", p, "err", err)
+		for _, c := range w.host.Network().ConnsToPeer(p) {
+			if time.Since(c.Stat().Opened) < redialTime {
+				continue // it was just made
+			}
+			if err := c.Close(); err != nil {
+				w.log.Debug("close silent connection", "peer", p, "err", err)
+			}
 		}
 		w.host.ClearBackoff(p)
 		if err := w.host.Connect(ctx, peer.AddrInfo{ID: p}); err != nil {

@@ -115,4 +115,3 @@ func bar(n, whole int64) string {
 	}
 	return line
 }
-

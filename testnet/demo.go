@@ -90,7 +90,7 @@ func Demo(ctx context.Context, o DemoOptions) error {
 	if err != nil {
 		return fmt.Errorf("demo: %w", err)
 	}
-	d := &demo{o: o, dir: dir, starter: newStarter(), nodes: map[string]*process{}, authors: filepath.Join(dir, "origin-files")}
+	d := &demo{o: o, dir: dir, starter: newStarter(), nodes: map[string]*process{}, authors: filepath.Join(dir, "shared")}
 	defer d.cleanUp()
 	err = d.run(ctx)
 	r := Result{Type: "result", V: 1, Checks: d.checks, Seconds: time.Since(start).Seconds(), Report: o.Report}

@@ -157,6 +157,7 @@ const twice = 1.02
 func (d *demo) unnoticed(readers *fetches) error {
 	for i, r := range readers.results {
 		name := readers.names[i]
+		d.say("DEBUG in %d out %d", r.WireIn, r.WireOut)
 		d.say("      get     %s: %s, no error, %s received: %.3f times the set", name, speed(r), humanize.Bytes(uint64(r.WireIn)), float64(r.WireIn)/float64(max(r.BytesTotal, 1)))
 		d.check(name+" fetched nothing twice", float64(r.WireIn) <= twice*float64(r.BytesTotal)+formalities, "%d bytes received of %d", r.WireIn, r.BytesTotal)
 		d.checkTree(name, r, d.second, d.source)

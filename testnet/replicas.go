@@ -28,7 +28,7 @@ func (d *demo) replicate(ctx context.Context) error {
 		if names[i] == follower {
 			verb = "follow"
 		}
-		d.say("[3/8] %s  %s: %s", verb, names[i], speed(r))
+		d.say("[3/8] %s  %s: %s DEBUG in %d out %d ratio %.3f", verb, names[i], speed(r), r.WireIn, r.WireOut, float64(r.WireIn)/float64(r.BytesTotal))
 		d.check(names[i]+" has the author's root", r.Root == d.shared.Root, "%s", r.Root)
 	}
 	return d.grant(ctx, members[:len(replicas())])

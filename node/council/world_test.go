@@ -358,8 +358,12 @@ func (w *world) agreed() bool {
 // settle waits for agreement, and gives the primary and its backup.
 func (w *world) settle() (primary, backup *node) {
 	w.t.Helper()
-	w.until(10*time.Second, "agreement", w.agreed)
-	p := w.nodes[w.primaries()[0]]
+	var ps []int
+	w.until(10*time.Second, "agreement", func() bool {
+		ps = w.primaries()
+		return w.agreed() && len(ps) == 1
+	})
+	p := w.nodes[ps[0]]
 	if len(p.seat0().Config().Voters) > 1 {
 		w.until(5*time.Second, "backup", func() bool { return p.view().Backup != "" })
 		backup = w.at(p.view().Backup)

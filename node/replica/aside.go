@@ -48,8 +48,8 @@ type aside struct {
 	name  func() (int, error) // numbers the next segment
 }
 
-// newAside finds out which leaves are lacking. Those of base are here; others that lie here under another set are
-// copied, because readers of this set are served nothing else.
+// newAside finds out which leaves are lacking. Those of base are here. Others that lie on this disk are copied: they may
+// be another set's, of which readers of this one are served nothing, or what is kept of a past revision, and go with it.
 func (r *Registry) newAside(ctx context.Context, rep *Replica, lay, base *dag.Layout) (*aside, error) {
 	set := rep.id
 	a := &aside{ctx: ctx, r: r, set: set, lay: lay, need: map[uint32]bool{}, name: func() (int, error) { return r.nextAside(rep) }}
@@ -67,18 +67,12 @@ func (r *Registry) newAside(ctx context.Context, rep *Replica, lay, base *dag.La
 		}
 	}
 	a.bulk = bytes > inlineAside
-	var buf []byte
 	for _, i := range a.Need() {
 		c := lay.Leaves[i].Cid
 		if has, err := r.cfg.Store.Has(ctx, c); err != nil || !has {
 			continue
 		}
-		if b, err := r.cfg.Store.GetFrom(ctx, set, c, buf); err == nil {
-			buf = b
-			a.mu.Lock()
-			delete(a.need, i)
-			a.mu.Unlock()
-		} else if b, err := r.cfg.Store.Get(ctx, c, nil); err == nil {
+		if b, err := r.cfg.Store.Get(ctx, c, nil); err == nil {
 			if err := a.Write(i, b); err != nil {
 				return nil, err
 			}
@@ -311,4 +305,57 @@ func (r *Registry) beside(ctx context.Context, rep *Replica) (leaves []blockstor
 		}
 	}
 	return leaves, bytes, nil
+}
+
+// setAside copies what the folder is about to lose and a revision needs that the council knows: one that lost to
+// another is to be merged yet. That it can be done is a condition of going on.
+func (g *get) setAside(ctx context.Context, next *dag.Layout) error {
+	if g.rep.seated() == nil || g.r.cfg.Segments == "" {
+		return nil
+	}
+	g.rep.aside.RLock()
+	defer g.rep.aside.RUnlock()
+	gone, _ := leaving(g.base.lay, next)
+	losing := make(map[cid.Cid]bool, len(gone))
+	for _, l := range gone {
+		losing[l.Cid] = true
+	}
+	var leaves []blockstore.Leaf
+	whole, _ := g.r.roots(g.rep)
+	for _, root := range whole {
+		if root == next.Root {
+			continue
+		}
+		lay, err := g.r.layoutOf(ctx, g.id, root)
+		if isMissing(err) {
+			continue // it is known and not here
+		}
+		if err != nil {
+			return fmt.Errorf("set aside: %w", err)
+		}
+		for _, l := range lay.Leaves {
+			if losing[l.Cid] {
+				losing[l.Cid] = false
+				leaves = append(leaves, l)
+			}
+		}
+	}
+	if len(leaves) == 0 {
+		return nil
+	}
+	n, err := g.r.nextAside(g.rep)
+	if err != nil {
+		return fmt.Errorf("set aside: %w", err)
+	}
+	f, missing, err := g.r.writeSegment(ctx, g.r.asideDir(g.id), g.id, strconv.Itoa(n)+segment.Ext, leaves)
+	if err == nil {
+		err = g.r.cfg.Store.PutFiles(ctx, f)
+	}
+	if err != nil {
+		return fmt.Errorf("set aside: %w", err)
+	}
+	if missing > 0 {
+		g.r.cfg.Log.Warn("some of a revision that waits to be merged cannot be read any more", "set", g.id, "chunks", missing)
+	}
+	return nil
 }

@@ -370,6 +370,9 @@ func (g *get) complete(t record.Ticket, s *session, whole bool) error {
 	if err := g.settle(whole); err != nil {
 		return err
 	}
+	if whole {
+		g.r.reseat(g.rep) // a voter that was still on its way to all of it
+	}
 	g.r.layouts.add(g.r.cfg.Now(), g.rep.id, s.lay)
 	g.rep.unserve(s)
 	if err := g.r.retain(context.Background(), g.rep); err != nil {
@@ -457,7 +460,10 @@ func (g *get) accept(t record.Ticket, h record.Head) error {
 		if !slices.EqualFunc(st.Bundle.Heads, g.bundle.Heads, bytes.Equal) {
 			st.supersede()
 		}
-		st.Bundle = g.bundle
+		configs := st.Bundle.Configs
+		if st.Bundle = g.bundle; len(configs) > len(st.Bundle.Configs) { // changed meanwhile
+			st.Bundle.Configs = configs
+		}
 		return nil
 	})
 	if err != nil {

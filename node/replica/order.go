@@ -24,6 +24,7 @@ import (
 type proposal struct {
 	record.Proposal
 	sealed []byte
+	fresh  int64 // bytes of it that who orders it lacks, probably; of this node's own
 }
 
 // layoutFunc flattens a revision, or what is to be one, by its root.
@@ -146,31 +147,37 @@ func written(e entry, shared, pool []entry) map[string]uint64 {
 
 // put makes a proposal the content of a head, on top of what the parents have.
 func (s *seat) put(ctx context.Context, h *record.Head, prop proposal, parents []entry) error {
-	from := s.from(prop, parents)
-	if len(parents) == 0 || sameRoot(parents) && from == parents[0].Root {
+	bases := s.basesOf(prop, parents)
+	if len(parents) == 0 || sameRoot(parents) && len(bases) == 1 && bases[0] == parents[0].Root {
 		h.Root, h.Proposals = prop.Root, [][]byte{prop.sealed}
 		return nil
-	}
-	var bases []cid.Cid
-	if from.Defined() {
-		bases = []cid.Cid{from}
 	}
 	sides := append(sidesOf(parents), record.MergeSide{Root: prop.Root, Writer: shortName(prop.Writer), Seq: prop.Seq})
 	return s.merge(ctx, h, bases, sides, append(gather(parents), prop.sealed))
 }
 
-// from is the root of what a proposal was made from; undefined if that is not known here.
-func (s *seat) from(prop proposal, parents []entry) cid.Cid {
-	if prop.From.Defined() {
-		return prop.From
-	}
-	all := append(slices.Clone(parents), s.rep.pool(s.sealedHave()...)...)
+// basesOf is what a proposal and the parents of its head have in common: what it was made from, if the parents include
+// that; else the common ancestors of both, as far as they are known.
+func (s *seat) basesOf(prop proposal, parents []entry) []cid.Cid {
+	pool := append(slices.Clone(parents), s.rep.pool(s.sealedHave()...)...)
+	var base []entry
 	for _, id := range prop.Base {
-		if e, ok := find(all, id); ok {
-			return e.Root
+		e, ok := find(pool, id)
+		if !ok {
+			return nil
 		}
+		base = append(base, e)
 	}
-	return cid.Undef
+	covered := func(e entry) bool {
+		return slices.ContainsFunc(parents, func(p entry) bool { return p.Vector.Covers(e.Vector) })
+	}
+	if slices.ContainsFunc(base, func(e entry) bool { return !covered(e) }) {
+		return rootsOf(common(headsOf(append(base, parents...)), pool))
+	}
+	if prop.From.Defined() {
+		return []cid.Cid{prop.From}
+	}
+	return rootsOf(base)
 }
 
 func sameRoot(all []entry) bool {

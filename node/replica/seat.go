@@ -2,9 +2,11 @@ package replica
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"slices"
 	"sync"
+	"time"
 
 	"github.com/ipfs/go-cid"
 	"github.com/libp2p/go-libp2p/core/peer"
@@ -31,6 +33,7 @@ type seat struct {
 	durable   map[*waiter]struct{} // who waits for a head to be durable
 	handed    []chan<- bool        // who waits for a handover
 	view      council.View         // the newest
+	stale     time.Time            // since when no majority, or no primary, is heard; zero = it is
 	changed   chan struct{}        // closed when view changes
 }
 
@@ -177,14 +180,19 @@ func (s *seat) FetchConfig(from peer.ID) {
 	})
 }
 
-// Accepted implements council.Seat. Changed comes after it, and shows the head.
+// strict tells whether the set's readers are shown only what a majority has.
+func (s *seat) strict() bool { return s.rep.Verified().Config.Mode == record.ModeStrict }
+
+// Accepted implements council.Seat. Changed comes after it, and shows the head once it may be.
 func (s *seat) Accepted(p *election.Plan, _ *election.Head, sealed []byte) {
 	e, err := open(s.rep.Verified(), sealed)
 	if err != nil {
 		s.r.cfg.Log.Error("a head made here", "set", s.rep.id, "err", err)
 		return
 	}
-	s.show(e, nil)
+	if !s.strict() {
+		s.show(e, nil)
+	}
 	if p.Kind == election.Publish {
 		s.answer(p.Proposal, ordered{head: e})
 	}
@@ -262,6 +270,12 @@ func (s *seat) whenDurable(e entry) (done <-chan struct{}, forget func()) {
 // Changed implements council.Seat.
 func (s *seat) Changed(v council.View) {
 	s.mu.Lock()
+	switch {
+	case !v.Stale:
+		s.stale = time.Time{}
+	case s.stale.IsZero():
+		s.stale = s.r.cfg.Now()
+	}
 	s.view = v
 	close(s.changed)
 	s.changed = make(chan struct{})
@@ -269,14 +283,21 @@ func (s *seat) Changed(v council.View) {
 	for _, h := range v.Durable {
 		s.Durable(h.Head)
 	}
+	shown := v.Best
 	var best entry
+	if d, ok := newest(v.Durable); ok && s.strict() {
+		shown = d.ID
+		if e, err := open(s.rep.Verified(), d.Sealed); err == nil {
+			best = e
+		}
+	}
 	var forks []entry
 	for _, h := range v.Have {
 		e, err := open(s.rep.Verified(), h.Sealed)
 		switch {
 		case err != nil:
 			s.r.cfg.Log.Error("a head that was verified", "set", s.rep.id, "err", err)
-		case h.ID == v.Best:
+		case h.ID == shown:
 			best = e
 		default:
 			forks = append(forks, e)
@@ -288,6 +309,16 @@ func (s *seat) Changed(v council.View) {
 	if s.r.cfg.Changed != nil {
 		s.r.cfg.Changed(s.rep)
 	}
+}
+
+// newest is the last of some heads by epoch, number and id, as the council orders them.
+func newest(all []council.SealedHead) (best council.SealedHead, ok bool) {
+	for _, h := range all {
+		if !ok || cmp.Or(h.Head.Epoch.Compare(best.Head.Epoch), cmp.Compare(h.Head.Seq(), best.Head.Seq()), cmp.Compare(h.ID.KeyString(), best.ID.KeyString())) > 0 {
+			best, ok = h, true
+		}
+	}
+	return best, ok
 }
 
 // sealedHave are the heads that the council knows, or is about to.

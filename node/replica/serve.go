@@ -141,13 +141,16 @@ func (c Catalog) Watch(ctx context.Context, p peer.ID, set cid.Cid, invite []byt
 				}
 			})
 		}
-		rep.tell(ctx, p, ch)
+		rep.tell(ctx, p, ch, func() bool {
+			_, ok := c.r.readable(set, p, invite)
+			return ok
+		})
 	}()
 	return ch, nil
 }
 
-// tell feeds one watcher.
-func (p *Replica) tell(ctx context.Context, who peer.ID, ch chan<- list.Update) {
+// tell feeds one watcher for as long as it may read.
+func (p *Replica) tell(ctx context.Context, who peer.ID, ch chan<- list.Update, may func() bool) {
 	var at mark
 	for {
 		n, next, changed := p.feed.since(at)
@@ -159,7 +162,7 @@ func (p *Replica) tell(ctx context.Context, who peer.ID, ch chan<- list.Update) 
 				return
 			}
 		}
-		if n.gone {
+		if n.gone || n.fresh && !may() {
 			return
 		}
 		at = next
@@ -215,17 +218,17 @@ func (s Deltas) Open(_ context.Context, p peer.ID, set cid.Cid, invite []byte) (
 	if !ok {
 		return nil, fmt.Errorf("open: %w", blockstore.ErrNotFound)
 	}
-	return &deltaReader{reader{store: s.r.cfg.Store, rep: rep}, s.r}, nil
+	return &deltaReader{s.r.reader(rep, p, invite)}, nil
 }
 
 // deltaReader reads the blocks of one set, and flattens its revisions.
-type deltaReader struct {
-	reader
-	r *Registry
-}
+type deltaReader struct{ *reader }
 
 // Layout flattens a revision of the set: the one that is being got, or one whose nodes are all here.
 func (d *deltaReader) Layout(ctx context.Context, root cid.Cid) (*dag.Layout, error) {
+	if !d.may() {
+		return nil, fmt.Errorf("layout: %w", blockstore.ErrNotFound)
+	}
 	d.rep.mu.Lock()
 	s := d.rep.session
 	d.rep.mu.Unlock()
@@ -247,18 +250,43 @@ func (s Source) Open(_ context.Context, p peer.ID, set cid.Cid, invite []byte) (
 	if !ok {
 		return nil, fmt.Errorf("open: %w", blockstore.ErrNotFound)
 	}
-	return &reader{store: s.r.cfg.Store, rep: rep}, nil
+	return s.r.reader(rep, p, invite), nil
 }
 
 // reader serves the blocks of one set: those of a get in progress from its partial files, the others from
-// the store.
+// the store. It does so for as long as its peer may read the set.
 type reader struct {
-	store Store
-	rep   *Replica
+	r       *Registry
+	rep     *Replica
+	peer    peer.ID
+	invite  []byte
+	version atomic.Uint64 // of the config that allows it
+}
+
+func (r *Registry) reader(rep *Replica, p peer.ID, invite []byte) *reader {
+	rd := &reader{r: r, rep: rep, peer: p, invite: invite}
+	rd.version.Store(rep.Verified().Config.Version)
+	return rd
+}
+
+// may asks again when the config has changed. An invite that expires meanwhile ends with the stream.
+func (rd *reader) may() bool {
+	now := rd.rep.Verified().Config.Version
+	if now == rd.version.Load() {
+		return true
+	}
+	if _, ok := rd.r.readable(rd.rep.id, rd.peer, rd.invite); !ok {
+		return false
+	}
+	rd.version.Store(now)
+	return true
 }
 
 // Get returns verified bytes of a block of the set.
 func (rd *reader) Get(ctx context.Context, c cid.Cid, buf []byte) ([]byte, error) {
+	if !rd.may() {
+		return nil, fmt.Errorf("get: %w", blockstore.ErrNotFound)
+	}
 	rd.rep.mu.Lock()
 	s := rd.rep.session
 	if s != nil {
@@ -275,7 +303,7 @@ func (rd *reader) Get(ctx context.Context, c cid.Cid, buf []byte) ([]byte, error
 			return append(buf[:0], b...), nil
 		}
 	}
-	return rd.store.GetFrom(ctx, rd.rep.id, c, buf)
+	return rd.r.cfg.Store.GetFrom(ctx, rd.rep.id, c, buf)
 }
 
 // Walk calls fn for the nodes below root, parents first, each once, in depth-first order.

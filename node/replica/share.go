@@ -134,7 +134,11 @@ func (r *Registry) next(ctx context.Context, rep *Replica, st State, old string,
 	if !r.alone(rep) {
 		return r.hand(ctx, rep, st, lay, o, out)
 	}
-	if err := r.publish(rep, st, lay, o.Note); err != nil {
+	err = r.publish(rep, st, lay, o.Note)
+	if errors.Is(err, errElected) {
+		return r.hand(ctx, rep, st, lay, o, out)
+	}
+	if err != nil {
 		return err
 	}
 	r.mu.Lock()
@@ -387,6 +391,9 @@ func (r *Registry) drop(ctx context.Context, tree string, files []blockstore.Fil
 	return r.cfg.Store.DropFiles(ctx, tree, paths...)
 }
 
+// errElected: the set has got other voters while a revision was made for the only one.
+var errElected = errors.New("others vote on the set now")
+
 // writes tells whether this node is one of the set's writers.
 func (r *Registry) writes(rep *Replica) bool {
 	return slices.Contains(rep.Verified().Config.Writers, r.self)
@@ -412,7 +419,7 @@ func (r *Registry) propose(rep *Replica, st State, lay *dag.Layout, note string)
 	if err != nil {
 		return proposal{}, fmt.Errorf("publish: %w", err)
 	}
-	return proposal{p, sealed}, nil
+	return proposal{Proposal: p, sealed: sealed}, nil
 }
 
 // publish signs a proposal and the head that orders it, and commits both. The head goes last: everything
@@ -439,6 +446,9 @@ func (r *Registry) publish(rep *Replica, st State, lay *dag.Layout, note string)
 		return fmt.Errorf("publish: %w", err)
 	}
 	return r.change(rep, func(now *State) error {
+		if now.Seated || len(now.Bundle.Configs) > 0 && rep.Verified().Config.Version != v.Config.Version {
+			return errElected
+		}
 		if len(v.Heads) == 0 {
 			*now = st // nothing is remembered of a set that is new
 			now.Shared = true
@@ -469,6 +479,11 @@ func (r *Registry) hand(ctx context.Context, rep *Replica, st State, lay *dag.La
 	p, err := r.propose(rep, st, lay, o.Note)
 	if err != nil {
 		return err
+	}
+	if p.fresh = lay.Bytes; rep.built().Defined() {
+		if old, err := r.layoutOf(ctx, rep.id, rep.built()); err == nil {
+			_, p.fresh = leaving(lay, old)
+		}
 	}
 	wait := cmp.Or(o.Wait, durableWait)
 	if out.Alone {

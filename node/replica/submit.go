@@ -23,10 +23,14 @@ const (
 	// orderWait is how long a writer looks for a voter that orders its proposal: some elections.
 	orderWait = 10 * time.Second
 	// minorityWait is how long a strict set must be without a majority before a writer gives up: longer than an election
-	// takes, and at most two seconds with what comes after.
-	minorityWait = 1750 * time.Millisecond
+	// takes, and less than two seconds with the one that it takes to miss the others.
+	minorityWait = 800 * time.Millisecond
 	// orderPause is between two tries: an election takes several of them.
 	orderPause = 50 * time.Millisecond
+	// answerTime is how long a voter may take to answer, besides a second for each answerRate bytes that it has to fetch
+	// before: a slow link's. One that is asleep does not answer at all.
+	answerTime = 5 * time.Second
+	answerRate = 256 << 10
 	// askTime bounds one try at one voter, until it has fetched the proposal and said what becomes of it; what is
 	// large takes long to fetch, and a voter that has gone is noticed by its connection.
 	askTime = 10 * time.Minute
@@ -52,17 +56,17 @@ func (r *Registry) submit(ctx context.Context, rep *Replica, p proposal, wait ti
 	until := time.NewTimer(orderWait)
 	defer until.Stop()
 	var next peer.ID
-	together := r.cfg.Now() // when a majority was last heard
 	for {
 		changed := rep.elected()
 		done, hint, err := r.try(ctx, rep, p, next, wait)
+		if err == nil && !done.durable && rep.cutOff(r.cfg.Now()) {
+			return done, fmt.Errorf("publish: %w: revision %d is hidden until a majority has it", ErrMinority, done.head.Revision)
+		}
 		if err == nil || errors.Is(err, ErrNotWriter) || ctx.Err() != nil {
 			return done, errors.Join(err, ctx.Err())
 		}
 		next = hint
-		if v, ok := r.View(rep); !ok || !v.Stale || rep.Verified().Config.Mode != record.ModeStrict {
-			together = r.cfg.Now()
-		} else if r.cfg.Now().Sub(together) > minorityWait {
+		if rep.cutOff(r.cfg.Now()) {
 			return published{}, fmt.Errorf("publish: %w: %w", ErrMinority, err)
 		}
 		select {
@@ -74,6 +78,17 @@ func (r *Registry) submit(ctx context.Context, rep *Replica, p proposal, wait ti
 			return published{}, ctx.Err()
 		}
 	}
+}
+
+// cutOff tells whether a strict set's voters here have been without a majority for longer than an election takes.
+func (p *Replica) cutOff(now time.Time) bool {
+	s := p.seated()
+	if s == nil || !s.strict() {
+		return false
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return !s.stale.IsZero() && now.Sub(s.stale) > minorityWait
 }
 
 // elected is closed when something changes in the set's elections; nil for who takes no part.
@@ -171,14 +186,18 @@ func (s *seat) await(ctx context.Context, e entry, wait time.Duration) published
 	out := published{head: e, primary: e.Epoch.Owner}
 	done, forget := s.whenDurable(e)
 	defer forget()
-	limit := time.NewTimer(wait)
-	defer limit.Stop()
-	select {
-	case <-done:
-		out.durable = true
-	case <-limit.C:
-	case <-ctx.Done():
-	case <-s.ctx.Done():
+	ctx, cancel := context.WithTimeout(ctx, wait)
+	defer cancel()
+	clock := time.NewTicker(orderPause)
+	defer clock.Stop()
+	for !out.durable && ctx.Err() == nil && s.ctx.Err() == nil && !s.rep.cutOff(s.r.cfg.Now()) {
+		select {
+		case <-done:
+			out.durable = true
+		case <-clock.C:
+		case <-ctx.Done():
+		case <-s.ctx.Done():
+		}
 	}
 	out.on = s.disks(e)
 	return out
@@ -225,7 +244,10 @@ func (r *Registry) ask(ctx context.Context, rep *Replica, voter peer.ID, p propo
 		}
 	}()
 	begun := r.cfg.Now()
+	answer := time.AfterFunc(answerTime+time.Duration(p.fresh/answerRate)*time.Second, cancel)
+	defer answer.Stop()
 	err = net.Streams.Propose(asking, voter, rep.id, p.sealed, func(o proposals.Outcome) error {
+		answer.Stop()
 		switch o.Code {
 		case proposals.Accepted:
 			e, err := open(rep.Verified(), o.Head)
@@ -330,7 +352,7 @@ func (c Proposals) Propose(ctx context.Context, from peer.ID, set cid.Cid, seale
 	if s == nil || view.Role != election.Primary || !view.Absorbed {
 		return tell(proposals.Outcome{Code: proposals.Refused, Primary: elsewhere(view, c.r.self)})
 	}
-	p := proposal{opened, sealed}
+	p := proposal{Proposal: opened, sealed: sealed}
 	e, done := s.ordered(p)
 	if !done {
 		o, err := c.take(ctx, rep, s, from, p)

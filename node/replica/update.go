@@ -49,7 +49,7 @@ func (g *get) findBase(ctx context.Context, h record.Head) (base, error) {
 				b.look(g.dest, g.o.Partial)
 			}
 			slices.SortFunc(b.links, func(a, b dag.Entry) int { return strings.Compare(a.Path, b.Path) })
-			b.whole = b.inDest && (st.Complete && !worktree.Interrupted(g.dest) || st.Onto == h.Root.String())
+			b.whole = b.inDest && (st.Complete && st.Onto == "" && !worktree.Interrupted(g.dest) || st.Onto == h.Root.String())
 		}
 	}
 	using := slices.Clone(g.o.Using)
@@ -275,6 +275,9 @@ func (g *get) update(ctx context.Context, s *session, plan *diff.Plan, nodes *no
 func (g *get) save(ctx context.Context, lay *dag.Layout) (err error) {
 	if !g.base.inDest || g.base.lay.Root == lay.Root {
 		return nil
+	}
+	if err := g.setAside(ctx, lay); err != nil {
+		return err
 	}
 	old, ok := g.rep.headOf(g.base.lay.Root)
 	if !ok {

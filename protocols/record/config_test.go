@@ -192,7 +192,7 @@ func TestWriterStruckOff(t *testing.T) {
 		"listed, within the cut":    {true, map[string]uint64{key: 2}, second, nil, nil},
 		"listed, beyond the cut":    {true, map[string]uint64{key: 1}, second, ErrForged, ErrForged},
 		"listed, another's cut":     {true, map[string]uint64{"0000000000000000": 1}, second, nil, nil},
-		"struck off":                {false, nil, second, nil, ErrForged},
+		"struck off, not cut":       {false, nil, second, ErrForged, ErrForged},
 		"struck off, within":        {false, map[string]uint64{key: 2}, second, nil, ErrForged},
 		"struck off, beyond":        {false, map[string]uint64{key: 1}, second, ErrForged, ErrForged},
 		"stranger, writer's store":  {false, map[string]uint64{key: 2}, must(SealProposal(byStranger, w.stranger.key))(t), ErrForged, ErrForged},

@@ -88,6 +88,8 @@ func (p Proposal) authorised(configs []Config) error {
 		return fmt.Errorf("%w: of another set", ErrForged)
 	case cut && p.Seq > last:
 		return fmt.Errorf("%w: it is number %d of a store that is cut after %d", ErrForged, p.Seq, last)
+	case !slices.Contains(c.Writers, p.Writer) && !cut: // who is struck off the list is cut
+		return fmt.Errorf("%w: %s is not a writer", ErrForged, p.Writer)
 	case !slices.ContainsFunc(configs, func(c Config) bool { return slices.Contains(c.Writers, p.Writer) }):
 		return fmt.Errorf("%w: %s is not a writer", ErrForged, p.Writer)
 	}

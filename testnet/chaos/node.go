@@ -30,6 +30,7 @@ type node struct {
 	dest   string // folder of the set
 	listen string // multiaddr
 	space  string // network namespace; "" = that of this program
+	flags  []string
 
 	id     string // peer id, from the first start on
 	addr   string // dialable
@@ -114,6 +115,7 @@ func (n *node) start(ctx context.Context) error {
 			args = append(args, "--bootstrap", o.addr)
 		}
 	}
+	args = append(args, n.flags...)
 	if n.space != "" {
 		args = append([]string{"ip", "netns", "exec", n.space}, args...)
 	}

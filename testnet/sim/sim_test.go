@@ -2,6 +2,7 @@ package sim
 
 import (
 	"flag"
+	"fmt"
 	"os"
 	"runtime"
 	"slices"
@@ -11,7 +12,8 @@ import (
 	"time"
 )
 
-// Flags: `go test ./testnet/sim -run Sim -seed 7` plays one seed with a trace, `-seeds 20000 -from 1000` many.
+// Flags: `go test ./testnet/sim -run Sim -seed 7` plays one seed with a trace, `-seeds 20000 -from 1000` many, and
+// `-run Planted -planted` looks for every planted bug.
 var (
 	oneSeed  = flag.Uint64("seed", 0, "play this seed only, and say everything that happens")
 	seeds    = flag.Int("seeds", 0, "play that many seeds, 0 = a slice")
@@ -51,7 +53,7 @@ func TestSim(t *testing.T) {
 	}
 	s := many(Options{Interval: *interval}, *from, n, func(r Result) bool {
 		if r.Violation != nil {
-			t.Errorf("%v\nreplay: go test ./testnet/sim -run Sim -seed %d", r.Violation, r.Seed)
+			t.Errorf("%v\nreplay: %s", r.Violation, replay(r.Seed))
 		}
 		return t.Failed() && !*goOn
 	})
@@ -61,6 +63,15 @@ func TestSim(t *testing.T) {
 			t.Errorf("vacuous: %s", short)
 		}
 	}
+}
+
+// replay is the command that plays a seed again, with a trace.
+func replay(seed uint64) string {
+	command := fmt.Sprintf("go test ./testnet/sim -run Sim -seed %d", seed)
+	if *interval > 0 {
+		command += fmt.Sprintf(" -interval %v", *interval)
+	}
+	return command
 }
 
 // summary is what many seeds came to.
