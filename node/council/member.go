@@ -313,7 +313,7 @@ func (m *member) open(c *Council) error {
 	}
 	if value != nil && disk.file.Recovered() {
 		m.log.Warn("the newest state was damaged: the one before it is used")
-		p = beyond(p, c.cfg.Self, cfg)
+		p = beyond(p, c.cfg.Self, cfg, m.held())
 	}
 	opt := election.Options{Interval: c.interval(), Seed: c.seed(m.set.KeyString())}
 	m.own.disk = disk
@@ -343,11 +343,18 @@ func (m *member) restore(disk *store, value []byte) (election.Persistent, error)
 	return p, nil
 }
 
-// beyond is p after whatever the one save that is missing may have said: numbers of heads are not given again, and
-// nothing is acknowledged in an epoch below one that this store may have voted for.
-func beyond(p election.Persistent, self peer.ID, cfg election.Config) election.Persistent {
+// beyond is p after whatever the one save that is missing may have said: what lies on disk was acknowledged, numbers
+// of heads and reigns are not given again, and nothing is acknowledged in an epoch below one that this store may have
+// voted for.
+func beyond(p election.Persistent, self peer.ID, cfg election.Config, held []*election.Head) election.Persistent {
 	const margin = 1 << 16 // more than one save is ahead of the one before
 	p.Seq += margin
+	for _, h := range held {
+		p.Known, p.Have = p.Known.Add(h), p.Have.Add(h)
+	}
+	if p.Epoch.ConfigVersion == cfg.Version {
+		p.Epoch = record.Epoch{ConfigVersion: cfg.Version, N: p.Epoch.N + margin}
+	}
 	if cfg.Mode == election.Strict {
 		n := p.Epoch.N
 		if p.Granted.ConfigVersion == cfg.Version {

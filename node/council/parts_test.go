@@ -14,6 +14,7 @@ import (
 	"github.com/libp2p/go-libp2p/core/peer"
 	"pgregory.net/rapid"
 
+	"github.com/shoal-p2p/shoal/blockstore"
 	"github.com/shoal-p2p/shoal/node/election"
 	"github.com/shoal-p2p/shoal/node/slots"
 	"github.com/shoal-p2p/shoal/protocols/beacon"
@@ -259,10 +260,12 @@ func TestStore(t *testing.T) {
 // TestBeyond: after a state that may not be the newest, no promise can be broken.
 func TestBeyond(t *testing.T) {
 	p := election.Persistent{Instance: instance(0, 0), Seq: 5, Epoch: record.Epoch{ConfigVersion: 2, N: 7}, Granted: record.Epoch{ConfigVersion: 1, N: 100}}
-	if got := beyond(p, nodeID(0), election.Config{Version: 2}); got.Seq <= p.Seq || got.Granted.Compare(p.Granted) != 0 {
+	held := election.NewHead(blockstore.Sum(cid.Raw, []byte("held")), p.Epoch, record.Vector{record.InstanceKey(instance(1, 0)): 9}, nil)
+	got := beyond(p, nodeID(0), election.Config{Version: 2}, []*election.Head{held})
+	if got.Seq <= p.Seq || got.Granted.Compare(p.Granted) != 0 || got.Epoch.Compare(p.Epoch) <= 0 || !got.Have.Holds(held) || !got.Known.Holds(held) {
 		t.Errorf("ap: %+v", got)
 	}
-	got := beyond(p, nodeID(0), election.Config{Version: 2, Mode: election.Strict})
+	got = beyond(p, nodeID(0), election.Config{Version: 2, Mode: election.Strict}, nil)
 	if got.Granted.Compare(record.Epoch{ConfigVersion: 2, N: 1000, Owner: nodeID(5), Instance: instance(5, 0)}) <= 0 {
 		t.Errorf("strict: %+v", got.Granted)
 	}
