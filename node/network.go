@@ -110,6 +110,11 @@ func (w *network) Confirm(ctx context.Context, p peer.ID, set, root cid.Cid, cap
 	return list.Confirm(ctx, w.host, p, set, root, capability)
 }
 
+// Heads asks for heads by their ids.
+func (w *network) Heads(ctx context.Context, p peer.ID, set cid.Cid, ids []cid.Cid) ([][]byte, error) {
+	return w.council.Heads(ctx, p, set, ids)
+}
+
 // Propose asks a voter to order a proposal.
 func (w *network) Propose(ctx context.Context, p peer.ID, set cid.Cid, sealed []byte, tell func(wirecouncil.Outcome) error) error {
 	return w.council.Propose(ctx, p, set, sealed, tell)

@@ -64,16 +64,15 @@ type demo struct {
 	second    api.PublishResult // by the author
 	third     api.PublishResult // by another writer, without the author
 	made      edition           // what the second revision changed
+	writer    string            // that publishes without the author
+	formal    int64             // bytes that a reader receives beside chunks: the DAG's nodes, lists, frames
 }
 
 // roster are the demo's nodes; the first is the one that everybody knows.
-func roster() []string { return append(replicas(), "origin", follower, "edge-2", "edge-3") }
+func roster() []string { return append(append(replicas(), "origin", follower), readers()...) }
 
-// replicas may become primary when origin, the author's node, is gone. The last is a writer, too.
-func replicas() []string { return []string{"backup-1", writer} }
-
-// writer publishes when the author is gone.
-const writer = "backup-2"
+// replicas become primary and backup, and may publish, when origin, the author's node, is gone.
+func replicas() []string { return []string{"backup-1", "backup-2"} }
 
 // follower is told of every revision.
 const follower = "edge-1"

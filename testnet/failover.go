@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strings"
 	"sync"
 	"time"
 
@@ -87,82 +88,85 @@ func (d *demo) get(ctx context.Context, name string, progress func(api.Progress)
 // failover kills the author's node, which is primary, in the middle of what others fetch. The backup takes its role,
 // another writer publishes, and the readers do not notice.
 func (d *demo) failover(ctx context.Context) error {
-	before, err := d.nodes["origin"].client.Status(ctx)
+	origin := d.nodes["origin"].client
+	before, err := origin.Status(ctx)
 	if err != nil {
 		return fmt.Errorf("status of origin: %w", err)
 	}
-	readers := d.read(ctx, readers())
+	f := d.read(ctx, readers())
 	select {
-	case <-readers.middle:
-	case <-readers.ctx.Done():
-		return readers.group.Wait()
+	case <-f.middle:
+	case <-f.ctx.Done():
+		return f.group.Wait()
 	}
-	err = d.lose(ctx, before.WireOut, readers)
-	if failed := readers.group.Wait(); failed != nil || err != nil {
-		d.check("the readers complete without an error", failed == nil, "%v", failed)
+	now, err := origin.Status(ctx)
+	if err != nil {
+		return fmt.Errorf("status of origin: %w", err)
+	}
+	sent := now.WireOut - before.WireOut
+	average, complete := f.state()
+	d.say("[5/8] fetch   %s have %.0f %%, and origin has sent them %s", strings.Join(f.names, " and "), 100*average, humanize.Bytes(uint64(sent)))
+	d.check("the readers are in the middle of it", complete == 0, "%.0f %%, %d of them complete", 100*average, complete)
+	d.check("origin sends to the readers", sent > 0, "%d bytes", sent)
+	err = d.lose(ctx)
+	failed := f.group.Wait()
+	d.check("the readers complete without an error", failed == nil, "error: %v", failed)
+	if err != nil {
 		return err
 	}
-	return d.unnoticed(readers)
+	for i, r := range f.results {
+		d.unnoticed(f.names[i], r)
+	}
+	d.source, err = treeHash(d.tree(d.writer))
+	return err
 }
 
-// lose kills the author's node and publishes without it. sent is what that had sent before the readers began.
-func (d *demo) lose(ctx context.Context, sent int64, readers *fetches) error {
+// lose kills the author's node and publishes at once without it, at the replica that was not its backup.
+func (d *demo) lose(ctx context.Context) error {
 	ears, err := d.ears(ctx, []string{follower})
 	if err != nil {
 		return err
 	}
 	defer closeEars(ears)
-	file := filepath.Join(d.tree(writer), "published-without-the-author")
-	if err := os.WriteFile(file, []byte(writer+" wrote this\n"), 0o644); err != nil {
-		return err
-	}
 	was, err := d.nodes["origin"].client.Show(ctx, d.shared.Set)
 	if err != nil {
 		return fmt.Errorf("show at origin: %w", err)
 	}
-	st, err := d.nodes["origin"].client.Status(ctx)
-	if err != nil {
-		return fmt.Errorf("status of origin: %w", err)
+	d.writer = replicas()[0]
+	if d.name(was.Backup) == d.writer {
+		d.writer = replicas()[1]
 	}
-	average, complete := readers.state()
+	file := filepath.Join(d.tree(d.writer), "published-without-the-author")
+	if err := os.WriteFile(file, []byte(d.writer+" wrote this\n"), 0o644); err != nil {
+		return err
+	}
 	start := time.Now()
 	d.nodes["origin"].kill()
-	if d.third, err = d.publish(ctx, writer, d.tree(writer), "without the author"); err != nil {
+	if d.third, err = d.publish(ctx, d.writer, d.tree(d.writer), "without the author"); err != nil {
 		return err
 	}
 	took := time.Since(start)
-	d.say("[5/8] fetch   edge-2 and edge-3 had %.0f %% when origin, the primary, was killed with SIGKILL; it had sent them %s", 100*average,
-		humanize.Bytes(uint64(st.WireOut-sent)))
-	d.say("[6/8] kill    %s is primary, and revision %d, by %s, durable on %s %.1f s after the kill", d.name(d.third.Primary), d.third.Revision, writer,
-		d.names(d.third.On), took.Seconds())
-	d.check("the author's node was primary", was.Role == api.RolePrimary, "%s", was.Role)
-	d.check("the readers were fetching when it was killed", complete == 0 && average > 0, "%.0f %%, %d of them complete", 100*average, complete)
-	d.check("it was sending to them", st.WireOut > sent, "%d bytes", st.WireOut-sent)
-	d.check("its backup is primary", d.third.Primary == was.Backup, "%s, backup was %s", d.name(d.third.Primary), d.name(was.Backup))
-	d.check("a revision is durable without it", d.third.Durable && d.third.Revision == d.second.Revision+1, "revision %d on %s", d.third.Revision, d.names(d.third.On))
 	r, err := ears[0].complete(ctx, d.shared.Set, d.third.Revision)
 	if err != nil {
 		return err
 	}
-	d.say("      follow  %s: revision %d is there %.1f s after the kill, %s on the wire", follower, r.Revision, time.Since(start).Seconds(),
-		humanize.Bytes(uint64(r.WireIn+r.WireOut)))
+	d.say("[6/8] kill    SIGKILL origin, which was primary → %s is, and revision %d, by %s, durable on %s after %.1f s, at %s after %.1f s", d.name(d.third.Primary),
+		d.third.Revision, d.writer, d.names(d.third.On), took.Seconds(), follower, time.Since(start).Seconds())
+	d.check("origin was primary", was.Role == api.RolePrimary, "%s", was.Role)
+	d.check("its backup is primary", d.third.Primary == was.Backup, "%s, backup was %s", d.name(d.third.Primary), d.name(was.Backup))
+	d.check("a revision is durable without origin", d.third.Durable && d.third.Revision > d.second.Revision, "revision %d on %s", d.third.Revision, d.names(d.third.On))
+	d.check(follower+" has the revision that was published without origin", r.Root == d.third.Root, "%s", r.Root)
 	return nil
 }
 
-// twice is the most that a reader may receive of what it fetches: all of it once, and a fiftieth of it for the records,
-// for what frames take, and for what was on its way when a sender died.
+// twice is the most that a reader may receive of the chunks it needs: each once, and a fiftieth for what was on its way
+// when a sender died.
 const twice = 1.02
 
-// unnoticed checks what the readers fetched through the kill.
-func (d *demo) unnoticed(readers *fetches) error {
-	for i, r := range readers.results {
-		name := readers.names[i]
-		d.say("DEBUG in %d out %d", r.WireIn, r.WireOut)
-		d.say("      get     %s: %s, no error, %s received: %.3f times the set", name, speed(r), humanize.Bytes(uint64(r.WireIn)), float64(r.WireIn)/float64(max(r.BytesTotal, 1)))
-		d.check(name+" fetched nothing twice", float64(r.WireIn) <= twice*float64(r.BytesTotal)+formalities, "%d bytes received of %d", r.WireIn, r.BytesTotal)
-		d.checkTree(name, r, d.second, d.source)
-	}
-	var err error
-	d.source, err = treeHash(d.tree(writer))
-	return err
+// unnoticed checks what a reader fetched through the kill.
+func (d *demo) unnoticed(name string, r api.GetResult) {
+	chunks := float64(r.WireIn-d.formal) / float64(max(r.BytesFetched, 1))
+	d.say("      get     %s: %s, no error; received %.3f times what it needed", name, speed(r), max(chunks, 1))
+	d.check(name+" fetched nothing twice", r.WireIn-d.formal <= int64(twice*float64(r.BytesFetched))+formalities, "%.3f times its chunks", chunks)
+	d.checkTree(name, r, d.second, d.source)
 }

@@ -3,6 +3,7 @@ package testnet
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -26,31 +27,35 @@ func (d *demo) replicate(ctx context.Context) error {
 	for i, r := range results {
 		verb := "hold  "
 		if names[i] == follower {
-			verb = "follow"
+			verb, d.formal = "follow", r.WireIn-r.BytesFetched
 		}
-		d.say("[3/8] %s  %s: %s DEBUG in %d out %d ratio %.3f", verb, names[i], speed(r), r.WireIn, r.WireOut, float64(r.WireIn)/float64(r.BytesTotal))
+		d.say("[3/8] %s  %s: %s", verb, names[i], speed(r))
 		d.check(names[i]+" has the author's root", r.Root == d.shared.Root, "%s", r.Root)
 	}
 	return d.grant(ctx, members[:len(replicas())])
 }
 
-// grant makes the nodes that hold the set replicas, the first of them the backup of the author's, and lets the last
-// publish.
+// grant lets the nodes that hold the set publish, and makes them replicas, one after the other: then one of them is the
+// backup of the author's node.
 func (d *demo) grant(ctx context.Context, members []string) error {
 	start, origin := time.Now(), d.nodes["origin"]
-	grants := []api.GrantRequest{{Set: d.shared.Set, Peer: d.nodes[writer].id(), Right: api.RightWriter}}
-	for _, m := range members {
-		grants = append(grants, api.GrantRequest{Set: d.shared.Set, Peer: m, Right: api.RightReplica})
-	}
 	var info api.SetInfo
-	for i, g := range grants {
-		if _, err := origin.client.Grant(ctx, g); err != nil {
-			return fmt.Errorf("grant %s: %w", g.Right, err)
+	for i, name := range replicas() {
+		for _, g := range []api.GrantRequest{{Peer: d.nodes[name].id(), Right: api.RightWriter}, {Peer: members[i], Right: api.RightReplica}} {
+			g.Set = d.shared.Set
+			if _, err := origin.client.Grant(ctx, g); err != nil {
+				return fmt.Errorf("grant %s to %s: %w", g.Right, name, err)
+			}
 		}
-		if i == 0 {
-			continue
+		_, err := d.show(ctx, name, "is a replica", func(i api.SetInfo) string {
+			if i.Primary != origin.id() || i.Role != api.RoleBackup && i.Role != api.RoleReplica {
+				return fmt.Sprintf("it is %s, primary %s", i.Role, d.name(i.Primary))
+			}
+			return ""
+		})
+		if err != nil {
+			return err
 		}
-		var err error
 		info, err = d.show(ctx, "origin", "is primary and has a backup", func(i api.SetInfo) string {
 			if i.Role != api.RolePrimary || i.Backup == "" {
 				return fmt.Sprintf("it is %s, its backup %s", i.Role, d.name(i.Backup))
@@ -61,18 +66,9 @@ func (d *demo) grant(ctx context.Context, members []string) error {
 			return err
 		}
 	}
-	for _, name := range replicas() {
-		_, err := d.show(ctx, name, "is a replica", func(i api.SetInfo) string {
-			if i.Primary != origin.id() || i.Role != api.RoleBackup && i.Role != api.RoleReplica {
-				return fmt.Sprintf("it is %s, primary %s", i.Role, d.name(i.Primary))
-			}
-			return ""
-		})
-		if err != nil {
-			return err
-		}
-	}
-	d.say("      grant   %s are replicas after %.1f s: origin is primary, %s its backup", strings.Join(replicas(), " and "), time.Since(start).Seconds(), d.name(info.Backup))
+	backup := d.name(info.Backup)
+	d.check("origin is primary and a replica its backup", slices.Contains(replicas(), backup), "%s", backup)
+	d.say("      grant   %s are replicas after %.1f s: origin is primary, %s its backup", strings.Join(replicas(), " and "), time.Since(start).Seconds(), backup)
 	return nil
 }
 

@@ -46,6 +46,7 @@ func (d *demo) swarm(ctx context.Context) error {
 			return err
 		}
 	}
+	d.check("all nodes are up", len(d.nodes) == len(roster()), "%d nodes", len(d.nodes))
 	d.say("[1/8] up      %d nodes in %.1f s; a copy of %s to change", len(roster()), time.Since(start).Seconds(), d.o.Data)
 	return nil
 }

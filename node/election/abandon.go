@@ -52,14 +52,14 @@ func (m *Member) giveUp() {
 }
 
 // nowhere is what is known and on no disk. In ap only if every voter was heard, and neither has nor knows to be
-// durable what this one lacks; in strict whatever no live voter offers.
+// durable what this one lacks; in strict everything: whoever offers it may not have its bytes any more.
 func (m *Member) nowhere() Frontier {
 	lacking := m.disk.Known.without(m.disk.Have.Covers)
 	if len(lacking) == 0 || !m.disk.Have.CoversAll(m.disk.Durable) {
 		return nil
 	}
 	if m.cfg.Mode == Strict {
-		if m.offered() || m.missing() != nil {
+		if m.missing() != nil {
 			return nil
 		}
 		return lacking[:min(len(lacking), maxParents)]

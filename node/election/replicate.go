@@ -92,11 +92,6 @@ func (m *Member) fetch(h *Head, from []peer.ID) want {
 	return want{head: h, from: from, asked: m.time.now}
 }
 
-// offered tells whether a live voter has something that this one lacks.
-func (m *Member) offered() bool {
-	return slices.ContainsFunc(m.heads.wants, func(w want) bool { return len(w.from) > 0 })
-}
-
 // holders are the live voters that have h itself.
 func (m *Member) holders(h *Head) []peer.ID {
 	var ids []peer.ID

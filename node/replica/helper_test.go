@@ -235,6 +235,9 @@ func (m *member) Chunks(ctx context.Context, p peer.ID, set cid.Cid, k []byte) (
 func (m *member) Confirm(ctx context.Context, p peer.ID, set, root cid.Cid, k []byte) error {
 	return list.Confirm(ctx, m.host, p, set, root, k)
 }
+func (m *member) Heads(ctx context.Context, p peer.ID, set cid.Cid, ids []cid.Cid) ([][]byte, error) {
+	return m.council.Heads(ctx, p, set, ids)
+}
 func (m *member) Propose(ctx context.Context, p peer.ID, set cid.Cid, sealed []byte, tell func(proposals.Outcome) error) error {
 	return m.council.Propose(ctx, p, set, sealed, tell)
 }

@@ -56,6 +56,10 @@ func (c *crowd) Connect(ctx context.Context, p peer.AddrInfo) error {
 	return nil
 }
 
+func (*crowd) Heads(context.Context, peer.ID, cid.Cid, []cid.Cid) ([][]byte, error) {
+	return nil, errors.ErrUnsupported
+}
+
 func (*crowd) Propose(context.Context, peer.ID, cid.Cid, []byte, func(proposals.Outcome) error) error {
 	return errors.ErrUnsupported
 }

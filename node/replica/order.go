@@ -95,11 +95,14 @@ func (s *seat) fill(ctx context.Context, h *record.Head, p *election.Plan, paren
 // distinct leaves out the sides that only have what another one has too: a primary that was cut off may have ordered a
 // proposal that its writer then gave to the next one as well. What a writer publishes includes what it published before.
 func distinct(sides, shared, pool []entry) []entry {
-	writes := make([]map[string]uint64, len(sides))
+	writes := make([]map[string]uint64, len(sides)) // nil where it is not known
 	for i, e := range sides {
 		writes[i] = written(e, shared, pool)
 	}
 	within := func(a, b map[string]uint64) bool {
+		if a == nil || b == nil {
+			return false
+		}
 		for store, seq := range a {
 			if b[store] < seq {
 				return false
@@ -120,8 +123,8 @@ func distinct(sides, shared, pool []entry) []entry {
 	return out
 }
 
-// written maps each writer's store to the last proposal of it in e and its ancestors that are not shared; as far as they
-// are known.
+// written maps each writer's store to the last proposal of it in e and its ancestors that are not shared; nil if not all
+// of these are known.
 func written(e entry, shared, pool []entry) map[string]uint64 {
 	out, seen := map[string]uint64{}, map[cid.Cid]bool{}
 	for todo := []entry{e}; len(todo) > 0; {
@@ -137,9 +140,11 @@ func written(e entry, shared, pool []entry) map[string]uint64 {
 			out[key] = max(out[key], p.Seq)
 		}
 		for _, id := range at.Parents {
-			if p, ok := find(pool, id); ok {
-				todo = append(todo, p)
+			p, ok := find(pool, id)
+			if !ok {
+				return nil
 			}
+			todo = append(todo, p)
 		}
 	}
 	return out

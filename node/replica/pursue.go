@@ -128,7 +128,7 @@ func (s *seat) pursue(w *want) error {
 	w.look = look
 	s.tell(w)
 	s.mu.Unlock()
-	place := "aside " + s.rep.id.String() // what is fetched is named by no revision before it is shown
+	place := "aside " + w.id.String() // what is fetched is named by no revision before it is shown
 	if err := s.r.claimSoon(s.ctx, place, busyWait); err != nil {
 		return err
 	}
@@ -136,9 +136,7 @@ func (s *seat) pursue(w *want) error {
 	if err := s.r.fetchAside(ctx, s.rep, w.entry, look, w.old, s.complete()); err != nil {
 		return err
 	}
-	s.mu.Lock()
-	s.recent = append(s.recent[max(0, len(s.recent)-recentHeads):], w.sealed)
-	s.mu.Unlock()
+	s.remember(w.sealed)
 	s.vote.council.Tell(s.rep.id, election.Fetched{Head: w.head})
 	return nil
 }
@@ -238,8 +236,14 @@ func (g *get) toFolder(ctx context.Context, rep *Replica, e entry, out *aside, o
 	}
 	arrived := make(chan struct{})
 	rep.mu.Lock()
-	rep.bulk = &bulk{e, arrived}
+	busy := rep.bulk != nil
+	if !busy {
+		rep.bulk = &bulk{e, arrived}
+	}
 	rep.mu.Unlock()
+	if busy { // with one before it
+		return false, nil
+	}
 	g.r.hint(rep.id, "")
 	defer func() {
 		rep.mu.Lock()
@@ -337,5 +341,9 @@ func (g *get) onlyThis() bool {
 	if s == nil {
 		return !g.rep.State().Seated
 	}
-	return !slices.ContainsFunc(poolOf(g.v, s.sealedHave()), func(e entry) bool { return !head(g.v).Vector.Covers(e.Vector) })
+	now := g.rep.Verified()
+	return !slices.ContainsFunc(s.sealedHave(), func(b []byte) bool {
+		e, err := open(now, b)
+		return err != nil || !head(g.v).Vector.Covers(e.Vector)
+	})
 }

@@ -77,6 +77,7 @@ type Streams interface {
 	Delta(ctx context.Context, p peer.ID, q delta.Request) (*delta.Session, error)
 	History(ctx context.Context, p peer.ID, set cid.Cid, capability []byte) ([][]byte, error)
 	Confirm(ctx context.Context, p peer.ID, set, root cid.Cid, capability []byte) error
+	Heads(ctx context.Context, p peer.ID, set cid.Cid, ids []cid.Cid) ([][]byte, error)
 	Propose(ctx context.Context, p peer.ID, set cid.Cid, sealed []byte, tell func(proposals.Outcome) error) error
 }
 

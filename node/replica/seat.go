@@ -190,7 +190,9 @@ func (s *seat) Accepted(p *election.Plan, _ *election.Head, sealed []byte) {
 		s.r.cfg.Log.Error("a head made here", "set", s.rep.id, "err", err)
 		return
 	}
-	if !s.strict() {
+	if s.strict() {
+		s.remember(sealed)
+	} else {
 		s.show(e, nil)
 	}
 	if p.Kind == election.Publish {
@@ -287,7 +289,8 @@ func (s *seat) Changed(v council.View) {
 	var best entry
 	if d, ok := newest(v.Durable); ok && s.strict() {
 		shown = d.ID
-		if e, err := open(s.rep.Verified(), d.Sealed); err == nil {
+		// It may be one that this node never fetched, or one of which a newer one was fetched at once.
+		if e, err := open(s.rep.Verified(), d.Sealed); err == nil && s.r.whole(s.ctx, s.rep.id, e.Root) {
 			best = e
 		}
 	}
@@ -309,6 +312,13 @@ func (s *seat) Changed(v council.View) {
 	if s.r.cfg.Changed != nil {
 		s.r.cfg.Changed(s.rep)
 	}
+}
+
+// remember notes a head that is complete here until the council says what it makes of it.
+func (s *seat) remember(sealed []byte) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.recent = append(s.recent[max(0, len(s.recent)-recentHeads):], sealed)
 }
 
 // newest is the last of some heads by epoch, number and id, as the council orders them.

@@ -18,8 +18,8 @@ import (
 type vetting struct {
 	g       *get
 	trusted []entry
-	known   []entry // of others: signatures are right, and nothing else is known of them
-	asked   bool    // the holders were asked for what they remember
+	known   []entry          // of others: signatures are right, and nothing else is known of them
+	asked   map[cid.Cid]bool // for the parents of these the holders were asked
 	passed  map[cid.Cid]bool
 }
 
@@ -29,9 +29,11 @@ func (g *get) vet(ctx context.Context, e entry, trusted [][]byte) error {
 	if !e.Merged() {
 		return nil
 	}
-	v := vetting{g: g, passed: map[cid.Cid]bool{}}
+	v := vetting{g: g, passed: map[cid.Cid]bool{}, asked: map[cid.Cid]bool{}}
 	if rep, ok := g.r.lookup(g.id); ok && rep.State().Complete {
-		v.trusted = rep.pool(trusted...)
+		st := rep.State()
+		v.trusted = poolOf(rep.Verified(), slices.Concat(st.Bundle.Heads, st.Forks, trusted))
+		v.known = poolOf(rep.Verified(), st.Past) // which a holder may have told
 	}
 	return v.check(ctx, e)
 }
@@ -76,27 +78,33 @@ func repeats(h, p record.Head) bool {
 func (v *vetting) parents(ctx context.Context, e entry) ([]entry, error) {
 	for {
 		var out []entry
+		var lacking []cid.Cid
 		for _, id := range e.Parents {
 			if p, ok := find(v.trusted, id); ok {
 				out = append(out, p)
 			} else if p, ok := find(v.known, id); ok {
 				out = append(out, p)
+			} else {
+				lacking = append(lacking, id)
 			}
 		}
-		if len(out) == len(e.Parents) || v.asked {
+		if len(lacking) == 0 || v.asked[e.id] {
 			return out, ctx.Err()
 		}
-		v.asked = true
+		v.asked[e.id] = true
 		for p := range v.g.holders {
-			v.known = append(v.known, v.remembered(ctx, p)...)
+			v.known = append(v.known, v.remembered(ctx, p, lacking)...)
 		}
 	}
 }
 
-// remembered are the heads that a holder remembers.
-func (v *vetting) remembered(ctx context.Context, p peer.ID) []entry {
+// remembered are heads that a holder remembers: those asked for, or, where it does not answer that, the last ones.
+func (v *vetting) remembered(ctx context.Context, p peer.ID, ids []cid.Cid) []entry {
 	ctx, cancel := context.WithTimeout(ctx, confirmTimeout)
 	defer cancel()
+	if sealed, err := v.g.net.Streams.Heads(ctx, p, v.g.id, ids); err == nil && len(sealed) > 0 {
+		return poolOf(v.g.v, sealed)
+	}
 	sealed, err := v.g.net.Streams.History(ctx, p, v.g.id, v.g.look.cap)
 	if err != nil {
 		v.g.r.cfg.Log.Debug("history", "peer", p, "err", err)

@@ -156,12 +156,7 @@ func (l *lab) outage(ctx context.Context, c *cluster, w *writer, victim *node, o
 	if err != nil {
 		return fmt.Errorf("after %s went: %w", victim.name, err)
 	}
-	took := first.returned.Sub(gone)
-	l.report.figure("primary gone -> first publish issued after that is accepted", o.p50, o.p99, 0).add(took)
-	if o.p99 > 0 && took > o.p99*3/4 { // worth a look in the logs
-		l.report.note("%.3f s after %s went at %s: accepted by %s as revision %d, issued after %.3f s", took.Seconds(), victim.name,
-			gone.UTC().Format("15:04:05.000"), c.name(first.result.Primary), first.result.Revision, first.issued.Sub(gone).Seconds())
-	}
+	l.accepted("primary gone -> first publish issued after that is accepted", c, first, victim, gone, o)
 	l.sample(w, start, gone)
 	if err := w.inHistory(ctx, w.node, gone); err != nil {
 		return err
@@ -182,6 +177,16 @@ func (l *lab) outage(ctx context.Context, c *cluster, w *writer, victim *node, o
 	err = w.lines(ctx, victim)
 	l.report.figure("reading the newest revision back", 0, 0, 0).add(time.Since(begin))
 	return err
+}
+
+// accepted adds how long a set was without service; what took long is worth a look in the logs.
+func (l *lab) accepted(figure string, c *cluster, first publish, victim *node, gone time.Time, bars outage) {
+	took := first.returned.Sub(gone)
+	l.report.figure(figure, bars.p50, bars.p99, 0).add(took)
+	if bars.p99 > 0 && took > bars.p99*3/4 {
+		l.report.note("%.3f s after %s went at %s: accepted by %s as revision %d, issued after %.3f s", took.Seconds(), victim.name,
+			gone.UTC().Format("15:04:05.000"), c.name(first.result.Primary), first.result.Revision, first.issued.Sub(gone).Seconds())
+	}
 }
 
 // elected waits until a node names another primary than the one that went.

@@ -107,7 +107,7 @@ func (l *lab) sleep(ctx context.Context, c *cluster, victim *node, other *writer
 	if err != nil {
 		return fmt.Errorf("while %s slept %v: %w", victim.name, nap, err)
 	}
-	l.report.figure("primary stopped -> first publish issued after that is durable", 0, silenceP99, 0).add(first.returned.Sub(stopped))
+	l.accepted("primary stopped -> first publish issued after that is durable", c, first, victim, stopped, outage{p99: silenceP99})
 	return nil
 }
 
