@@ -17,6 +17,7 @@ func (r *Registry) adopt(rep *Replica, st State, lay *dag.Layout, e entry) error
 	moved := false
 	err := r.change(rep, func(now *State) error {
 		now.Dir, now.Only, now.Marker, now.Base = st.Dir, st.Only, st.Marker, lay.Root.String()
+		now.BaseHead, now.Draft = e.id.String(), nil
 		if v := rep.Verified(); seated || !supersedes(e.Head, head(v)) {
 			return nil
 		}
@@ -51,16 +52,26 @@ func (r *Registry) sync(ctx context.Context, rep *Replica, lay *dag.Layout, dir 
 	if len(paths) > syncFiles {
 		return worktree.Sync(dir)
 	}
+	parents := map[string]bool{}
 	for _, p := range paths {
-		f, err := os.Open(filepath.Join(dir, filepath.FromSlash(p)))
-		if err != nil {
+		path := filepath.Join(dir, filepath.FromSlash(p))
+		if parents[filepath.Dir(path)] = true; syncPath(path) != nil {
 			return worktree.Sync(dir) // it has gone again, or is none that can be opened
 		}
-		err = f.Sync()
-		f.Close()
-		if err != nil {
+	}
+	for path := range parents { // their names are part of the revision
+		if syncPath(path) != nil {
 			return worktree.Sync(dir)
 		}
 	}
 	return nil
+}
+
+func syncPath(path string) error {
+	f, err := os.Open(path)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	return f.Sync()
 }

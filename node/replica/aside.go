@@ -42,6 +42,7 @@ type aside struct {
 	need map[uint32]bool
 
 	turn  sync.Mutex // of who writes: chunks lie one after the other. Guards what follows
+	err   error      // the first of writing: what was taken for done may not be
 	small []blockstore.Block
 	bulk  bool // more than is taken inline
 	w     *segment.Writer
@@ -142,8 +143,16 @@ func (a *aside) Write(i uint32, data []byte) error {
 	}
 	a.turn.Lock()
 	defer a.turn.Unlock()
+	if a.err == nil {
+		a.err = a.take(l.Cid, b)
+	}
+	return a.err
+}
+
+// take keeps a leaf. a.turn is held.
+func (a *aside) take(c cid.Cid, b blockstore.Block) error {
 	if !a.bulk {
-		own, err := blockstore.Receive(l.Cid, slices.Clone(b.Data()))
+		own, err := blockstore.Receive(c, slices.Clone(b.Data()))
 		a.small = append(a.small, own)
 		return err
 	}
@@ -156,7 +165,7 @@ func (a *aside) Write(i uint32, data []byte) error {
 			return err
 		}
 	}
-	if err := a.w.Add(l.Cid, data); err != nil {
+	if err := a.w.Add(c, b.Data()); err != nil {
 		return err
 	}
 	if a.w.Bytes() >= asideSegment {
@@ -184,6 +193,9 @@ func (a *aside) flush() error {
 func (a *aside) finish() error {
 	a.turn.Lock()
 	defer a.turn.Unlock()
+	if a.err != nil {
+		return a.err
+	}
 	if len(a.small) > 0 {
 		if err := a.r.cfg.Store.Put(a.ctx, a.set, a.small...); err != nil {
 			return err
@@ -230,7 +242,7 @@ const slackAside = 20
 // compactAside writes what is of use of a set's segments anew, without the rest, once that is more than a little. No
 // aside is being filled meanwhile.
 func (r *Registry) compactAside(ctx context.Context, rep *Replica) error {
-	if r.cfg.Segments == "" || rep.State().Seated && rep.seated() == nil || !rep.aside.TryLock() {
+	if r.cfg.Segments == "" || r.absent(rep) || !rep.aside.TryLock() {
 		return nil // the next collection does
 	}
 	defer rep.aside.Unlock()
@@ -286,8 +298,15 @@ func (r *Registry) beside(ctx context.Context, rep *Replica) (leaves []blockstor
 		if err != nil {
 			return nil, 0, err
 		}
-		for _, l := range lay.Leaves {
-			inFolder[l.Cid] = true
+		st, b := rep.State(), base{lay: lay}
+		b.look(st.Dir, false)
+		for _, e := range lay.Entries {
+			if _, lost := b.lost[e.Path]; lost || st.Only != "" && e.Path != st.Only {
+				continue
+			}
+			for _, l := range e.Leaves {
+				inFolder[lay.Leaves[l].Cid] = true
+			}
 		}
 	}
 	whole, _ := r.roots(rep)

@@ -21,8 +21,8 @@ func (r *Registry) Live(ctx context.Context) (func(set, c cid.Cid) bool, error) 
 		if len(roots) == 0 {
 			continue
 		}
-		if rep.State().Seated && rep.seated() == nil {
-			live[rep.id] = nil // what it has promised to keep only its council knows
+		if r.absent(rep) {
+			live[rep.id] = nil
 			continue
 		}
 		mine := map[cid.Cid]bool{}
@@ -43,6 +43,12 @@ func (r *Registry) Live(ctx context.Context) (func(set, c cid.Cid) bool, error) 
 		mine, ok := live[set]
 		return ok && (mine == nil || mine[c])
 	}, nil
+}
+
+// absent tells whether this node votes on a set and does not take part just now: what it has promised to keep only its
+// council knows.
+func (r *Registry) absent(rep *Replica) bool {
+	return rep.State().Seated && rep.seated() == nil && slices.Contains(rep.Verified().Config.Voters, r.self)
 }
 
 // roots lists the revisions of a set that are kept: all of the newest one and of what the council knows beside it,

@@ -3,6 +3,7 @@ package replica
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"path/filepath"
 	"slices"
@@ -112,6 +113,7 @@ type get struct {
 	saved   blockstore.File     // the segment with what only the base had, if there is one
 	delta   *deltaStream        // what is open of the delta protocol, or nil
 	wait    time.Duration       // how long another command on the same folder is waited for
+	refused map[cid.Cid]bool    // heads that turned out to be forged
 	older   bool                // folders of earlier revisions are wanted: whoever is complete may have them
 	files   *target             // the folder as a sink; nil of a get that does not write one
 }
@@ -159,7 +161,7 @@ func (o GetOptions) withDefaults() GetOptions {
 
 // newGet starts to look for holders.
 func (r *Registry) newGet(ctx context.Context, net *Network, t record.Ticket, o GetOptions) *get {
-	g := &get{r: r, net: net, id: t.Set, o: o, holders: map[peer.ID]*holding{}, failed: map[peer.ID]error{}, ever: map[peer.ID]bool{}}
+	g := &get{r: r, net: net, id: t.Set, o: o, holders: map[peer.ID]*holding{}, failed: map[peer.ID]error{}, ever: map[peer.ID]bool{}, refused: map[cid.Cid]bool{}}
 	have := func() *record.Bundle {
 		rep, ok := r.lookup(t.Set)
 		if !ok {
@@ -230,6 +232,9 @@ func (g *get) run(ctx context.Context, t record.Ticket) (got Got, err error) {
 		return Got{}, err
 	}
 	if err := g.vet(ctx, entry{h, g.v.HeadCids[0], nil}, nil); err != nil {
+		if errors.Is(err, ErrForged) {
+			g.refused[g.v.HeadCids[0]] = true
+		}
 		return Got{}, err
 	}
 	got = Got{Replica: g.rep, Head: h, Name: g.v.Config.Name, Dest: g.dest, Files: s.lay.Files, Total: s.lay.Bytes}
@@ -298,6 +303,11 @@ func (g *get) fill(ctx context.Context, t record.Ticket, s *session, nodes []blo
 	if err := store.wait(); err != nil {
 		return err
 	}
+	if g.rep.seated() != nil { // as in update
+		if err := worktree.Sync(g.dest); err != nil {
+			return err
+		}
+	}
 	if got.Done, err = g.files.Finish(ctx, func(f ...blockstore.File) error { return g.r.cfg.Store.PutFiles(ctx, f...) }); err != nil {
 		return err
 	}
@@ -350,6 +360,7 @@ func (g *get) complete(t record.Ticket, s *session, whole bool) error {
 	err := g.r.change(g.rep, func(st *State) error {
 		if whole {
 			st.Base, st.Onto, st.Holders = s.lay.Root.String(), "", holders
+			st.BaseHead = g.v.HeadCids[0].String()
 		}
 		st.Marker = mark
 		if !g.current(*st) {

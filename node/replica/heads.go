@@ -47,9 +47,41 @@ type entry struct {
 // not verify any more is left out.
 func (p *Replica) pool(others ...[]byte) []entry {
 	p.mu.Lock()
-	v, sealed := p.verified, slices.Concat(p.state.Bundle.Heads, p.state.Forks, p.state.Past)
+	sealed := slices.Concat(p.state.Bundle.Heads, p.state.Forks, p.state.Past)
 	p.mu.Unlock()
-	return poolOf(v, append(sealed, others...))
+	return p.openAll(append(sealed, others...))
+}
+
+// openedHeads is how many opened heads are remembered: those of a history and its forks, and what is being fetched.
+const openedHeads = 64
+
+// openAll opens heads, those that verify. A head that was opened once stays so: configs are only added.
+func (p *Replica) openAll(sealed [][]byte) []entry {
+	p.mu.Lock()
+	v, known := p.verified, make([]entry, len(sealed))
+	for i, b := range sealed {
+		known[i] = p.opened[string(b)]
+	}
+	p.mu.Unlock()
+	var all []entry
+	for i, e := range known {
+		if !e.id.Defined() {
+			var err error
+			if e, err = open(v, sealed[i]); err != nil {
+				continue
+			}
+			p.mu.Lock()
+			if p.opened == nil || len(p.opened) >= openedHeads {
+				p.opened = map[string]entry{}
+			}
+			p.opened[string(sealed[i])] = e
+			p.mu.Unlock()
+		}
+		if _, twice := find(all, e.id); !twice {
+			all = append(all, e)
+		}
+	}
+	return all
 }
 
 func poolOf(v record.Verified, sealed [][]byte) []entry {
@@ -133,7 +165,12 @@ func open(v record.Verified, sealed []byte) (entry, error) {
 func (r *Registry) change(p *Replica, edit func(*State) error) error {
 	p.turn.Lock() // also while the file is written: the next edit is made on what it says
 	defer p.turn.Unlock()
-	st, v := p.State(), p.Verified()
+	p.mu.Lock()
+	st, v, gone := p.state, p.verified, p.gone
+	p.mu.Unlock()
+	if gone {
+		return fmt.Errorf("set %s: %w", st.Name, ErrUnknownSet)
+	}
 	was := st.Bundle
 	if err := edit(&st); err != nil {
 		return err
@@ -157,4 +194,12 @@ func (r *Registry) change(p *Replica, edit func(*State) error) error {
 func sameRecords(a, b record.Bundle) bool {
 	same := func(x, y []byte) bool { return len(x) == len(y) && (len(x) == 0 || &x[0] == &y[0]) }
 	return same(a.Genesis, b.Genesis) && slices.EqualFunc(a.Configs, b.Configs, same) && slices.EqualFunc(a.Heads, b.Heads, same)
+}
+
+// open is openAll for one head.
+func (p *Replica) open(sealed []byte) (entry, error) {
+	if all := p.openAll([][]byte{sealed}); len(all) == 1 {
+		return all[0], nil
+	}
+	return open(p.Verified(), sealed) // and why not
 }

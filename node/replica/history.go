@@ -67,7 +67,7 @@ func (r *Registry) History(ctx context.Context, rep *Replica) ([]Revision, error
 	}
 	all := make([]Revision, 0, len(heads)+len(forks))
 	for i, h := range slices.Insert(heads, min(1, len(heads)), forks...) {
-		rev := Revision{Head: h.Head, Cid: h.cid, Note: noteOf(h), Fork: i > 0 && i <= len(forks)}
+		rev := Revision{Head: h.Head, Cid: h.cid, Note: noteOf(h, heads), Fork: i > 0 && i <= len(forks)}
 		rev.Files, _, rev.Bytes = h.Totals()
 		has, err := inv.of(ctx, h.Root)
 		if err != nil {
@@ -82,12 +82,21 @@ func (r *Registry) History(ctx context.Context, rep *Replica) ([]Revision, error
 	return all, nil
 }
 
-// noteOf joins what the authors of a revision said, a line each.
-func noteOf(h past) string {
+// noteOf joins what the authors of a revision said, a line each; not what they said of those before, which a merge
+// repeats.
+func noteOf(h past, all []past) string {
+	before := map[string]bool{}
+	for _, o := range all {
+		if o.Revision < h.Revision {
+			for _, b := range o.Proposals {
+				before[string(b)] = true
+			}
+		}
+	}
 	var notes []string
-	all, _ := h.Written() // it was opened
-	for _, p := range all {
-		if p.Note != "" && !slices.Contains(notes, p.Note) {
+	written, _ := h.Written() // it was opened
+	for i, p := range written {
+		if p.Note != "" && !slices.Contains(notes, p.Note) && (!h.Merged() || !before[string(h.Proposals[i])]) {
 			notes = append(notes, p.Note)
 		}
 	}

@@ -159,7 +159,7 @@ func (g *get) pick(t record.Ticket) {
 		return
 	}
 	for _, h := range g.holders {
-		if newer(h.v, g.v) {
+		if newer(h.v, g.v) && !g.refused[h.v.HeadCids[0]] {
 			g.v, g.bundle = h.v, h.bundle
 		}
 	}

@@ -38,7 +38,7 @@ func (s *seat) build(ctx context.Context, p *election.Plan, sealed func(cid.Cid)
 	}
 	var parents []entry
 	for _, h := range p.Parents {
-		e, err := open(v, sealed(h.ID))
+		e, err := s.rep.open(sealed(h.ID))
 		if err != nil {
 			return nil, fmt.Errorf("make head: %w", err)
 		}
@@ -93,22 +93,19 @@ func (s *seat) fill(ctx context.Context, h *record.Head, p *election.Plan, paren
 }
 
 // distinct leaves out the sides that only have what another one has too: a primary that was cut off may have ordered a
-// proposal that its writer then gave to the next one as well. What a writer publishes includes what it published before.
+// proposal that its writer then gave to the next one as well.
 func distinct(sides, shared, pool []entry) []entry {
-	writes := make([]map[string]uint64, len(sides)) // nil where it is not known
+	writes := make([]map[proposed]bool, len(sides)) // nil where it is not known
 	for i, e := range sides {
 		writes[i] = written(e, shared, pool)
 	}
-	within := func(a, b map[string]uint64) bool {
-		if a == nil || b == nil {
-			return false
-		}
-		for store, seq := range a {
-			if b[store] < seq {
+	within := func(a, b map[proposed]bool) bool {
+		for w := range a {
+			if !b[w] {
 				return false
 			}
 		}
-		return true
+		return a != nil
 	}
 	var out []entry
 	for i, e := range sides {
@@ -123,10 +120,15 @@ func distinct(sides, shared, pool []entry) []entry {
 	return out
 }
 
-// written maps each writer's store to the last proposal of it in e and its ancestors that are not shared; nil if not all
-// of these are known.
-func written(e entry, shared, pool []entry) map[string]uint64 {
-	out, seen := map[string]uint64{}, map[cid.Cid]bool{}
+// proposed names a proposal: the seq-th of a writer's store.
+type proposed struct {
+	store string
+	seq   uint64
+}
+
+// written is the proposals in e and its ancestors that are not shared; nil if not all of these are known.
+func written(e entry, shared, pool []entry) map[proposed]bool {
+	out, seen := map[proposed]bool{}, map[cid.Cid]bool{}
 	for todo := []entry{e}; len(todo) > 0; {
 		at := todo[0]
 		todo = todo[1:]
@@ -136,8 +138,7 @@ func written(e entry, shared, pool []entry) map[string]uint64 {
 		seen[at.id] = true
 		all, _ := at.Written() // it was opened
 		for _, p := range all {
-			key := record.InstanceKey(p.Instance)
-			out[key] = max(out[key], p.Seq)
+			out[proposed{record.InstanceKey(p.Instance), p.Seq}] = true
 		}
 		for _, id := range at.Parents {
 			p, ok := find(pool, id)

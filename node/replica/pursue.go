@@ -42,7 +42,7 @@ type want struct {
 
 // Fetch implements council.Seat.
 func (s *seat) Fetch(h *election.Head, sealed []byte, from []peer.ID) {
-	e, err := open(s.rep.Verified(), sealed)
+	e, err := s.rep.open(sealed)
 	if err != nil {
 		s.r.cfg.Log.Error("a head that was verified", "set", s.rep.id, "err", err)
 		return
@@ -154,34 +154,49 @@ func (r *Registry) fetchAside(ctx context.Context, rep *Replica, e entry, look *
 	if err := g.vet(ctx, e, have); err != nil {
 		return err
 	}
-	out, err := r.newAside(ctx, rep, s.lay, g.base.lay)
-	if err != nil {
-		return err
-	}
-	s.out = out
-	defer out.Close()
-	if done, err := g.toFolder(ctx, rep, e, out, old); done || err != nil {
-		return err
-	}
-	store := g.keep(ctx, s, nodes)
+	store := g.keep(ctx, s, nodes) // before the leaves: who changes the folder meanwhile sees what will be needed of it
 	defer store.wait()
-	if err := g.fetchLeaves(ctx, s); err != nil {
-		return err
-	}
 	if err := store.wait(); err != nil {
 		return err
 	}
-	if err := out.finish(); err != nil {
-		return err
+	for {
+		was := rep.State()
+		done, err := g.gather(ctx, s, rep, e, old)
+		if err != nil || done {
+			return err
+		}
+		// What the folder held was counted as here: has it changed since?
+		now := rep.State()
+		if now.Base == was.Base && now.Onto == was.Onto || g.base.lay == nil || r.whole(ctx, rep.id, e.Root) {
+			break
+		}
+		g.base.lay = nil
 	}
 	r.layouts.add(r.cfg.Now(), rep.id, s.lay)
 	return nil
 }
 
+// gather fetches the leaves of a session aside. done: they came into the folder instead, and are on stable storage.
+func (g *get) gather(ctx context.Context, s *session, rep *Replica, e entry, old <-chan struct{}) (done bool, err error) {
+	out, err := g.r.newAside(ctx, rep, s.lay, g.base.lay)
+	if err != nil {
+		return false, err
+	}
+	s.out = out
+	defer out.Close()
+	if done, err := g.toFolder(ctx, rep, e, out, old); done || err != nil {
+		return done, err
+	}
+	if err := g.fetchLeaves(ctx, s); err != nil {
+		return false, err
+	}
+	return false, out.finish()
+}
+
 // asideGet is a get that has no folder.
 func (r *Registry) asideGet(rep *Replica, e entry, look *lookout) *get {
 	g := &get{r: r, net: look.net, id: rep.id, look: look, v: at(rep.Verified(), e), holders: map[peer.ID]*holding{},
-		failed: map[peer.ID]error{}, ever: map[peer.ID]bool{}, o: GetOptions{Patience: asidePatience, Grace: time.Second}.withDefaults()}
+		failed: map[peer.ID]error{}, ever: map[peer.ID]bool{}, refused: map[cid.Cid]bool{}, o: GetOptions{Patience: asidePatience, Grace: time.Second}.withDefaults()}
 	g.absorb()
 	g.base = base{forget: func() {}}
 	if h, ok := rep.Head(); ok && rep.State().Complete {

@@ -155,6 +155,7 @@ type Replica struct {
 	busy     bool       // a share or get of this set is running
 	gone     bool       // not a replica of this node any more
 	state    State
+	opened   map[string]entry // by their sealed bytes
 	verified record.Verified
 	session  *session      // the get in progress, or nil
 	seat     *seat         // this node votes on the set's order; nil = it does not

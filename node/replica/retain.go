@@ -264,6 +264,18 @@ func (r *Registry) sweepSegments(ctx context.Context, allKnown bool) error {
 			all = append(all, r.dropSegments(ctx, e.Name()))
 		}
 	}
+	if allKnown {
+		beside, berr := os.ReadDir(filepath.Join(r.cfg.Segments, "aside"))
+		if berr != nil && !errors.Is(berr, fs.ErrNotExist) {
+			all = append(all, berr)
+		}
+		for _, e := range beside {
+			set, cerr := cid.Decode(e.Name())
+			if _, ok := r.lookup(set); cerr == nil && !ok {
+				all = append(all, r.dropAside(ctx, set))
+			}
+		}
+	}
 	return errors.Join(append(all, err)...)
 }
 

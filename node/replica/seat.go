@@ -33,7 +33,7 @@ type seat struct {
 	durable   map[*waiter]struct{} // who waits for a head to be durable
 	handed    []chan<- bool        // who waits for a handover
 	view      council.View         // the newest
-	stale     time.Time            // since when no majority, or no primary, is heard; zero = it is
+	apart     time.Time            // since when no majority of the voters is heard; zero = it is
 	changed   chan struct{}        // closed when view changes
 }
 
@@ -111,7 +111,7 @@ func (s *seat) Config() election.Config {
 
 // Head implements council.Seat.
 func (s *seat) Head(sealed []byte) (*election.Head, error) {
-	e, err := open(s.rep.Verified(), sealed)
+	e, err := s.rep.open(sealed)
 	if err != nil {
 		return nil, err
 	}
@@ -185,7 +185,7 @@ func (s *seat) strict() bool { return s.rep.Verified().Config.Mode == record.Mod
 
 // Accepted implements council.Seat. Changed comes after it, and shows the head once it may be.
 func (s *seat) Accepted(p *election.Plan, _ *election.Head, sealed []byte) {
-	e, err := open(s.rep.Verified(), sealed)
+	e, err := s.rep.open(sealed)
 	if err != nil {
 		s.r.cfg.Log.Error("a head made here", "set", s.rep.id, "err", err)
 		return
@@ -273,10 +273,10 @@ func (s *seat) whenDurable(e entry) (done <-chan struct{}, forget func()) {
 func (s *seat) Changed(v council.View) {
 	s.mu.Lock()
 	switch {
-	case !v.Stale:
-		s.stale = time.Time{}
-	case s.stale.IsZero():
-		s.stale = s.r.cfg.Now()
+	case s.majority(v):
+		s.apart = time.Time{}
+	case s.apart.IsZero():
+		s.apart = s.r.cfg.Now()
 	}
 	s.view = v
 	close(s.changed)
@@ -290,13 +290,13 @@ func (s *seat) Changed(v council.View) {
 	if d, ok := newest(v.Durable); ok && s.strict() {
 		shown = d.ID
 		// It may be one that this node never fetched, or one of which a newer one was fetched at once.
-		if e, err := open(s.rep.Verified(), d.Sealed); err == nil && s.r.whole(s.ctx, s.rep.id, e.Root) {
+		if e, err := s.rep.open(d.Sealed); err == nil && s.r.whole(s.ctx, s.rep.id, e.Root) {
 			best = e
 		}
 	}
 	var forks []entry
 	for _, h := range v.Have {
-		e, err := open(s.rep.Verified(), h.Sealed)
+		e, err := s.rep.open(h.Sealed)
 		switch {
 		case err != nil:
 			s.r.cfg.Log.Error("a head that was verified", "set", s.rep.id, "err", err)
@@ -319,6 +319,17 @@ func (s *seat) remember(sealed []byte) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.recent = append(s.recent[max(0, len(s.recent)-recentHeads):], sealed)
+}
+
+// majority tells whether more than half of the voters live, this node among them.
+func (s *seat) majority(v council.View) bool {
+	live := 0
+	for _, voter := range v.Voters {
+		if voter.Live || voter.ID == s.r.self {
+			live++
+		}
+	}
+	return live > len(v.Voters)/2
 }
 
 // newest is the last of some heads by epoch, number and id, as the council orders them.

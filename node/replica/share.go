@@ -134,7 +134,9 @@ func (r *Registry) next(ctx context.Context, rep *Replica, st State, old string,
 	if !r.alone(rep) {
 		return r.hand(ctx, rep, st, lay, o, out)
 	}
-	err = r.publish(rep, st, lay, o.Note)
+	for err = errElected; errors.Is(err, errElected) && r.alone(rep); { // or only another name, or reader
+		err = r.publish(rep, st, lay, o.Note)
+	}
 	if errors.Is(err, errElected) {
 		return r.hand(ctx, rep, st, lay, o, out)
 	}
@@ -394,6 +396,37 @@ func (r *Registry) drop(ctx context.Context, tree string, files []blockstore.Fil
 // errElected: the set has got other voters while a revision was made for the only one.
 var errElected = errors.New("others vote on the set now")
 
+// draft is the proposal to hand in: the last one if that says the same and nobody told what became of it, so that it
+// does not become two revisions; else a new one. A number that others may have seen is never used again.
+func (r *Registry) draft(rep *Replica, st State, lay *dag.Layout, note string) (proposal, error) {
+	base, from := []cid.Cid(nil), cid.Undef
+	if v := rep.Verified(); len(v.Heads) > 0 {
+		base, from = rep.origin(rep.built())
+	}
+	if sealed := rep.State().Draft; len(sealed) > 0 {
+		p, _, err := record.OpenProposal(sealed, rep.Verified().Config)
+		if err == nil && p.Root == lay.Root && p.Note == note && slices.Equal(p.Base, base) && p.From == from {
+			return proposal{Proposal: p, sealed: sealed}, nil
+		}
+	}
+	err := r.change(rep, func(now *State) error {
+		now.Seq++
+		st.Seq, st.Instance = now.Seq, now.Instance
+		return nil
+	})
+	if err != nil {
+		return proposal{}, err
+	}
+	p, err := r.propose(rep, st, lay, note)
+	if err != nil {
+		return proposal{}, err
+	}
+	return p, r.change(rep, func(now *State) error {
+		now.Draft = p.sealed
+		return nil
+	})
+}
+
 // writes tells whether this node is one of the set's writers.
 func (r *Registry) writes(rep *Replica) bool {
 	return slices.Contains(rep.Verified().Config.Writers, r.self)
@@ -404,22 +437,36 @@ func (r *Registry) propose(rep *Replica, st State, lay *dag.Layout, note string)
 	p := record.Proposal{Set: rep.id, Root: lay.Root, Writer: r.self, Instance: st.Instance, Seq: st.Seq,
 		Files: uint64(lay.Files), Entries: uint64(len(lay.Entries)), Bytes: uint64(lay.Bytes), Note: note}
 	if v, built := rep.Verified(), rep.built(); len(v.Heads) > 0 {
-		p.Base = v.HeadCids[:1]
-		if head(v).Root != built {
-			p.From = built
-		}
-		for _, e := range rep.pool() {
-			if e.Root == built {
-				p.Base, p.From = []cid.Cid{e.id}, cid.Undef
-				break
-			}
-		}
+		p.Base, p.From = rep.origin(built)
 	}
 	sealed, err := record.SealProposal(p, r.cfg.Key)
 	if err != nil {
 		return proposal{}, fmt.Errorf("publish: %w", err)
 	}
 	return proposal{Proposal: p, sealed: sealed}, nil
+}
+
+// origin names what the folder was built from: a head, and a root if that is not the head's.
+func (p *Replica) origin(built cid.Cid) (base []cid.Cid, from cid.Cid) {
+	v, st := p.Verified(), p.State()
+	base, from = v.HeadCids[:1], built
+	if head(v).Root == built {
+		from = cid.Undef
+	}
+	pool := p.pool()
+	if id, err := cid.Decode(st.BaseHead); err == nil {
+		base, from = []cid.Cid{id}, built
+		if e, ok := find(pool, id); ok && e.Root == built {
+			from = cid.Undef
+		}
+		return base, from
+	}
+	for _, e := range pool {
+		if e.Root == built {
+			return []cid.Cid{e.id}, cid.Undef
+		}
+	}
+	return base, from
 }
 
 // publish signs a proposal and the head that orders it, and commits both. The head goes last: everything
@@ -456,6 +503,7 @@ func (r *Registry) publish(rep *Replica, st State, lay *dag.Layout, note string)
 		now.succeed(sealed)
 		now.Dir, now.Only, now.Marker, now.Base = st.Dir, st.Only, st.Marker, lay.Root.String()
 		now.Complete, now.Leaves, now.Seq, now.HeadSeq = true, len(lay.Leaves), st.Seq, st.HeadSeq
+		now.BaseHead = ""
 		return nil
 	})
 }
@@ -468,15 +516,7 @@ func (r *Registry) hand(ctx context.Context, rep *Replica, st State, lay *dag.La
 	if err := r.sync(ctx, rep, lay, st.Dir); err != nil {
 		return err
 	}
-	err := r.change(rep, func(now *State) error { // a number that others have seen is never used again
-		now.Seq++
-		st.Seq, st.Instance = now.Seq, now.Instance
-		return nil
-	})
-	if err != nil {
-		return err
-	}
-	p, err := r.propose(rep, st, lay, o.Note)
+	p, err := r.draft(rep, st, lay, o.Note)
 	if err != nil {
 		return err
 	}
@@ -531,6 +571,8 @@ func (r *Registry) Remove(ctx context.Context, rep *Replica, files bool) (remove
 	}
 	r.forget(rep)
 	r.stand(rep)
+	rep.turn.Lock()
+	defer rep.turn.Unlock()
 	return removed, errors.Join(r.states.remove(st.Set), r.cfg.Store.DeleteSet(ctx, rep.id), r.dropSegments(ctx, st.Set))
 }
 

@@ -43,6 +43,10 @@ type State struct {
 
 	Base    string   `json:"base,omitempty"`    // root of the last revision that Dir held completely, or that was made of it
 	Holders []string `json:"holders,omitempty"` // addresses of some that had the set the last time; of a get only
+	// BaseHead is the head that Base is of, or the one that was made of what Base is the root of.
+	BaseHead string `json:"base_head,omitempty"`
+	// Draft is a sealed proposal of which it is not known what became of it.
+	Draft []byte `json:"draft,omitempty"`
 	// Onto is the root of the one revision that a get has begun to put onto Base, "mixed" after several: what Dir
 	// holds of Base and Onto is the difference of the two, of several it is anybody's guess.
 	Onto string `json:"onto,omitempty"`

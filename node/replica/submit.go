@@ -22,15 +22,15 @@ import (
 const (
 	// orderWait is how long a writer looks for a voter that orders its proposal: some elections.
 	orderWait = 10 * time.Second
-	// minorityWait is how long a strict set must be without a majority before a writer gives up: longer than an election
-	// takes, and less than two seconds with the one that it takes to miss the others.
+	// minorityWait is how long a strict set must be without a majority before a writer gives up: a moment's silence of
+	// others is none, and less than two seconds with the one that it takes to miss them.
 	minorityWait = 800 * time.Millisecond
 	// orderPause is between two tries: an election takes several of them.
 	orderPause = 50 * time.Millisecond
 	// answerTime is how long a voter may take to answer, besides a second for each answerRate bytes that it has to fetch
-	// before: a slow link's. One that is asleep does not answer at all.
+	// before: what the protocols call too slow. One that is asleep does not answer at all.
 	answerTime = 5 * time.Second
-	answerRate = 256 << 10
+	answerRate = 16 << 10
 	// askTime bounds one try at one voter, until it has fetched the proposal and said what becomes of it; what is
 	// large takes long to fetch, and a voter that has gone is noticed by its connection.
 	askTime = 10 * time.Minute
@@ -88,7 +88,7 @@ func (p *Replica) cutOff(now time.Time) bool {
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return !s.stale.IsZero() && now.Sub(s.stale) > minorityWait
+	return !s.apart.IsZero() && now.Sub(s.apart) > minorityWait
 }
 
 // elected is closed when something changes in the set's elections; nil for who takes no part.
@@ -383,6 +383,9 @@ func (c Proposals) take(ctx context.Context, rep *Replica, s *seat, from peer.ID
 		return ordered{}, err
 	}
 	defer c.r.unclaim(place)
+	if e, ok := s.ordered(p); ok { // by whoever held the claim
+		return ordered{head: e}, nil
+	}
 	if err := c.r.fetchProposal(ctx, rep, from, p); err != nil {
 		return ordered{}, err
 	}

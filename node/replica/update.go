@@ -268,6 +268,11 @@ func (g *get) update(ctx context.Context, s *session, plan *diff.Plan, nodes *no
 	if got.Removed, err = g.remove(g.gone(ctx, s.lay, plan)); err != nil {
 		return err
 	}
+	if g.rep.seated() != nil { // what a file is replaced by must not be lost to a power cut before what it had
+		if err := worktree.Sync(g.dest); err != nil {
+			return err
+		}
+	}
 	return g.files.Release(ctx)
 }
 

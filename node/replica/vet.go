@@ -32,8 +32,8 @@ func (g *get) vet(ctx context.Context, e entry, trusted [][]byte) error {
 	v := vetting{g: g, passed: map[cid.Cid]bool{}, asked: map[cid.Cid]bool{}}
 	if rep, ok := g.r.lookup(g.id); ok && rep.State().Complete {
 		st := rep.State()
-		v.trusted = poolOf(rep.Verified(), slices.Concat(st.Bundle.Heads, st.Forks, trusted))
-		v.known = poolOf(rep.Verified(), st.Past) // which a holder may have told
+		v.trusted = rep.openAll(slices.Concat(st.Bundle.Heads, st.Forks, trusted))
+		v.known = rep.openAll(st.Past) // which a holder may have told
 	}
 	return v.check(ctx, e)
 }

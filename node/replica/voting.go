@@ -58,6 +58,11 @@ func (r *Registry) Vote(ctx context.Context, c Council, topic func(record.Genesi
 	r.mu.Lock()
 	r.voting = nil
 	r.mu.Unlock()
+	for _, rep := range r.all() {
+		rep.mu.Lock()
+		rep.seat = nil
+		rep.mu.Unlock()
+	}
 	v.wg.Wait()
 	return ctx.Err()
 }
