@@ -223,7 +223,7 @@ func (c *cohort) since() uint64 {
 }
 
 // fullEvery is after how many beacons the whole table is told again, fullCost what that may add to each, in bytes.
-const fullEvery, fullCost = 8, 100
+const fullEvery, fullCost = 8, 40
 
 // withExtra adds the rows that were asked for.
 func (c *cohort) withExtra(seats []beacon.Seat) []beacon.Seat {

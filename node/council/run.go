@@ -272,6 +272,25 @@ func (c *Council) Tell(set cid.Cid, ev election.Event) bool {
 	})
 }
 
+// Lost tells a seat that blocks of a head are not on disk any more; held are sealed heads below it whose blocks are.
+func (c *Council) Lost(set, id cid.Cid, held [][]byte) {
+	m := c.member(set)
+	if m == nil {
+		return
+	}
+	m.post(func() {
+		if m.own.core == nil {
+			return
+		}
+		for _, h := range m.own.core.Persistent().Have {
+			if h.ID == id {
+				m.step(election.Lost{Head: h, Held: m.verified(held)})
+				return
+			}
+		}
+	})
+}
+
 // MadeHead answers Seat.Make with the sealed head, or with why there is none.
 func (c *Council) MadeHead(set cid.Cid, p *election.Plan, sealed []byte, err error) {
 	if m := c.member(set); m != nil {

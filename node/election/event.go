@@ -29,6 +29,14 @@ type Joined struct{ Peer peer.ID }
 // Fetched says that all blocks of a head, and the head, are on disk and synced.
 type Fetched struct{ Head *Head }
 
+// Lost says that blocks of a head that was had are not on disk any more, because somebody changed the files that held
+// them. Held are heads below it whose blocks are. A head that is known to be durable is had by others, and stays; and a
+// primary puts its next head on top of it anyway.
+type Lost struct {
+	Head *Head
+	Held []*Head
+}
+
 // Proposed asks for a proposal to be made a revision. ID is the caller's, and comes back in Accepted or Refused.
 type Proposed struct{ ID uint64 }
 
@@ -65,6 +73,7 @@ func (Received) event()          {}
 func (Disconnected) event()      {}
 func (Joined) event()            {}
 func (Fetched) event()           {}
+func (Lost) event()              {}
 func (Proposed) event()          {}
 func (Made) event()              {}
 func (ConfigChanged) event()     {}

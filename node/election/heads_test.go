@@ -129,6 +129,24 @@ func TestRule9LooksElsewhereForWhatNoVoterOffers(t *testing.T) {
 	}
 }
 
+func TestRule9LostBytesAreNotOffered(t *testing.T) {
+	r := start(t, "B", AP, "ABC")
+	e := epoch(1, 3, "A")
+	below, x := head(e, 1), head(e, 2)
+	r.step(0, Fetched{below})
+	r.step(0, Fetched{x})
+	r.step(0, Lost{Head: x, Held: []*Head{below}})
+	if p := r.m.Persistent(); !p.Have.Equal(frontier(below)) || !p.Known.Equal(frontier(x)) {
+		t.Errorf("%+v", p)
+	}
+	r.step(0, Fetched{x}) // somebody had it
+	r.beacon("A", State{Epoch: e, Known: frontier(x), Have: frontier(x), Durable: frontier(x)})
+	r.step(0, Lost{Head: x, Held: []*Head{below}})
+	if p := r.m.Persistent(); !p.Have.Equal(frontier(x)) {
+		t.Errorf("durable: %+v", p)
+	}
+}
+
 func TestRule9TwoHeadsOfOneNumber(t *testing.T) {
 	e := epoch(1, 1, "A")
 	a := head(e, 1)

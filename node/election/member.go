@@ -107,6 +107,8 @@ func (m *Member) dispatch(ev Event) {
 		m.received(e)
 	case Fetched:
 		m.fetched(e.Head)
+	case Lost:
+		m.lostBytes(e)
 	case Proposed:
 		m.proposed(e.ID)
 	case Made:

@@ -115,6 +115,21 @@ func (m *Member) fetched(h *Head) {
 	m.acknowledge()
 }
 
+// lostBytes takes a head out of Have that cannot be given to anybody any more, so that it can be abandoned.
+func (m *Member) lostBytes(e Lost) {
+	if m.role == Primary || !m.disk.Have.Holds(e.Head) || m.disk.Durable.Covers(e.Head) {
+		return
+	}
+	m.disk.Have = m.disk.Have.without(func(h *Head) bool { return h.ID == e.Head.ID })
+	for _, h := range e.Held {
+		if e.Head.Covers(h) && !h.Covers(e.Head) {
+			m.disk.Have = m.disk.Have.Add(h)
+		}
+	}
+	m.touch()
+	m.beaconSoon()
+}
+
 // acknowledge tells the primary what of its epoch is on disk here. Never anything else: a head of an older
 // epoch may have been passed over by now.
 func (m *Member) acknowledge() {

@@ -42,7 +42,8 @@ type download struct {
 	starved   fetch.Starved
 	corrupt   map[uint32]bool // leaves that a holder of everything turned out not to have intact
 	banned    map[peer.ID]bool
-	progress  time.Time // of the last new byte
+	whole     map[fetch.Peer]bool // are up as holders of everything
+	progress  time.Time           // of the last new byte
 }
 
 func newDownload(g *get, s *session) *download {
@@ -54,7 +55,7 @@ func newDownload(g *get, s *session) *download {
 	return &download{g: g, s: s,
 		sched:  fetch.New(fetch.Config{Leaves: sizes, Need: s.out.Need(), Self: fetch.Peer(self), Rand: rand.Uint64()}),
 		events: make(chan fetch.Event, eventBuffer), fatal: make(chan error, 1),
-		sources: map[fetch.Peer]*source{}, dropped: map[fetch.Peer]time.Time{}, corrupt: map[uint32]bool{}, banned: map[peer.ID]bool{}}
+		sources: map[fetch.Peer]*source{}, dropped: map[fetch.Peer]time.Time{}, corrupt: map[uint32]bool{}, banned: map[peer.ID]bool{}, whole: map[fetch.Peer]bool{}}
 }
 
 // needs is how many bytes are to be fetched.
@@ -119,6 +120,10 @@ func (d *download) up(ctx context.Context, p peer.ID) (done bool) {
 	case h.complete && (d.g.o.Revision != 0 || supersedes(head(h.v), head(d.g.v))):
 		ev.Complete = true // most chunks of a revision are those of the next; what is gone it will say
 	}
+	if ev.Complete && d.whole[ev.Peer] {
+		return false // what it was asked for is under way
+	}
+	d.whole[ev.Peer] = ev.Complete
 	return d.step(ctx, ev)
 }
 
@@ -208,6 +213,7 @@ func (d *download) request(ctx context.Context, a fetch.Request) {
 // close ends the lanes of a peer; what they were asked for is reported by nobody, so the caller tells the
 // scheduler that the peer is down.
 func (d *download) close(p fetch.Peer) {
+	delete(d.whole, p)
 	if src := d.sources[p]; src != nil {
 		src.cancel()
 		delete(d.sources, p)

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -389,9 +390,15 @@ func (g *get) complete(t record.Ticket, s *session, whole bool) error {
 	if err := g.r.retain(context.Background(), g.rep); err != nil {
 		g.r.cfg.Log.Warn("give up past revisions", "set", g.rep.id, "err", err)
 	}
-	if whole {
-		g.confirm(t, s.lay.Root)
+	if !whole {
+		return nil
 	}
+	holders := slices.Collect(maps.Keys(g.holders))
+	if g.wait > 0 { // who follows goes on: one of them may be away, and the folder is wanted
+		g.look.wg.Go(func() { g.confirm(t, s.lay.Root, holders) })
+		return nil
+	}
+	g.confirm(t, s.lay.Root, holders)
 	return nil
 }
 
@@ -400,11 +407,11 @@ func (g *get) complete(t record.Ticket, s *session, whole bool) error {
 const confirmTimeout = time.Second
 
 // confirm tells the holders that this node is one now; that some cannot be told does no harm.
-func (g *get) confirm(t record.Ticket, root cid.Cid) {
+func (g *get) confirm(t record.Ticket, root cid.Cid, holders []peer.ID) {
 	ctx, cancel := context.WithTimeout(context.Background(), confirmTimeout) // also when the get's own is about to end
 	defer cancel()
 	var group sync.WaitGroup
-	for p := range g.holders {
+	for _, p := range holders {
 		group.Go(func() {
 			if err := g.net.Streams.Confirm(ctx, p, t.Set, root, t.Cap); err != nil {
 				g.r.cfg.Log.Debug("confirm", "peer", p, "err", err)

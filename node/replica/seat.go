@@ -29,6 +29,7 @@ type seat struct {
 	wants     map[cid.Cid]*want
 	proposals map[uint64]*asked
 	last      uint64               // number of the last proposal
+	doubted   time.Time            // when what is had was last looked at
 	recent    [][]byte             // sealed heads that were fetched lately
 	durable   map[*waiter]struct{} // who waits for a head to be durable
 	handed    []chan<- bool        // who waits for a handover
@@ -311,6 +312,41 @@ func (s *seat) Changed(v council.View) {
 	}
 	if s.r.cfg.Changed != nil {
 		s.r.cfg.Changed(s.rep)
+	}
+}
+
+// doubtEvery is how often what is had is looked at when somebody could not be given a block of it.
+const doubtEvery = 5 * time.Second
+
+// doubt looks, behind the back of who asks, whether what the council counts as here still is: the author's files may
+// have been changed before a revision of them was fetched by anybody.
+func (s *seat) doubt() {
+	now := s.r.cfg.Now()
+	s.mu.Lock()
+	soon := now.Sub(s.doubted) < doubtEvery
+	if !soon {
+		s.doubted = now
+	}
+	s.mu.Unlock()
+	if !soon {
+		s.vote.wg.Go(func() { s.recount() })
+	}
+}
+
+// recount tells the council of heads that are not whole any more, and of what is left below them.
+func (s *seat) recount() {
+	view, ok := s.vote.council.View(s.rep.id)
+	if !ok || view.Role == election.Primary {
+		return
+	}
+	for _, h := range view.Have {
+		known := func(d council.SealedHead) bool { return d.Head.Covers(h.Head) }
+		e, err := s.rep.open(h.Sealed)
+		if err != nil || slices.ContainsFunc(view.Durable, known) || s.r.whole(s.ctx, s.rep.id, e.Root) {
+			continue
+		}
+		s.r.cfg.Log.Warn("a revision that nobody else has is not here any more: its files were changed before it was fetched", "set", s.rep.id, "revision", e.Revision)
+		s.vote.council.Lost(s.rep.id, h.ID, s.Uncut(election.Config{}, h.Head, true))
 	}
 }
 

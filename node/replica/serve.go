@@ -303,7 +303,11 @@ func (rd *reader) Get(ctx context.Context, c cid.Cid, buf []byte) ([]byte, error
 			return append(buf[:0], b...), nil
 		}
 	}
-	return rd.r.cfg.Store.GetFrom(ctx, rd.rep.id, c, buf)
+	b, err := rd.r.cfg.Store.GetFrom(ctx, rd.rep.id, c, buf)
+	if seat := rd.rep.seated(); err != nil && seat != nil && isMissing(err) {
+		seat.doubt()
+	}
+	return b, err
 }
 
 // Walk calls fn for the nodes below root, parents first, each once, in depth-first order.

@@ -56,6 +56,9 @@ func (r *Registry) submit(ctx context.Context, rep *Replica, p proposal, wait ti
 	until := time.NewTimer(orderWait)
 	defer until.Stop()
 	var next peer.ID
+	if s := rep.seated(); s != nil { // what was published from this folder may have lost its files by what was just read
+		s.recount()
+	}
 	for {
 		changed := rep.elected()
 		done, hint, err := r.try(ctx, rep, p, next, wait)
@@ -198,6 +201,11 @@ func (s *seat) await(ctx context.Context, e entry, wait time.Duration) published
 		case <-ctx.Done():
 		case <-s.ctx.Done():
 		}
+	}
+	if out.durable { // that it is comes a moment before who has it
+		seen, cancel := context.WithTimeout(context.WithoutCancel(ctx), orderPause)
+		defer cancel()
+		_ = s.until(seen, func(council.View) bool { return len(s.disks(e)) > 1 })
 	}
 	out.on = s.disks(e)
 	return out

@@ -32,6 +32,7 @@ type Council interface {
 	Tell(set cid.Cid, ev election.Event) bool
 	MadeHead(set cid.Cid, p *election.Plan, sealed []byte, err error)
 	Reconfigured(set cid.Cid)
+	Lost(set, id cid.Cid, held [][]byte)
 	View(set cid.Cid) (council.View, bool)
 	Sealed(set, id cid.Cid) []byte
 }
