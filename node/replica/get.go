@@ -393,12 +393,12 @@ func (g *get) complete(t record.Ticket, s *session, whole bool) error {
 	if !whole {
 		return nil
 	}
-	holders := slices.Collect(maps.Keys(g.holders))
+	peers := slices.Collect(maps.Keys(g.holders))
 	if g.wait > 0 { // who follows goes on: one of them may be away, and the folder is wanted
-		g.look.wg.Go(func() { g.confirm(t, s.lay.Root, holders) })
+		g.look.wg.Go(func() { g.confirm(t, s.lay.Root, peers) })
 		return nil
 	}
-	g.confirm(t, s.lay.Root, holders)
+	g.confirm(t, s.lay.Root, peers)
 	return nil
 }
 
