@@ -18,8 +18,8 @@ func (d *demo) rejoin(ctx context.Context) error {
 		return err
 	}
 	info, err := d.show(ctx, "origin", "has caught up", func(i api.SetInfo) string {
-		if i.Root != d.third.Root || i.Behind > 0 || i.Role != api.RoleBackup && i.Role != api.RoleReplica {
-			return fmt.Sprintf("it is %s at revision %d, %d behind", i.Role, i.Revision, i.Behind)
+		if i.Root != d.third.Root || i.Behind > 0 || i.Primary == "" || i.Role != api.RoleBackup && i.Role != api.RoleReplica {
+			return fmt.Sprintf("it is %s at revision %d, %d behind, primary %s", i.Role, i.Revision, i.Behind, d.name(i.Primary))
 		}
 		return ""
 	})

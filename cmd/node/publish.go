@@ -93,7 +93,7 @@ func (a *app) printPublish(w io.Writer, r api.PublishResult) {
 	default:
 		a.say("published %s revision %d: %s", printable(r.Name), r.Revision, what)
 		if r.Merged {
-			a.say("merged with what was published meanwhile: a folder that follows the set gets it by itself; `%s restore %s@%d DIR` shows it elsewhere", a.name, res.Name, res.Revision)
+			a.say("merged with what was published meanwhile: a folder that follows the set gets it by itself; `%s restore %s@%d DIR` shows it elsewhere", a.name, printable(r.Name), r.Revision)
 		}
 		a.say("%s", strings.ReplaceAll(durability(r.ShareResult), "`node ", "`"+a.name+" "))
 	}
