@@ -25,6 +25,8 @@ const (
 	// minorityWait is how long a strict set must be without a majority before a writer gives up: a moment's silence of
 	// others is none, and less than two seconds with the one that it takes to miss them.
 	minorityWait = 800 * time.Millisecond
+	// promoteEvery is how often a voter asks for the role again.
+	promoteEvery = 500 * time.Millisecond
 	// orderPause is between two tries: an election takes several of them.
 	orderPause = 50 * time.Millisecond
 	// answerTime is how long a voter may take to answer, besides a second for each answerRate bytes that it has to fetch
@@ -474,7 +476,15 @@ func (r *Registry) Promote(ctx context.Context, rep *Replica, to peer.ID) error 
 		return fmt.Errorf("promote: %w: this node does not vote on the set", ErrNoPrimary)
 	}
 	if to == r.self {
-		vote.council.Tell(rep.id, election.PromoteRequested{})
+		for { // a primary does not give its role away as soon as it has it
+			vote.council.Tell(rep.id, election.PromoteRequested{})
+			asked, cancel := context.WithTimeout(ctx, promoteEvery)
+			err := s.until(asked, func(v council.View) bool { return v.Primary == to })
+			cancel()
+			if err == nil || ctx.Err() != nil || s.ctx.Err() != nil {
+				return err
+			}
+		}
 	} else {
 		ok := make(chan bool, 1)
 		s.mu.Lock()
