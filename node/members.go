@@ -169,7 +169,9 @@ func epochText(e record.Epoch) string {
 // of a member of the set, of a connected peer or of one that is remembered. Errors: errUnknownPeer, errAmbiguousPeer.
 func (n *Node) findPeer(text string, c record.Config) (peer.ID, error) {
 	if p, err := peer.Decode(text); err == nil {
-		return p, nil
+		if _, err := p.ExtractPublicKey(); err == nil { // else it only looks like one: the beginning of an id may
+			return p, nil
+		}
 	}
 	known := append(listed(c), n.self)
 	if w := n.network(); w != nil {

@@ -42,7 +42,8 @@ func (n *Node) elect(ctx context.Context, w *network, rooms *topics) error {
 	}}
 	w.host.Network().Notify(gone)
 	defer w.host.Network().StopNotify(gone)
-	voting, cancel := context.WithCancel(ctx)
+	voting, cancel := context.WithCancel(context.WithoutCancel(ctx)) // it ends after the council, which calls it
+	defer cancel()
 	ended := make(chan error, 1)
 	go func() {
 		ended <- n.sets.Vote(voting, c, func(g record.Genesis) string { return beacon.Topic(g.Owners) })

@@ -16,12 +16,15 @@ func (d *demo) delta(ctx context.Context) error {
 	if err := d.change(ctx); err != nil {
 		return err
 	}
+	var err error
 	names := append(replicas(), follower)
-	ears, err := d.ears(ctx, names)
-	if err != nil {
-		return err
+	ears := make([]*ear, len(names))
+	for i, name := range names {
+		if ears[i], err = listen(ctx, d.nodes[name]); err != nil {
+			return err
+		}
+		defer ears[i].close()
 	}
-	defer closeEars(ears)
 	if d.second, err = d.publish(ctx, "origin", d.authors, d.made.what); err != nil {
 		return err
 	}

@@ -123,11 +123,11 @@ func (d *demo) failover(ctx context.Context) error {
 
 // lose kills the author's node and publishes at once without it, at the replica that was not its backup.
 func (d *demo) lose(ctx context.Context) error {
-	ears, err := d.ears(ctx, []string{follower})
+	ear, err := listen(ctx, d.nodes[follower])
 	if err != nil {
 		return err
 	}
-	defer closeEars(ears)
+	defer ear.close()
 	was, err := d.nodes["origin"].client.Show(ctx, d.shared.Set)
 	if err != nil {
 		return fmt.Errorf("show at origin: %w", err)
@@ -146,12 +146,13 @@ func (d *demo) lose(ctx context.Context) error {
 		return err
 	}
 	took := time.Since(start)
-	r, err := ears[0].complete(ctx, d.shared.Set, d.third.Revision)
+	r, err := ear.complete(ctx, d.shared.Set, d.third.Revision)
 	if err != nil {
 		return err
 	}
-	d.say("[6/8] kill    SIGKILL origin, which was primary → %s is, and revision %d, by %s, durable on %s after %.1f s, at %s after %.1f s", d.name(d.third.Primary),
-		d.third.Revision, d.writer, d.names(d.third.On), took.Seconds(), follower, time.Since(start).Seconds())
+	d.say("[6/8] kill    SIGKILL origin, the primary → %s is primary, and revision %d, by %s, durable on %s after %.1f s",
+		d.name(d.third.Primary), d.third.Revision, d.writer, d.names(d.third.On), took.Seconds())
+	d.say("      follow  %s: has it %.1f s after the kill", follower, time.Since(start).Seconds())
 	d.check("origin was primary", was.Role == api.RolePrimary, "%s", was.Role)
 	d.check("its backup is primary", d.third.Primary == was.Backup, "%s, backup was %s", d.name(d.third.Primary), d.name(was.Backup))
 	d.check("a revision is durable without origin", d.third.Durable && d.third.Revision > d.second.Revision, "revision %d on %s", d.third.Revision, d.names(d.third.On))

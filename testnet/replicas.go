@@ -100,22 +100,3 @@ func (d *demo) follow(ctx context.Context, name string) (r api.GetResult, member
 	r, err = ear.complete(ctx, d.shared.Set, d.shared.Revision)
 	return r, f.Member, err
 }
-
-// ears hears what happens at several nodes; closeEars ends that.
-func (d *demo) ears(ctx context.Context, names []string) (all []*ear, err error) {
-	for _, name := range names {
-		e, err := listen(ctx, d.nodes[name])
-		if err != nil {
-			closeEars(all)
-			return nil, err
-		}
-		all = append(all, e)
-	}
-	return all, nil
-}
-
-func closeEars(all []*ear) {
-	for _, e := range all {
-		e.close()
-	}
-}

@@ -63,7 +63,7 @@ func (s *seat) Fetch(h *election.Head, sealed []byte, from []peer.ID) {
 		}
 	}
 	s.wants[h.ID] = w
-	s.vote.wg.Go(func() {
+	s.vote.start(func() {
 		defer func() {
 			s.mu.Lock()
 			defer s.mu.Unlock()

@@ -166,7 +166,7 @@ func (r *Registry) whole(ctx context.Context, set, root cid.Cid) bool {
 
 // Make implements council.Seat.
 func (s *seat) Make(p *election.Plan, sealed func(cid.Cid) []byte) {
-	s.vote.wg.Go(func() {
+	s.vote.start(func() {
 		b, err := s.build(s.ctx, p, sealed)
 		s.vote.council.MadeHead(s.rep.id, p, b, err)
 	})
@@ -174,7 +174,7 @@ func (s *seat) Make(p *election.Plan, sealed func(cid.Cid) []byte) {
 
 // FetchConfig implements council.Seat.
 func (s *seat) FetchConfig(from peer.ID) {
-	s.vote.wg.Go(func() {
+	s.vote.start(func() {
 		if err := s.r.fetchConfig(s.ctx, s.rep, from); err != nil {
 			s.r.cfg.Log.Debug("fetch config", "set", s.rep.id, "peer", from, "err", err)
 		}
@@ -329,7 +329,7 @@ func (s *seat) doubt() {
 	}
 	s.mu.Unlock()
 	if !soon {
-		s.vote.wg.Go(func() { s.recount() })
+		s.vote.start(func() { s.recount() })
 	}
 }
 

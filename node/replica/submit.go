@@ -238,7 +238,7 @@ func (r *Registry) ask(ctx context.Context, rep *Replica, voter peer.ID, p propo
 	asking, cancel := context.WithTimeout(ctx, askTime)
 	defer cancel()
 	if s := rep.seated(); s != nil { // who is silent need not be waited for once another one is primary
-		s.vote.wg.Go(func() {
+		s.vote.start(func() {
 			if s.until(asking, func(v council.View) bool { return v.Primary != voter && v.Primary != "" }) == nil {
 				cancel()
 			}

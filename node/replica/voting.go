@@ -43,6 +43,18 @@ type voting struct {
 	council Council
 	topic   func(record.Genesis) string
 	wg      sync.WaitGroup // of what seats have started
+
+	mu    sync.Mutex // guards what follows
+	ended bool
+}
+
+// start runs fn, which ends with ctx, unless it is too late for that.
+func (v *voting) start(fn func()) {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	if !v.ended {
+		v.wg.Go(fn)
+	}
 }
 
 // Vote takes this node's seat in every set that lists it as a voter, until ctx ends. topic names the pubsub topic of
@@ -64,6 +76,9 @@ func (r *Registry) Vote(ctx context.Context, c Council, topic func(record.Genesi
 		rep.seat = nil
 		rep.mu.Unlock()
 	}
+	v.mu.Lock()
+	v.ended = true
+	v.mu.Unlock()
 	v.wg.Wait()
 	return ctx.Err()
 }
