@@ -74,7 +74,19 @@ func replicated(ctx context.Context, a, b *node, i int) error {
 	if err != nil {
 		return err
 	}
-	_, err = a.client.Grant(ctx, api.GrantRequest{Set: shared.Set, Peer: f.Member, Right: api.RightReplica})
+	c := &cluster{set: shared.Set, voters: []*node{a, b}}
+	err = until(ctx, settleFor, "it has the set", func() error { return c.complete(ctx, b) })
+	if err != nil {
+		return err
+	}
+	if _, err := a.client.Grant(ctx, api.GrantRequest{Set: shared.Set, Peer: f.Member, Right: api.RightReplica}); err != nil {
+		return err
+	}
+	err = until(ctx, settleFor, "it votes", func() error { return c.known(ctx, b) })
+	if err != nil {
+		return err
+	}
+	_, err = b.client.Unfollow(ctx, api.UnfollowRequest{Set: shared.Set}) // one watches at most 64 sets of a peer
 	return err
 }
 
