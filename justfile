@@ -33,6 +33,10 @@ fuzz T="10s":
 bench-peers *A:
     go run ./testnet/benchpeers {{A}}
 
+# kills, parts, stops and slows real nodes; prints how long a set was without service and what was lost
+chaos *A:
+    go run ./testnet/chaos {{A}}
+
 bench PKG="./...":
     go test -run '^$' -bench . -benchmem {{PKG}}
 

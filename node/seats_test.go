@@ -256,3 +256,35 @@ func (x *trio) revision(i int) uint64 {
 	}
 	return info.Revision
 }
+
+func TestReplicasThatForgotTheSetComeBack(t *testing.T) {
+	x := newTrio(t, api.ShareRequest{})
+	x.put(2, "a", "1")
+	x.publish(2)
+	info, err := x.nodes[2].Show(within(t), x.set)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i := range 2 {
+		if _, err := x.nodes[i].Rm(within(t), api.RmRequest{Set: x.set}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for i := range 2 {
+		x.dirs[i] = filepath.Join(t.TempDir(), "again")
+		if _, err := x.nodes[i].Follow(within(t), api.FollowRequest{Ticket: info.Ticket, Dest: x.dirs[i], Replicate: true}, quiet); err != nil {
+			t.Fatal(err)
+		}
+		x.wait("it votes again", func() bool {
+			v := x.nodes[i].seats().Roles(x.id(i))
+			return v.Primary != "" && v.Backup != ""
+		})
+	}
+	x.put(2, "b", "2")
+	if p := x.publish(2); !p.Durable {
+		t.Errorf("not durable: on %v", p.On)
+	}
+	for i := range 2 {
+		x.holds(i, "b", "2")
+	}
+}

@@ -64,11 +64,16 @@ const resend = 3
 
 func newCohort(c *Council, topic string) *cohort {
 	t := newTable(c.cfg.Boot)
+	last, again := c.lastSpoken(topic)
+	if again {
+		t.version = last.version
+	}
 	return &cohort{
 		council: c, topic: topic, interval: c.interval(),
 		ended: make(chan struct{}), stop: make(chan struct{}), signal: make(chan struct{}, 1),
 		members: map[cid.Cid]*member{}, talkers: map[peer.ID]*talker{}, table: t,
 		speech: speech{
+			no:     last.no,
 			repeat: [resend]uint64{t.version, t.version, t.version}, extra: map[cid.Cid]bool{},
 			rng: rand.New(rand.NewPCG(c.seed(topic), c.cfg.Boot)), muted: map[cid.Cid][]byte{},
 		},

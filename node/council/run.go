@@ -46,6 +46,7 @@ type Council struct {
 	mu      sync.Mutex          // guards what follows
 	seats   map[cid.Cid]*member // nil: about to be seated
 	cohorts map[string]*cohort
+	spoken  map[string]spoken // in topics that were left: who takes part again goes on from there, others remember it
 	closed  bool
 }
 
@@ -222,6 +223,25 @@ func (c *Council) abandon(k *cohort) {
 	}
 	k.end()
 	k.leave()
+	k.mu.Lock()
+	last := spoken{k.table.version, k.speech.no}
+	k.mu.Unlock()
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.spoken == nil {
+		c.spoken = map[string]spoken{}
+	}
+	c.spoken[k.topic] = last
+}
+
+// spoken is how far a cohort came: the version of its table, and the number of its last beacon.
+type spoken struct{ version, no uint64 }
+
+func (c *Council) lastSpoken(topic string) (spoken, bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	s, ok := c.spoken[topic]
+	return s, ok
 }
 
 // Rise gives a seat up and waits until nothing of the seat is called any more. With wipe its state is

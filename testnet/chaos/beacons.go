@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/shoal-p2p/shoal/node/api"
@@ -40,10 +41,8 @@ func (l *lab) beacons(ctx context.Context) error {
 		}
 	}
 	began := time.Now()
-	for i := range l.sets {
-		if err := replicated(ctx, a, b, i); err != nil {
-			return fmt.Errorf("set %d: %w", i+1, err)
-		}
+	if err := l.replicate(ctx, a, b); err != nil {
+		return err
 	}
 	l.report.note("%d sets made, replicated and granted in %.0f s", l.sets, time.Since(began).Seconds())
 	err = until(ctx, 10*settleFor, "both have a role in every set", func() error { return errors.Join(l.seated(ctx, a), l.seated(ctx, b)) })
@@ -55,6 +54,28 @@ func (l *lab) beacons(ctx context.Context) error {
 		return err
 	}
 	return l.watch(ctx, a, b)
+}
+
+// replicate makes all sets, some at a time.
+func (l *lab) replicate(ctx context.Context, a, b *node) error {
+	const atOnce = 8 // most of the time one waits for the next beacon
+	var group sync.WaitGroup
+	next, errs := make(chan int), make([]error, atOnce)
+	for w := range atOnce {
+		group.Go(func() {
+			for i := range next {
+				if err := replicated(ctx, a, b, i); err != nil && errs[w] == nil {
+					errs[w] = fmt.Errorf("set %d: %w", i+1, err)
+				}
+			}
+		})
+	}
+	for i := range l.sets {
+		next <- i
+	}
+	close(next)
+	group.Wait()
+	return errors.Join(errs...)
 }
 
 // replicated makes one small set at a, and b a replica of it.
