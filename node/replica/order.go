@@ -153,7 +153,10 @@ func written(e entry, shared, pool []entry) map[proposed]bool {
 
 // put makes a proposal the content of a head, on top of what the parents have.
 func (s *seat) put(ctx context.Context, h *record.Head, prop proposal, parents []entry) error {
-	bases := s.basesOf(prop, parents)
+	bases, err := s.basesOf(ctx, prop, parents)
+	if err != nil {
+		return err
+	}
 	if len(parents) == 0 || sameRoot(parents) && len(bases) == 1 && bases[0] == parents[0].Root {
 		h.Root, h.Proposals = prop.Root, [][]byte{prop.sealed}
 		return nil
@@ -162,28 +165,81 @@ func (s *seat) put(ctx context.Context, h *record.Head, prop proposal, parents [
 	return s.merge(ctx, h, bases, sides, append(gather(parents), prop.sealed))
 }
 
-// basesOf is what a proposal and the parents of its head have in common: what it was made from, if the parents include
-// that; else the common ancestors of both, as far as they are known.
-func (s *seat) basesOf(prop proposal, parents []entry) []cid.Cid {
+// basesOf is what a proposal and the parents of its head have in common. If they include what it was made from, it is
+// that. Else it is the common ancestors of both, if its folder held all of a head; and of a folder that did not, see
+// within.
+func (s *seat) basesOf(ctx context.Context, prop proposal, parents []entry) ([]cid.Cid, error) {
 	pool := append(slices.Clone(parents), s.rep.pool(s.sealedHave()...)...)
-	var base []entry
+	var made []entry
+	covered := true
 	for _, id := range prop.Base {
 		e, ok := find(pool, id)
-		if !ok {
-			return nil
+		covered = covered && ok && slices.ContainsFunc(parents, func(p entry) bool { return p.Vector.Covers(e.Vector) })
+		if ok {
+			made = append(made, e)
 		}
-		base = append(base, e)
 	}
-	covered := func(e entry) bool {
-		return slices.ContainsFunc(parents, func(p entry) bool { return p.Vector.Covers(e.Vector) })
+	switch {
+	case covered && prop.From.Defined():
+		return []cid.Cid{prop.From}, nil
+	case covered:
+		return rootsOf(made), nil
 	}
-	if slices.ContainsFunc(base, func(e entry) bool { return !covered(e) }) {
-		return rootsOf(common(headsOf(append(base, parents...)), pool))
+	var shared []entry // of heads that are not known nothing is
+	if len(made) == len(prop.Base) {
+		shared = common(headsOf(append(made, parents...)), pool)
 	}
-	if prop.From.Defined() {
-		return []cid.Cid{prop.From}
+	if !prop.From.Defined() {
+		return rootsOf(shared), nil
 	}
-	return rootsOf(base)
+	base, err := s.within(ctx, prop.From, append(shared, parents...))
+	if err != nil || !base.Defined() {
+		return nil, err
+	}
+	return []cid.Cid{base}, nil
+}
+
+// within makes a base of what a folder held before it was changed: of the paths of root those that a head has, too.
+// The folder held less than the revision it stands for, so what it lacks was not deleted in it; and what its writer
+// added in revisions that the heads do not include was not deleted by them. undefined: nothing is left.
+func (s *seat) within(ctx context.Context, root cid.Cid, heads []entry) (cid.Cid, error) {
+	held, err := s.r.layoutOf(ctx, s.rep.id, root)
+	if err != nil {
+		return cid.Undef, err
+	}
+	has := map[string]bool{}
+	for _, e := range heads {
+		lay, err := s.r.layoutOf(ctx, s.rep.id, e.Root)
+		if err != nil {
+			return cid.Undef, err
+		}
+		for _, entry := range lay.Entries {
+			has[entry.Path] = true
+		}
+	}
+	part, _ := held.Part(func(i int) bool { return has[held.Entries[i].Path] })
+	for i := range part.Entries {
+		if e := &part.Entries[i]; e.Kind == dag.KindDir {
+			e.Cid = cid.Undef // it may have less in it now
+		}
+	}
+	return s.store(ctx, merge.Result{Entries: part.Entries, Leaves: part.Leaves})
+}
+
+// store builds what was merged, and stores its new nodes.
+func (s *seat) store(ctx context.Context, res merge.Result) (cid.Cid, error) {
+	if len(res.Entries) == 0 {
+		return cid.Undef, nil
+	}
+	var nodes []blockstore.Block
+	root, err := merge.Build(s.rep.Verified().Genesis.Profile, res, func(b blockstore.Block) error {
+		nodes = append(nodes, b)
+		return nil
+	})
+	if err != nil {
+		return cid.Undef, err
+	}
+	return root.Cid, s.r.putNodes(ctx, s.rep.id, nodes)
 }
 
 func sameRoot(all []entry) bool {
@@ -226,14 +282,16 @@ func shortName(p peer.ID) string {
 	return text[max(0, len(text)-8):]
 }
 
-// gather joins the proposals of heads, each once, the newest heads' first, as many as a head can hold with one more.
+// gather joins the proposals that say where the content of heads comes from: of plain ones theirs, and of a merge, which
+// says so itself, none. If all are merges, it is the last of them: a head has at least one proposal.
 func gather(all []entry) (out [][]byte) {
 	for _, e := range all {
-		for _, b := range e.Proposals {
-			if len(out) < record.MaxProposals-1 && !slices.ContainsFunc(out, func(o []byte) bool { return bytes.Equal(o, b) }) {
-				out = append(out, b)
-			}
+		if !e.Merged() && !slices.ContainsFunc(out, func(o []byte) bool { return bytes.Equal(o, e.Proposals[0]) }) {
+			out = append(out, e.Proposals[0])
 		}
+	}
+	if len(out) == 0 {
+		out = all[0].Proposals[:1:1]
 	}
 	return out
 }

@@ -117,3 +117,53 @@ func TestNothingOfALostRevisionIsTakenForDeleted(t *testing.T) {
 		t.Errorf("%d sides are left to merge, want both", len(left))
 	}
 }
+
+// The same where the author's folder never held all of the set: its proposals say what the folder was, and others' files
+// are neither in it nor deleted by it.
+func TestAFolderThatHoldsLessDeletesNothing(t *testing.T) {
+	all, dir := newTree(t, 1), t.TempDir()
+	m := newMember(t, role{})
+	rep := m.share(all).Replica
+	v, store := rep.Verified(), rep.State().Instance
+	first := entry{v.Heads[0], v.HeadCids[0], rep.State().Bundle.Heads[0]}
+	write(t, filepath.Join(dir, "mine", "old"), []byte("in a revision that is lost"))
+	write(t, filepath.Join(dir, "mine", "gone"), []byte("deleted later"))
+	held := m.scanned(rep, dir)
+	if err := os.Remove(filepath.Join(dir, "mine", "gone")); err != nil {
+		t.Fatal(err)
+	}
+	write(t, filepath.Join(dir, "mine", "new"), []byte("new"))
+	root := m.scanned(rep, dir)
+	lay, err := m.layoutOf(within(t), rep.id, root)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := newSeat(m.Registry, rep, &voting{ctx: t.Context()})
+	p := record.Proposal{Set: rep.id, Root: root, From: held, Base: []cid.Cid{blockstore.Sum(cid.Raw, []byte("lost"))}, Writer: m.self, Instance: store, Seq: 7,
+		Files: uint64(lay.Files), Entries: uint64(len(lay.Entries)), Bytes: uint64(lay.Bytes)}
+	h := record.Head{Set: rep.id, ConfigVersion: 1, ConfigHash: v.ConfigHash, Revision: 2, Parents: []cid.Cid{first.id}, Time: m.cfg.Now(),
+		Epoch: record.Epoch{ConfigVersion: 1, N: 2, Owner: m.self, Instance: store}, Vector: record.Vector{record.InstanceKey(store): 2}}
+	if err := s.put(t.Context(), &h, proposal{Proposal: p, sealed: must(record.SealProposal(p, m.cfg.Key))}, []entry{first}); err != nil {
+		t.Fatal(err)
+	}
+	merged, err := m.layoutOf(within(t), rep.id, h.Root)
+	if err != nil {
+		t.Fatal(err)
+	}
+	names := map[string]bool{}
+	for _, e := range merged.Entries {
+		names[e.Path] = true
+	}
+	before, err := m.layoutOf(within(t), rep.id, first.Root)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, e := range before.Entries {
+		if !names[e.Path] {
+			t.Errorf("%q is gone", e.Path)
+		}
+	}
+	if !names["mine/old"] || !names["mine/new"] || names["mine/gone"] {
+		t.Errorf("old %v, new %v, gone %v", names["mine/old"], names["mine/new"], names["mine/gone"])
+	}
+}

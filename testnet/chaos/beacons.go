@@ -135,16 +135,6 @@ type usage struct {
 	in, out int64 // bytes on all streams of its peers, of which there is one
 }
 
-func (n *node) usage(ctx context.Context) (u usage, err error) {
-	st, err := n.client.Status(ctx)
-	if err != nil {
-		return u, err
-	}
-	u.in, u.out = st.WireIn, st.WireOut
-	u.cpu, err = cpuOf(n.cmd.Process.Pid)
-	return u, err
-}
-
 // cpuOf is the processor time of a process, from /proc/PID/stat, fields 14 and 15.
 func cpuOf(pid int) (time.Duration, error) {
 	b, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
@@ -172,11 +162,15 @@ func cpuOf(pid int) (time.Duration, error) {
 func (l *lab) watch(ctx context.Context, nodes ...*node) error {
 	before := map[*node]usage{}
 	for _, n := range nodes {
-		u, err := n.usage(ctx)
+		st, err := n.client.Status(ctx)
 		if err != nil {
 			return err
 		}
-		before[n] = u
+		cpu, err := cpuOf(n.cmd.Process.Pid) // after the question, which costs something, too
+		if err != nil {
+			return err
+		}
+		before[n] = usage{cpu: cpu, in: st.WireIn, out: st.WireOut}
 	}
 	start := time.Now()
 	if err := pass(ctx, l.rest); err != nil {
@@ -184,12 +178,16 @@ func (l *lab) watch(ctx context.Context, nodes ...*node) error {
 	}
 	took := time.Since(start).Seconds()
 	for _, n := range nodes {
-		u, err := n.usage(ctx)
+		cpu, err := cpuOf(n.cmd.Process.Pid) // before the question
 		if err != nil {
 			return err
 		}
-		out, in := float64(u.out-before[n].out)/took, float64(u.in-before[n].in)/took
-		share := (u.cpu - before[n].cpu).Seconds() / took
+		st, err := n.client.Status(ctx)
+		if err != nil {
+			return err
+		}
+		out, in := float64(st.WireOut-before[n].out)/took, float64(st.WireIn-before[n].in)/took
+		share := (cpu - before[n].cpu).Seconds() / took
 		l.report.bar(max(out, in) < beaconRate, "%s, %d sets at rest for %.0f s: %.0f bytes/s out, %.0f bytes/s in (< %d)", n.name, l.sets, took, out, in, beaconRate)
 		l.report.bar(share <= beaconShare, "%s: %.2f %% of a core (<= %.0f %%)", n.name, 100*share, 100*beaconShare)
 	}
