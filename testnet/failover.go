@@ -22,14 +22,15 @@ type fetches struct {
 	group   *errgroup.Group
 	ctx     context.Context // ends when one has failed
 
-	mu     sync.Mutex // guards part
-	part   []float64  // that each has of what it fetches, 0 to 1
-	middle chan struct{}
+	mu     sync.Mutex    // guards part
+	part   []float64     // that each has of what it fetches, 0 to 1
+	middle chan struct{} // closed when they have enough of it
 }
 
 // amid is how much of what they fetch the readers have when the author's node is killed.
 const amid = 0.4
 
+// read lets nodes get the set; the caller waits for the group.
 func (d *demo) read(ctx context.Context, names []string) *fetches {
 	f := &fetches{names: names, results: make([]api.GetResult, len(names)), part: make([]float64, len(names)), middle: make(chan struct{})}
 	f.group, f.ctx = errgroup.WithContext(ctx)
@@ -51,7 +52,7 @@ func (f *fetches) reached(i int, part float64) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	before := f.average()
-	f.part[i] = part
+	f.part[i] = max(f.part[i], part) // one that begins again has the most of it still
 	if before < amid && f.average() >= amid {
 		close(f.middle)
 	}
@@ -93,7 +94,12 @@ func (d *demo) failover(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("status of origin: %w", err)
 	}
-	f := d.read(ctx, readers())
+	reading, stop := context.WithCancel(ctx)
+	f := d.read(reading, readers())
+	defer func() {
+		stop()
+		_ = f.group.Wait() // it was told, or something before it
+	}()
 	select {
 	case <-f.middle:
 	case <-f.ctx.Done():

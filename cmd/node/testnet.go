@@ -32,7 +32,7 @@ func newDemoCommand(a *app) *cobra.Command {
 	var o demoOptions
 	cmd := &cobra.Command{
 		Use:   "demo",
-		Short: "Show it all: five nodes, real data, a seeder killed, everything compared",
+		Short: "Show it all: six nodes, real data, the primary killed, everything compared",
 		Args:  a.arguments(0, 0),
 	}
 	f := cmd.Flags()

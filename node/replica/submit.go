@@ -24,7 +24,7 @@ const (
 	orderWait = 10 * time.Second
 	// minorityWait is how long a strict set must be without a majority before a writer gives up: a moment's silence of
 	// others is none, and less than two seconds with the one that it takes to miss them.
-	minorityWait = 800 * time.Millisecond
+	minorityWait = 600 * time.Millisecond
 	// promoteEvery is how often a voter asks for the role again.
 	promoteEvery = 500 * time.Millisecond
 	// orderPause is between two tries: an election takes several of them.

@@ -51,8 +51,9 @@ const (
 	// MaxFrame is the cap of an answer in bytes: a full bundle (1 MiB) and a full bitmap (2 MiB) with
 	// room for the peers; or 4,096 sets with the longest names (1.3 MiB).
 	MaxFrame = 4 << 20
-	// MaxStreams is the most streams one peer may have open with us, each with one request.
-	MaxStreams = 64
+	// MaxStreams is the most streams one peer may have open with us, each with one request: it may watch nearly as
+	// many sets. The host allows 256 streams of a protocol to a peer.
+	MaxStreams = 200
 )
 
 // Times of the protocol.

@@ -4,6 +4,7 @@ package main
 
 import (
 	"fmt"
+	"math"
 	"slices"
 	"time"
 )
@@ -36,10 +37,10 @@ func (r *report) figure(name string, p50, p99, most time.Duration) *figure {
 
 func (f *figure) add(d time.Duration) { f.samples = append(f.samples, d) }
 
-// at is the smallest sample that a share of all samples does not exceed.
+// at is the smallest sample that is not below a share of all samples (the nearest rank).
 func (f *figure) at(share float64) time.Duration {
 	sorted := slices.Sorted(slices.Values(f.samples))
-	return sorted[min(int(share*float64(len(sorted))), len(sorted)-1)]
+	return sorted[max(0, int(math.Ceil(share*float64(len(sorted))))-1)]
 }
 
 func (f *figure) print() {
