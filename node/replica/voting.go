@@ -110,7 +110,7 @@ func (r *Registry) reseat(rep *Replica) {
 	case listed && now != nil:
 		vote.council.Reconfigured(rep.id)
 	case listed && st.Complete && len(v.Heads) > 0 && vote.ctx.Err() == nil:
-		if err := r.sit(vote, rep); err != nil {
+		if err := r.sit(vote, rep); err != nil && !errors.Is(err, council.ErrClosed) { // the node ends
 			r.cfg.Log.Error("this node votes on the set's revisions, and cannot", "set", rep.id, "err", err)
 		}
 	case !listed && now != nil:
