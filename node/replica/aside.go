@@ -326,6 +326,59 @@ func (r *Registry) beside(ctx context.Context, rep *Replica) (leaves []blockstor
 	return leaves, bytes, nil
 }
 
+// keepAside is the most bytes of a new revision that are copied before it is ordered, until other disks have them: its
+// author goes on changing the files that hold them, and what was accepted must not go with that. More is not worth
+// writing twice.
+const keepAside = 64 << 20
+
+// copyAside copies leaves of a set that lie in its folder.
+func (r *Registry) copyAside(ctx context.Context, rep *Replica, leaves []blockstore.Leaf, bytes int64) error {
+	if len(leaves) == 0 || r.cfg.Segments == "" {
+		return nil
+	}
+	rep.aside.RLock()
+	defer rep.aside.RUnlock()
+	if bytes <= inlineAside {
+		var blocks []blockstore.Block
+		for _, l := range leaves {
+			data, err := r.cfg.Store.GetFrom(ctx, rep.id, l.Cid, nil)
+			if isMissing(err) {
+				continue // it was changed again: the next revision has it
+			}
+			if err != nil {
+				return fmt.Errorf("set aside: %w", err)
+			}
+			b, err := blockstore.Receive(l.Cid, data)
+			if err != nil {
+				return fmt.Errorf("set aside: %w", err)
+			}
+			blocks = append(blocks, b)
+		}
+		return r.cfg.Store.Put(ctx, rep.id, blocks...)
+	}
+	missing, err := r.segmentAside(ctx, rep, leaves)
+	if missing > 0 {
+		r.cfg.Log.Info("files were changed while they were published", "set", rep.id, "chunks", missing)
+	}
+	return err
+}
+
+// segmentAside copies leaves of a set to a segment of their own; missing counts those that are not here intact.
+func (r *Registry) segmentAside(ctx context.Context, rep *Replica, leaves []blockstore.Leaf) (missing int, err error) {
+	n, err := r.nextAside(rep)
+	if err != nil {
+		return 0, fmt.Errorf("set aside: %w", err)
+	}
+	f, missing, err := r.writeSegment(ctx, r.asideDir(rep.id), rep.id, strconv.Itoa(n)+segment.Ext, leaves)
+	if err == nil {
+		err = r.cfg.Store.PutFiles(ctx, f)
+	}
+	if err != nil {
+		return missing, fmt.Errorf("set aside: %w", err)
+	}
+	return missing, nil
+}
+
 // setAside copies what the folder is about to lose and a revision needs that the council knows: one that lost to
 // another is to be merged yet. That it can be done is a condition of going on.
 func (g *get) setAside(ctx context.Context, next *dag.Layout) error {
@@ -362,16 +415,9 @@ func (g *get) setAside(ctx context.Context, next *dag.Layout) error {
 	if len(leaves) == 0 {
 		return nil
 	}
-	n, err := g.r.nextAside(g.rep)
+	missing, err := g.r.segmentAside(ctx, g.rep, leaves)
 	if err != nil {
-		return fmt.Errorf("set aside: %w", err)
-	}
-	f, missing, err := g.r.writeSegment(ctx, g.r.asideDir(g.id), g.id, strconv.Itoa(n)+segment.Ext, leaves)
-	if err == nil {
-		err = g.r.cfg.Store.PutFiles(ctx, f)
-	}
-	if err != nil {
-		return fmt.Errorf("set aside: %w", err)
+		return err
 	}
 	if missing > 0 {
 		g.r.cfg.Log.Warn("some of a revision that waits to be merged cannot be read any more", "set", g.id, "chunks", missing)

@@ -54,6 +54,12 @@ func (r *Registry) Follow(ctx context.Context, t record.Ticket, o FollowOptions)
 	pause.InitialInterval, pause.MaxInterval = time.Second, maxPause
 	var shown int64 // bytes of the record that told of the revision
 	for {
+		if g.holdBack() {
+			if !g.rest(ctx, hints, time.After(holdEvery)) {
+				return ctx.Err()
+			}
+			continue
+		}
 		got, err := g.once(ctx, t)
 		got.WireIn += shown
 		shown = 0
@@ -107,6 +113,36 @@ func (g *get) lastHead() (n int64) {
 		}
 	}
 	return n
+}
+
+const (
+	// holdTime is how long a writer's folder is not taken back behind what was last published from it: after a partition
+	// the two are merged within seconds, unless the other side is gone for good.
+	holdTime = time.Minute
+	// holdEvery is how often that is looked at, besides when something changes.
+	holdEvery = time.Second
+)
+
+// holdBack tells whether the newest head lacks what was last published from the folder, because it was made apart from
+// it: to bring the folder there would undo an edit that is about to be merged.
+func (g *get) holdBack() bool {
+	if g.pick(record.Ticket{Set: g.id}); !g.voted() {
+		return false
+	}
+	rep, _ := g.r.lookup(g.id)
+	id, err := cid.Decode(rep.State().BaseHead)
+	if err != nil {
+		return false
+	}
+	e, ok := find(rep.pool(rep.seated().sealedHave()...), id)
+	if !ok || head(g.v).Vector.Covers(e.Vector) || supersedes(e.Head, head(g.v)) {
+		g.held = time.Time{}
+		return false
+	}
+	if g.held.IsZero() {
+		g.held = g.r.cfg.Now()
+	}
+	return g.r.cfg.Now().Sub(g.held) < holdTime
 }
 
 // outdated tells whether there is something after what was got: at a holder, or, of a set this node votes on, here.

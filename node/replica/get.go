@@ -113,6 +113,7 @@ type get struct {
 	kept    []worktree.Conflict // edited files that the revision has not
 	saved   blockstore.File     // the segment with what only the base had, if there is one
 	delta   *deltaStream        // what is open of the delta protocol, or nil
+	held    time.Time           // since when the folder is not taken back; zero = it is not about to be
 	wait    time.Duration       // how long another command on the same folder is waited for
 	refused map[cid.Cid]bool    // heads that turned out to be forged
 	older   bool                // folders of earlier revisions are wanted: whoever is complete may have them

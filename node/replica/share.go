@@ -520,9 +520,15 @@ func (r *Registry) hand(ctx context.Context, rep *Replica, st State, lay *dag.La
 	if err != nil {
 		return err
 	}
+	fresh := lay.Leaves
 	if p.fresh = lay.Bytes; rep.built().Defined() {
 		if old, err := r.layoutOf(ctx, rep.id, rep.built()); err == nil {
-			_, p.fresh = leaving(lay, old)
+			fresh, p.fresh = leaving(lay, old)
+		}
+	}
+	if rep.seated() != nil && p.fresh <= keepAside {
+		if err := r.copyAside(ctx, rep, fresh, p.fresh); err != nil {
+			return err
 		}
 	}
 	wait := cmp.Or(o.Wait, durableWait)
