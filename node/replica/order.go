@@ -192,38 +192,117 @@ func (s *seat) basesOf(ctx context.Context, prop proposal, parents []entry) ([]c
 	if !prop.From.Defined() {
 		return rootsOf(shared), nil
 	}
-	base, err := s.within(ctx, prop.From, append(shared, parents...))
+	base, err := s.within(ctx, prop.From, shared, parents, pool)
 	if err != nil || !base.Defined() {
 		return nil, err
 	}
 	return []cid.Cid{base}, nil
 }
 
-// within makes a base of what a folder held before it was changed: of the paths of root those that a head has, too.
-// The folder held less than the revision it stands for, so what it lacks was not deleted in it; and what its writer
-// added in revisions that the heads do not include was not deleted by them. undefined: nothing is left.
-func (s *seat) within(ctx context.Context, root cid.Cid, heads []entry) (cid.Cid, error) {
+// within makes a base of what a folder held before it was changed, where the heads do not include all of that. The
+// folder held less than the revision it stands for, so what it lacks was not deleted in it; and what its writer added in
+// revisions that are not included was not deleted by the heads: only the paths count that root and a head both have.
+// What the folder had of a file is the base where it is what an ancestor had; else it is an edit that is not included
+// either, and the common ancestor's is. undefined: nothing is left.
+func (s *seat) within(ctx context.Context, root cid.Cid, shared, parents, pool []entry) (cid.Cid, error) {
 	held, err := s.r.layoutOf(ctx, s.rep.id, root)
 	if err != nil {
 		return cid.Undef, err
 	}
-	has := map[string]bool{}
-	for _, e := range heads {
-		lay, err := s.r.layoutOf(ctx, s.rep.id, e.Root)
+	now, err := s.versionsOf(ctx, parents)
+	if err != nil {
+		return cid.Undef, err
+	}
+	var first *dag.Layout
+	ours := func(int) bool { return true }
+	if len(shared) > 0 {
+		if first, err = s.r.layoutOf(ctx, s.rep.id, shared[0].Root); err != nil {
+			return cid.Undef, err
+		}
+		past, err := s.versionsOf(ctx, slices.DeleteFunc(slices.Clone(pool), func(e entry) bool { return !shared[0].Vector.Covers(e.Vector) }))
 		if err != nil {
 			return cid.Undef, err
 		}
-		for _, entry := range lay.Entries {
-			has[entry.Path] = true
+		then := versions{}
+		then.add(first)
+		ours = func(i int) bool {
+			e := held.Entries[i]
+			return e.Kind == dag.KindDir || past[e.Path][contentOf(held, i)] || then[e.Path] == nil
+		}
+		now.add(first)
+	}
+	both := func(path string) bool { return now[path] != nil }
+	part, _ := held.Part(func(i int) bool { return both(held.Entries[i].Path) && ours(i) })
+	if first == nil {
+		return s.store(ctx, resultOf(part))
+	}
+	edited := map[string]bool{}
+	for i, e := range held.Entries {
+		edited[e.Path] = !ours(i)
+	}
+	rest, _ := first.Part(func(i int) bool { return edited[first.Entries[i].Path] })
+	var sides []merge.Side // which have no file in common
+	for i, p := range []*dag.Layout{part, rest} {
+		lay, err := merge.Layout(s.rep.Verified().Genesis.Profile, resultOf(p))
+		if err != nil {
+			return cid.Undef, err
+		}
+		sides = append(sides, merge.Side{Layout: lay, Writer: "base", Seq: uint64(i)})
+	}
+	res, err := merge.Merge(nil, sides...)
+	if err != nil {
+		return cid.Undef, err
+	}
+	return s.store(ctx, resultOf(&dag.Layout{Entries: res.Entries, Leaves: res.Leaves})) // nobody has its folders
+}
+
+// versions is what stands at each path in some revisions.
+type versions map[string]map[string]bool
+
+func (c versions) add(lay *dag.Layout) {
+	for i, e := range lay.Entries {
+		if c[e.Path] == nil {
+			c[e.Path] = map[string]bool{}
+		}
+		c[e.Path][contentOf(lay, i)] = true
+	}
+}
+
+// contentOf is what an entry says without its mode and mtime.
+func contentOf(lay *dag.Layout, i int) string {
+	e := lay.Entries[i]
+	key := []byte(e.Target)
+	for _, l := range e.Leaves {
+		key = append(key, lay.Leaves[l].Cid.KeyString()...)
+	}
+	return string(key)
+}
+
+// versionsOf is of heads whose folders are here.
+func (s *seat) versionsOf(ctx context.Context, heads []entry) (versions, error) {
+	all := versions{}
+	for _, e := range heads {
+		lay, err := s.r.layoutOf(ctx, s.rep.id, e.Root)
+		if isMissing(err) {
+			continue
+		}
+		if err != nil {
+			return nil, err
+		}
+		all.add(lay)
+	}
+	return all, nil
+}
+
+// resultOf makes a part of a layout fit to be built: its folders may have less in them than their ids say.
+func resultOf(part *dag.Layout) merge.Result {
+	entries := slices.Clone(part.Entries)
+	for i := range entries {
+		if entries[i].Kind == dag.KindDir {
+			entries[i].Cid = cid.Undef
 		}
 	}
-	part, _ := held.Part(func(i int) bool { return has[held.Entries[i].Path] })
-	for i := range part.Entries {
-		if e := &part.Entries[i]; e.Kind == dag.KindDir {
-			e.Cid = cid.Undef // it may have less in it now
-		}
-	}
-	return s.store(ctx, merge.Result{Entries: part.Entries, Leaves: part.Leaves})
+	return merge.Result{Entries: entries, Leaves: part.Leaves}
 }
 
 // store builds what was merged, and stores its new nodes.

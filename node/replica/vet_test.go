@@ -4,6 +4,7 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 
 	"github.com/ipfs/go-cid"
@@ -123,9 +124,15 @@ func TestNothingOfALostRevisionIsTakenForDeleted(t *testing.T) {
 func TestAFolderThatHoldsLessDeletesNothing(t *testing.T) {
 	all, dir := newTree(t, 1), t.TempDir()
 	m := newMember(t, role{})
+	write(t, filepath.Join(all, "stale"), []byte("1"))
+	write(t, filepath.Join(all, "log"), []byte("1"))
+	m.share(all)
+	write(t, filepath.Join(all, "stale"), []byte("1 and what somebody else added"))
 	rep := m.share(all).Replica
 	v, store := rep.Verified(), rep.State().Instance
 	first := entry{v.Heads[0], v.HeadCids[0], rep.State().Bundle.Heads[0]}
+	write(t, filepath.Join(dir, "stale"), []byte("1"))
+	write(t, filepath.Join(dir, "log"), []byte("1 2"))
 	write(t, filepath.Join(dir, "mine", "old"), []byte("in a revision that is lost"))
 	write(t, filepath.Join(dir, "mine", "gone"), []byte("deleted later"))
 	held := m.scanned(rep, dir)
@@ -133,16 +140,25 @@ func TestAFolderThatHoldsLessDeletesNothing(t *testing.T) {
 		t.Fatal(err)
 	}
 	write(t, filepath.Join(dir, "mine", "new"), []byte("new"))
+	write(t, filepath.Join(dir, "log"), []byte("1 2 3"))
 	root := m.scanned(rep, dir)
+	known := rep.pool()
+	lost := must(record.SealHead(record.Head{Set: rep.id, ConfigVersion: 1, ConfigHash: v.ConfigHash, Revision: 3, Parents: []cid.Cid{first.id}, Root: first.Root,
+		Proposals: first.Proposals, Time: m.cfg.Now(), Epoch: record.Epoch{ConfigVersion: 1, N: 9, Owner: m.self, Instance: store},
+		Vector: record.Vector{record.InstanceKey(store): 9}}, m.cfg.Key))
+	if len(known) != 2 {
+		t.Fatalf("%d heads are known", len(known))
+	}
 	lay, err := m.layoutOf(within(t), rep.id, root)
 	if err != nil {
 		t.Fatal(err)
 	}
 	s := newSeat(m.Registry, rep, &voting{ctx: t.Context()})
-	p := record.Proposal{Set: rep.id, Root: root, From: held, Base: []cid.Cid{blockstore.Sum(cid.Raw, []byte("lost"))}, Writer: m.self, Instance: store, Seq: 7,
+	s.remember(lost)
+	p := record.Proposal{Set: rep.id, Root: root, From: held, Base: []cid.Cid{must(open(v, lost)).id}, Writer: m.self, Instance: store, Seq: 7,
 		Files: uint64(lay.Files), Entries: uint64(len(lay.Entries)), Bytes: uint64(lay.Bytes)}
-	h := record.Head{Set: rep.id, ConfigVersion: 1, ConfigHash: v.ConfigHash, Revision: 2, Parents: []cid.Cid{first.id}, Time: m.cfg.Now(),
-		Epoch: record.Epoch{ConfigVersion: 1, N: 2, Owner: m.self, Instance: store}, Vector: record.Vector{record.InstanceKey(store): 2}}
+	h := record.Head{Set: rep.id, ConfigVersion: 1, ConfigHash: v.ConfigHash, Revision: 3, Parents: []cid.Cid{first.id}, Time: m.cfg.Now(),
+		Epoch: record.Epoch{ConfigVersion: 1, N: 2, Owner: m.self, Instance: store}, Vector: record.Vector{record.InstanceKey(store): 3}}
 	if err := s.put(t.Context(), &h, proposal{Proposal: p, sealed: must(record.SealProposal(p, m.cfg.Key))}, []entry{first}); err != nil {
 		t.Fatal(err)
 	}
@@ -150,9 +166,16 @@ func TestAFolderThatHoldsLessDeletesNothing(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	names := map[string]bool{}
+	names, sizes := map[string]bool{}, map[string]int64{}
 	for _, e := range merged.Entries {
 		names[e.Path] = true
+		sizes[e.Path] = e.Size
+		if strings.Contains(e.Path, ".conflict-") {
+			t.Errorf("a copy: %q", e.Path)
+		}
+	}
+	if sizes["log"] != int64(len("1 2 3")) || sizes["stale"] != int64(len("1 and what somebody else added")) {
+		t.Errorf("log has %d bytes, stale %d", sizes["log"], sizes["stale"])
 	}
 	before, err := m.layoutOf(within(t), rep.id, first.Root)
 	if err != nil {
