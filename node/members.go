@@ -70,7 +70,7 @@ func memberVerdicts() []verdict {
 		{replica.ErrTwoVoters, "two_voters", api.ExitUsage, "a strict set changes one replica at a time", "one `grant` or `revoke` after the other", false},
 		{replica.ErrNotWriter, "not_writer", api.ExitDenied, "this node may not publish the set", "publish on a machine that may, or ask the owner: `grant SET PEER writer`", false},
 		{replica.ErrNoPrimary, "no_primary", api.ExitTimeout, "no replica that orders revisions could be reached: nothing was published", "start one of those that `members` lists; the same command goes on from here", true},
-		{replica.ErrMinority, "minority", api.ExitTimeout, "this side has no majority of the replicas: nothing was published", "start more of the replicas that `members` lists, or wait until they are in touch again", true},
+		{replica.ErrMinority, "minority", api.ExitTimeout, "this side has no majority of the replicas: the revision counts once one has it", "start more of the replicas that `members` lists, or wait until they are in touch again", true},
 		{errUnknownPeer, "unknown_peer", api.ExitNotFound, "no such peer", "give the whole id: `id` prints it on that machine", false},
 		{errAmbiguousPeer, "ambiguous_peer", api.ExitUsage, "several peers match", "give more of the id, or all of it", false},
 		{errLastVoter, "last_replica", api.ExitConflict, "a set cannot be without a replica", "`grant` another node replica first, and let it get all of the set", false},

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -439,6 +440,11 @@ func (g *get) open(ctx context.Context, t record.Ticket, h record.Head) error {
 func (g *get) allowed(h record.Head) error {
 	if st := g.rep.State(); st.Shared {
 		return fmt.Errorf("get %s: %w: it is shared from %s", g.v.Config.Name, ErrInUse, st.Dir)
+	}
+	if st := g.rep.State(); g.r.writes(g.rep) && !g.fresh && st.Dir != "" && st.Dir != g.dest {
+		if _, err := os.Lstat(st.Dir); err == nil { // what was not published yet would be forgotten
+			return fmt.Errorf("get %s: %w: this node publishes it from %s", g.v.Config.Name, ErrInUse, st.Dir)
+		}
 	}
 	_, _, bytes := h.Totals()
 	if g.o.MaxBytes > 0 && bytes > uint64(g.o.MaxBytes) {

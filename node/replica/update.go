@@ -392,6 +392,9 @@ func crowded(lay *dag.Layout) bool {
 
 // removeRecorded deletes the recorded files that the revision does not have.
 func (g *get) removeRecorded(ctx context.Context, lay *dag.Layout) (int, error) {
+	if g.r.writes(g.rep) {
+		return 0, nil // a file that was read to be published, and was not, is recorded too, and lies nowhere else
+	}
 	gone, err := g.r.gone(ctx, g.rep.id, g.dest, lay)
 	if err != nil || len(gone) == 0 {
 		return 0, err

@@ -21,7 +21,7 @@ import (
 // Errors of sets with several voters.
 var (
 	ErrNoPrimary = errors.New("no voter that orders revisions could be reached") // nothing was published
-	ErrMinority  = errors.New("this side has no majority of the voters")         // strict: nothing was published
+	ErrMinority  = errors.New("this side has no majority of the voters")         // strict: what was published is hidden until one has it
 	ErrNotWriter = errors.New("this node may not publish the set")
 )
 
