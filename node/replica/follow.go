@@ -131,7 +131,7 @@ func (g *get) holdBack() bool {
 	}
 	rep, _ := g.r.lookup(g.id)
 	id, err := cid.Decode(rep.State().BaseHead)
-	if err != nil {
+	if err != nil || !g.r.writes(rep) {
 		return false
 	}
 	e, ok := find(rep.pool(rep.seated().sealedHave()...), id)
