@@ -497,3 +497,11 @@ func emptyDir(t testing.TB, dir string) {
 		t.Errorf("%s holds %v", dir, entries)
 	}
 }
+
+// commit replaces what is remembered of a set.
+func (m *member) commit(rep *Replica, st State) error {
+	return m.change(rep, func(now *State) error {
+		*now = st
+		return nil
+	})
+}

@@ -102,7 +102,7 @@ func TestHistoryOfWhatWasNeverHere(t *testing.T) {
 	mine := b.fetch(rep.Set()).Replica
 	st := mine.State()
 	st.Past = rep.State().Past
-	if err := b.commit(mine, st, mine.Verified()); err != nil {
+	if err := b.commit(mine, st); err != nil {
 		t.Fatal(err)
 	}
 	if got := b.keptWords(mine); !slices.Equal(got, []string{KeptHere, KeptGone, KeptGone}) {
@@ -113,7 +113,7 @@ func TestHistoryOfWhatWasNeverHere(t *testing.T) {
 	}
 	// A head that is not of the chain is not shown, nor what lies behind it.
 	st.Past = [][]byte{st.Past[1], st.Past[0]}
-	if err := b.commit(mine, st, mine.Verified()); err != nil {
+	if err := b.commit(mine, st); err != nil {
 		t.Fatal(err)
 	}
 	if all, err := b.Registry.History(within(t), mine); !errors.Is(err, record.ErrForged) || len(all) != 1 || all[0].Kept != KeptHere {

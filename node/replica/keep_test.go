@@ -200,7 +200,7 @@ func TestLiveNamesWhatTheFolderHolds(t *testing.T) {
 		if !want {
 			st.Base = ""
 		}
-		if err := a.commit(rep, st, rep.Verified()); err != nil {
+		if err := a.commit(rep, st); err != nil {
 			t.Fatal(err)
 		}
 		keep, err := a.Live(within(t))

@@ -458,14 +458,3 @@ func (p *Replica) seated() *seat {
 	defer p.mu.Unlock()
 	return p.seat
 }
-
-// commit replaces the state and records of a replica, on disk first.
-func (r *Registry) commit(p *Replica, st State, v record.Verified) error {
-	if err := r.states.save(st); err != nil {
-		return err
-	}
-	p.mu.Lock()
-	p.state, p.verified = st, v
-	p.mu.Unlock()
-	return nil
-}

@@ -84,7 +84,7 @@ func getInfo(ctx context.Context, h host.Host, p peer.ID, set cid.Cid, capabilit
 }
 
 // History asks p for the sealed heads before the set's newest, newest first, at most MaxHistory. They are not
-// verified: see record.OpenChain. Errors: as GetInfo.
+// verified: see record.OpenAncestors. Errors: as GetInfo.
 func History(ctx context.Context, h host.Host, p peer.ID, set cid.Cid, capability []byte) ([][]byte, error) {
 	digest, err := setDigest(set)
 	if err != nil {
