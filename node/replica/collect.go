@@ -52,7 +52,7 @@ func (r *Registry) absent(rep *Replica) bool {
 }
 
 // roots lists the revisions of a set that are kept: all of the newest one and of what the council knows beside it,
-// and the nodes of the last 16, and of the one that the folder holds, should that be older.
+// and the nodes of the last 16, of what they were merged from, and of the one that the folder holds, should that be older.
 func (r *Registry) roots(rep *Replica) (whole, nodes []cid.Cid) {
 	heads, err := rep.chain()
 	if err != nil { // the rest cannot be shown to anybody either
@@ -72,10 +72,20 @@ func (r *Registry) roots(rep *Replica) (whole, nodes []cid.Cid) {
 	for _, e := range poolOf(rep.Verified(), beside) {
 		whole = append(whole, e.Root)
 	}
+	nodes = nodes[1:]
 	if base, err := cid.Decode(rep.State().Base); err == nil {
 		nodes = append(nodes, base)
 	}
-	return whole, nodes[1:]
+	for _, h := range heads { // whoever comes later computes a merge again
+		if h.Merge == nil {
+			continue
+		}
+		nodes = append(nodes, h.Merge.Bases...)
+		for _, side := range h.Merge.Sides {
+			nodes = append(nodes, side.Root)
+		}
+	}
+	return whole, nodes
 }
 
 // mark adds the nodes below root, itself included, to live, and leaves if they are wanted. What is in live already
