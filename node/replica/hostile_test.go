@@ -110,7 +110,7 @@ func TestLiarAboutNodes(t *testing.T) {
 func TestDamagedFileOfASeeder(t *testing.T) {
 	t.Parallel()
 	dir := newTree(t, 42)
-	a := newMember(t, role{})
+	a := newMember(t, role{catalog: func(c list.Catalog) list.Catalog { return reticent{c} }})
 	id := a.share(dir).Replica.Set()
 	good := newMember(t, role{}, a)
 	want := good.fetch(id).Dest
@@ -243,6 +243,38 @@ func TestRootThatIsNoRevision(t *testing.T) {
 	if !errors.Is(err, dag.ErrMalformed) || b.isBanned(a) {
 		t.Errorf("got %v, banned %v", err, b.isBanned(a))
 	}
+}
+
+// reticent names no other holders: whoever watches it a moment longer than its fetch takes would be named.
+type reticent struct{ list.Catalog }
+
+func (r reticent) Info(ctx context.Context, p peer.ID, set cid.Cid, k []byte) (list.Info, error) {
+	i, err := r.Catalog.Info(ctx, p, set, k)
+	i.Peers = nil
+	return i, err
+}
+
+func (r reticent) Watch(ctx context.Context, p peer.ID, set cid.Cid, k []byte) (<-chan list.Update, error) {
+	all, err := r.Catalog.Watch(ctx, p, set, k)
+	if err != nil {
+		return nil, err
+	}
+	out := make(chan list.Update)
+	go func() {
+		defer close(out)
+		for u := range all { // ends with ctx
+			if u.Peers = nil; u.Info != nil {
+				i := *u.Info
+				i.Peers, u.Info = nil, &i
+			}
+			select {
+			case out <- u:
+			case <-ctx.Done():
+				return
+			}
+		}
+	}()
+	return out, nil
 }
 
 // only serves one node without looking at it.
