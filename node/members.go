@@ -155,6 +155,9 @@ func (n *Node) standing(rep *replica.Replica, i *api.SetInfo) {
 	i.Role, i.Primary, i.Backup, i.Durable = v.Role, v.Primary.String(), v.Backup.String(), v.Durable
 	i.Behind, i.Stale, i.Forks, i.Alarms = v.Behind, v.Stale, v.Forks, v.Alarms
 	i.Mode, i.Epoch = rep.Verified().Config.Mode, epochText(v.Epoch)
+	if i.Epoch != "" {
+		i.EpochOwner = v.Epoch.Owner.String()
+	}
 }
 
 // epochText is an epoch for people: the config it belongs to and its number.

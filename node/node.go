@@ -55,6 +55,7 @@ type Config struct {
 	Interval  time.Duration // of beacons in elections; 0 = as the set or the network asks
 	Version   string
 	Log       *slog.Logger
+	Bed       *Bed // nil in production
 }
 
 // Node is one node. Create it with New; its methods are safe for concurrent use.
@@ -102,7 +103,7 @@ func open(cfg Config) (*Node, error) {
 	if n.self, err = peer.IDFromPrivateKey(n.key); err != nil {
 		return nil, fmt.Errorf("open node: %w", err)
 	}
-	if n.store, err = badgerstore.Open(h.store(), badgerstore.Options{Reserve: cfg.Reserve, Log: cfg.Log}); err != nil {
+	if n.store, err = badgerstore.Open(h.store(), badgerstore.Options{Reserve: cfg.Reserve, Log: cfg.Log, FreeSpace: cfg.Bed.freeSpace}); err != nil {
 		return nil, err
 	}
 	if _, err := os.Stat(filepath.Join(h.dir, "owner.key")); err == nil {
@@ -173,7 +174,7 @@ func (n *Node) serve(ctx context.Context) error {
 	}
 	bytes := &wireCounter{}
 	host, err := swarm.New(ctx, swarm.Config{Key: n.key, Listen: n.cfg.Listen, Bandwidth: bytes, UserAgent: "shoal/" + n.cfg.Version,
-		Protocols: []protocol.ID{list.ID, chunks.ID, delta.ID, beacon.ID, wirecouncil.ID}, Log: n.cfg.Log})
+		Protocols: []protocol.ID{list.ID, chunks.ID, delta.ID, beacon.ID, wirecouncil.ID}, Log: n.cfg.Log, Options: n.cfg.Bed.network()})
 	if err != nil {
 		return err
 	}
@@ -192,8 +193,8 @@ func (n *Node) serve(ctx context.Context) error {
 
 	up := limiter(n.cfg.Up)
 	defer list.Register(host, n.sets.Catalog(), n.cfg.Log)()
-	defer chunks.Register(host, n.sets.Source(), chunks.ServerOptions{Limiter: up, Log: n.cfg.Log})()
-	defer delta.Register(host, n.sets.Deltas(), delta.ServerOptions{Limiter: up, Log: n.cfg.Log})()
+	defer chunks.Register(host, n.cfg.Bed.blocks(n.sets.Source()), chunks.ServerOptions{Limiter: up, Log: n.cfg.Log})()
+	defer delta.Register(host, n.cfg.Bed.deltas(n.sets.Deltas()), delta.ServerOptions{Limiter: up, Log: n.cfg.Log})()
 	defer wirecouncil.Register(host, door{n.sets.Proposals(), n}, n.cfg.Log)()
 	n.attach(w, announce)
 	err = n.work(ctx, w, table, announce, bootstrap)

@@ -8,6 +8,8 @@ import (
 	"slices"
 	"time"
 
+	"github.com/ipfs/go-cid"
+
 	"github.com/shoal-p2p/shoal/blockstore/diff"
 	"github.com/shoal-p2p/shoal/node/api"
 	"github.com/shoal-p2p/shoal/node/replica"
@@ -128,9 +130,18 @@ func (n *Node) History(ctx context.Context, q api.HistoryRequest) (api.HistoryRe
 	out := api.HistoryResult{Set: st.Set, Name: st.Name, Revisions: []api.Revision{}}
 	for i, r := range all {
 		out.Revisions = append(out.Revisions, api.Revision{Revision: r.Head.Revision, Root: r.Head.Root.String(), Head: r.Cid.String(),
-			Time: r.Head.Time.UTC().Format(time.RFC3339), Note: r.Note, Files: r.Files, Bytes: r.Bytes, Kept: r.Kept, Current: i == 0 && st.Complete, Fork: r.Fork})
+			Time: r.Head.Time.UTC().Format(time.RFC3339), Note: r.Note, Files: r.Files, Bytes: r.Bytes, Kept: r.Kept, Current: i == 0 && st.Complete, Fork: r.Fork,
+			Parents: cidTexts(r.Head.Parents), Abandoned: cidTexts(r.Head.Abandoned), Vector: r.Head.Vector})
 	}
 	return out, nil
+}
+
+func cidTexts(ids []cid.Cid) []string {
+	out := make([]string, len(ids))
+	for i, id := range ids {
+		out[i] = id.String()
+	}
+	return out
 }
 
 // Diff implements api.Historian.

@@ -144,7 +144,10 @@ func (s seated) bystander(rep *replica.Replica) roleView {
 	votes := slices.Contains(c.Voters, s.n.self)
 	switch {
 	case votes && len(c.Voters) == 1:
-		v.Role, v.Primary = api.RolePrimary, s.n.self
+		v.Role = api.RolePrimary
+		if v.Primary != s.n.self { // the newest head is of the time before it was alone
+			v.Primary, v.Epoch = s.n.self, record.Epoch{}
+		}
 	case votes:
 		v.Role = api.RoleReplica
 	}

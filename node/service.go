@@ -56,6 +56,7 @@ func (n *Node) shareResult(done replica.Shared, start time.Time) api.ShareResult
 		Set: rep.Set().String(), Ticket: n.sets.Ticket(rep).String(), Name: rep.State().Name,
 		Revision: done.Head.Revision, Root: done.Head.Root.String(), Files: snap.Files, Bytes: snap.Bytes, BytesNew: snap.BytesRead,
 		Durable: done.Durable, Holders: max(rep.Holders(), len(done.On)), Seconds: n.now().Sub(start).Seconds(), Skipped: skipped(snap.Skipped),
+		Head: done.HeadID.String(), Vector: done.Head.Vector,
 	}
 }
 

@@ -256,27 +256,6 @@ func TestDemo(t *testing.T) {
 	}
 }
 
-// A demo whose data arrives wrong says so: the check is planted a wrong source hash.
-func TestDemoNoticesADifference(t *testing.T) {
-	data := t.TempDir()
-	writeFiles(t, data, map[string]int{"a": 100})
-	before, err := treeHash(data)
-	if err != nil {
-		t.Fatal(err)
-	}
-	flip(t, filepath.Join(data, "a"))
-	after, err := treeHash(data)
-	if err != nil || before == after {
-		t.Fatalf("a flipped byte with the old mtime is not noticed: %v", err)
-	}
-	if err := os.Chmod(filepath.Join(data, "a"), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	if mode, err := treeHash(data); err != nil || mode == after {
-		t.Fatalf("a changed mode is not noticed: %v", err)
-	}
-}
-
 // allocated is what the files below dir take on disk; 0 while there is none.
 func allocated(dir string) (total int64) {
 	_ = filepath.WalkDir(dir, func(_ string, e fs.DirEntry, err error) error {

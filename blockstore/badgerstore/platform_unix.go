@@ -12,8 +12,8 @@ import (
 // openFlags keep the opening of a pipe that took a file's place from waiting for its writer.
 const openFlags = unix.O_RDONLY | unix.O_NONBLOCK
 
-// freeSpace is the bytes an unprivileged process may still write to the file system of dir.
-func freeSpace(dir string) (int64, error) {
+// FreeSpace is the bytes an unprivileged process may still write to the file system of dir.
+func FreeSpace(dir string) (int64, error) {
 	var st unix.Statfs_t
 	if err := unix.Statfs(dir, &st); err != nil {
 		return 0, err

@@ -56,8 +56,20 @@ var edges = map[string][]string{
 	"testnet/sim":            {"node/election", "protocols/record"},
 	"node/api":               {},
 	"node":                   {"blockstore", "blockstore/badgerstore", "blockstore/dag", "blockstore/diff", "blockstore/worktree", "protocols/", "discovery", "discovery/", "node/"},
-	"cmd/node":               {"node", "node/api", "testnet"},
-	"testnet":                {"node/api"},
+	"cmd/node":               {"node", "node/api", "testnet", "testnet/control", "testnet/link", "testnet/script"},
+	"testnet/trace":          {},
+	"testnet/script":         {},
+	"testnet/link":           {"node/api", "blockstore", "protocols/chunks", "protocols/delta"},
+	"testnet/edition":        {},
+	"testnet/nodes":          {"node/api", "testnet/link"},
+	"testnet/control":        {"node/api", "testnet/script", "testnet/trace"},
+	"testnet/judge":          {"node/api", "testnet/script"},
+	"testnet/oracle":         {},
+	"testnet/report":         {"testnet/trace", "testnet/report/"},
+	"testnet/report/figures": {"testnet/trace"},
+	"testnet/report/draw":    {"testnet/trace", "testnet/report/figures"},
+	"testnet/play":           {"node/api", "testnet/control", "testnet/edition", "testnet/judge", "testnet/link", "testnet/nodes", "testnet/oracle", "testnet/report/figures", "testnet/script", "testnet/trace"},
+	"testnet":                {"testnet/control", "testnet/nodes", "testnet/play", "testnet/report", "testnet/script", "testnet/trace"},
 	"testnet/benchpeers":     {},
 	"testnet/chaos":          {"node/api", "testnet"},
 }
@@ -74,12 +86,13 @@ var sole = map[string][]string{
 	"github.com/ipfs/boxo/":                 {}, // tests only: independent readers of our DAGs
 	"github.com/ipfs/go-unixfsnode":         {},
 	"github.com/libp2p/go-libp2p/core/host": {"protocols/handler", "protocols/list", "protocols/chunks", "protocols/delta", "protocols/beacon", "protocols/council", "discovery/dht", "discovery/mdns", "discovery", "node/swarm", "node"},
-	"github.com/libp2p/go-libp2p/p2p/":      {"node/swarm", "node", "discovery", "discovery/mdns", "discovery/dht"},
+	"github.com/libp2p/go-libp2p/p2p/":      {"node/swarm", "node", "discovery", "discovery/mdns", "discovery/dht", "testnet/link"},
+	"github.com/chromedp/":                  {}, // tests only
 	"github.com/vbauerster/mpb/":            {"cmd/node"},
 }
 
 // pure lists the packages that decide and never act, and what they therefore must not import.
-var pure = []string{"blockstore", "blockstore/chunk", "blockstore/dag", "blockstore/diff", "blockstore/merge", "blockstore/patch", "protocols/wire", "protocols/record", "node/fetch", "node/election", "discovery/peerbook"}
+var pure = []string{"blockstore", "blockstore/chunk", "blockstore/dag", "blockstore/diff", "blockstore/merge", "blockstore/patch", "protocols/wire", "protocols/record", "node/fetch", "node/election", "discovery/peerbook", "testnet/trace", "testnet/script", "testnet/judge", "testnet/report/figures", "testnet/report/draw"}
 
 var impure = []string{"os", "net", "log", "log/slog", "sync", "syscall", "os/exec", "net/http", "io/ioutil"}
 

@@ -9,7 +9,9 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/shoal-p2p/shoal/node"
 	"github.com/shoal-p2p/shoal/node/api"
+	"github.com/shoal-p2p/shoal/testnet/link"
 )
 
 func newRunCommand(a *app) *cobra.Command {
@@ -22,6 +24,8 @@ func newRunCommand(a *app) *cobra.Command {
 		Args: a.arguments(0, 0),
 	}
 	addSettingFlags(cmd.Flags())
+	cmd.Flags().Bool("testnet", false, "be a node of a testnet: go by HOME/testnet.json")
+	_ = cmd.Flags().MarkHidden("testnet") // it exists
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error { return a.run(cmd) }
 	return cmd
 }
@@ -33,7 +37,10 @@ func (a *app) run(cmd *cobra.Command) error {
 		return err
 	}
 	cfg.Resume = true
-	cfg.Resume = true
+	bed, err := testbed(cmd, &cfg)
+	if err != nil {
+		return err
+	}
 	extra := ""
 	if a.opts.api != "" {
 		extra = absolute(a.opts.api)
@@ -46,6 +53,7 @@ func (a *app) run(cmd *cobra.Command) error {
 	if err != nil {
 		return err
 	}
+	rest := goByPlan(ctx, bed, cfg.Log)
 	err = a.ready(ctx, h)
 	if err == nil {
 		select {
@@ -55,6 +63,7 @@ func (a *app) run(cmd *cobra.Command) error {
 			err = h.endError()
 		}
 	}
+	rest() // while the lock of the home is held
 	if closeErr := h.close(); err == nil {
 		err = closeErr
 	}
@@ -62,6 +71,42 @@ func (a *app) run(cmd *cobra.Command) error {
 		err = nil // stopped while it started: as clean as later
 	}
 	return err
+}
+
+// testbed puts a node that is to be one of a testnet on the plan in its home; nil for any other.
+func testbed(cmd *cobra.Command, cfg *hostConfig) (*link.Bed, error) {
+	if on, err := cmd.Flags().GetBool("testnet"); err != nil || !on {
+		return nil, err
+	}
+	bed, err := link.Open(cfg.Home, cfg.Log)
+	if err != nil {
+		return nil, &api.Error{Code: "bad_plan", ExitCode: api.ExitUsage, Title: "plan of the testnet not understood", Detail: err.Error(), Hint: cfg.Home}
+	}
+	cfg.Bed = &node.Bed{Network: bed.Options(), Blocks: bed.Blocks, Deltas: bed.Deltas, Free: bed.Free}
+	return bed, nil
+}
+
+// goByPlan lets the testnet tell the node of new plans, until rest is called.
+func goByPlan(ctx context.Context, bed *link.Bed, log *slog.Logger) (rest func()) {
+	if bed == nil {
+		return func() {}
+	}
+	ctx, cancel := context.WithCancel(ctx)
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		if err := bed.Run(ctx); ctx.Err() == nil {
+			log.Error("nobody can change the plan of this node any more", "err", err)
+		}
+	}()
+	select {
+	case <-bed.Listening():
+	case <-ended:
+	}
+	return func() {
+		cancel()
+		<-ended
+	}
 }
 
 // alreadyRunning tells a node that answers from a home that is merely locked.

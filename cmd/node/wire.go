@@ -39,6 +39,7 @@ type hostConfig struct {
 	Interval  time.Duration // of beacons in elections; 0 = as the network asks
 	Version   string
 	Log       *slog.Logger
+	Bed       *node.Bed // of a node in testnet mode; nil = none
 }
 
 // newHost opens the home and makes the node, which does nothing before Run.
@@ -57,7 +58,7 @@ func demo(ctx context.Context, o demoOptions) error {
 		return fmt.Errorf("demo: %w", err)
 	}
 	err = testnet.Demo(ctx, testnet.DemoOptions{Exe: exe, Data: o.Data, Exit: o.Exit, Keep: o.Keep, JSON: o.JSON,
-		Report: "testnet-report.json", Out: o.Stdout})
+		Report: "testnet-report", Out: o.Stdout})
 	if errors.Is(err, testnet.ErrChecksFailed) {
 		return reported{code: api.ExitFailed} // the checks were printed, and in JSON a result is the last line
 	}

@@ -68,6 +68,11 @@ type Revision struct {
 	Kept     string `json:"kept"`              // what this node has of it: "here", "partly", "nodes", "gone"
 	Current  bool   `json:"current,omitempty"` // the one in the folder
 	Fork     bool   `json:"fork,omitempty"`    // made apart from the newest, and not merged yet
+	// Parents are the heads it was made of, Abandoned those that it passes over. Vector says what it includes, both of
+	// these too: by the store of a replica, in hex, the number of the last head that was made there.
+	Parents   []string          `json:"parents,omitempty"`
+	Abandoned []string          `json:"abandoned,omitempty"`
+	Vector    map[string]uint64 `json:"vector,omitempty"`
 }
 
 // DiffRequest asks what changed from revision A to B. B 0 is the newest revision, A 0 the one before B.

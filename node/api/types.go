@@ -37,6 +37,9 @@ type ShareResult struct {
 	Alone    bool      `json:"alone"`             // the set has one replica, so that nothing of it can be durable
 	Private  bool      `json:"private,omitempty"` // the ticket alone does not let anybody read
 	Skipped  []Skipped `json:"skipped,omitempty"`
+	// Head and Vector are of the revision, as in Revision: another one includes it if its vector is nowhere smaller.
+	Head   string            `json:"head,omitempty"`
+	Vector map[string]uint64 `json:"vector,omitempty"`
 }
 
 // Skipped is a file that was left out, and why.
@@ -147,15 +150,17 @@ type SetInfo struct {
 	Following bool `json:"following,omitempty"`
 	Watching  bool `json:"watching,omitempty"`
 	// Replicating: Dir is this node's own, for others to read from.
-	Replicating bool     `json:"replicating,omitempty"`
-	Primary     string   `json:"primary"`          // peer id; "" = none is known
-	Backup      string   `json:"backup"`           // peer id; "" = none is known
-	Epoch       string   `json:"epoch"`            // of the newest primary known: version of the config and number; "" = none
-	Behind      int      `json:"behind"`           // revisions that are known here and not complete
-	Mode        string   `json:"mode,omitempty"`   // "ap" or "strict"
-	Stale       bool     `json:"stale,omitempty"`  // not in touch with a primary, or with a majority where the set asks for one
-	Forks       int      `json:"forks,omitempty"`  // newest revisions beside the one shown, until they are merged
-	Alarms      []string `json:"alarms,omitempty"` // what somebody has to look at
+	Replicating bool   `json:"replicating,omitempty"`
+	Primary     string `json:"primary"` // peer id; "" = none is known
+	Backup      string `json:"backup"`  // peer id; "" = none is known
+	Epoch       string `json:"epoch"`   // of the newest primary known: version of the config and number; "" = none
+	// EpochOwner is the peer id of who made the epoch. Two nodes may give theirs one number: it is not the same epoch then.
+	EpochOwner string   `json:"epoch_owner,omitempty"`
+	Behind     int      `json:"behind"`           // revisions that are known here and not complete
+	Mode       string   `json:"mode,omitempty"`   // "ap" or "strict"
+	Stale      bool     `json:"stale,omitempty"`  // not in touch with a primary, or with a majority where the set asks for one
+	Forks      int      `json:"forks,omitempty"`  // newest revisions beside the one shown, until they are merged
+	Alarms     []string `json:"alarms,omitempty"` // what somebody has to look at
 }
 
 // PeerInfo is one connected peer.

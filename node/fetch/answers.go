@@ -53,7 +53,7 @@ func (s *Scheduler) received(e Received) {
 	s.flow.all.add(s.now, size)
 	if p != nil {
 		p.bytes += int64(e.Bytes)
-		if !p.full {
+		if !p.origin() {
 			s.flow.getters.add(s.now, size)
 		}
 	}
@@ -135,11 +135,11 @@ func (s *Scheduler) lacks(p *peer, leaf uint32) {
 	p.can.put(i, onesIn(p.have, *sp) > 0)
 	if !p.full {
 		sp.held--
-		s.held.clear(leaf)
-		for _, q := range s.peers {
-			if !q.full && q.have.get(leaf) {
-				s.held.set(leaf)
-			}
+	}
+	s.held.clear(leaf)
+	for _, q := range s.peers {
+		if !q.origin() && q.have.get(leaf) {
+			s.held.set(leaf)
 		}
 	}
 	s.hunger.stale = true

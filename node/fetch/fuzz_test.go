@@ -106,8 +106,11 @@ func audit(t *testing.T, s *Scheduler, m *model) {
 		}
 		some := false
 		for _, p := range s.peers {
-			if !p.full && p.have.get(leaf) {
-				some = true
+			if !p.have.get(leaf) {
+				continue
+			}
+			some = some || !p.origin()
+			if !p.full {
 				held[s.pieces.spanOf[leaf]]++
 			}
 		}

@@ -10,12 +10,16 @@ type owners struct {
 	who   []*peer  // owner of each span; nil = us
 	best  []uint64 // the owner's score
 	mine  bitmap
+	home  int // the span of our highest score
 }
 
 func newOwners(self Peer, spans int) *owners {
 	o := &owners{self: hashPeer(self), who: make([]*peer, spans), best: make([]uint64, spans), mine: newBitmap(spans)}
 	for s := range o.best {
 		o.best[s] = score(o.self, s)
+		if o.best[s] > o.best[o.home] {
+			o.home = s
+		}
 	}
 	o.mine.fill(spans)
 	return o

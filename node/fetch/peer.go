@@ -114,7 +114,12 @@ type trust struct {
 type record struct {
 	bad, drops   int
 	banned, used bool
+	grows        bool // it was a getter, at least at first
 }
+
+// origin tells whether p had every leaf when we met it. A getter that has become complete got all it has from
+// others like us, and goes on giving: only origins are spared.
+func (p *peer) origin() bool { return p.full && !p.grows }
 
 // getter is what is known of another peer's own download.
 type getter struct {

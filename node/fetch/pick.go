@@ -13,7 +13,7 @@ const (
 	// ownerPatience is how long we rather wait for another getter than ask a source for the same leaf
 	// again: four have-updates. It is fourfold for each other getter that comes before us in rank, so
 	// that helpers do not all ask for the same.
-	ownerPatience = time.Second
+	ownerPatience = 2 * time.Second
 	// retryEvery bounds the searches for foreign and late leaves, which look at every open span.
 	retryEvery = 50 * time.Millisecond
 	// lateSlack is what a duplicate must gain at least when every leaf is in flight; from a source in a
@@ -25,7 +25,7 @@ const (
 	lateLook = 256
 )
 
-// pump asks every peer for as much as its window allows: getters first, which spares the sources, and
+// pump asks every peer for as much as its window allows: getters first, which spares the origins, and
 // in an order that turns, so that nobody is always last when the total is short.
 func (s *Scheduler) pump() {
 	n := len(s.peers)
@@ -39,9 +39,9 @@ func (s *Scheduler) pump() {
 			limit += p.inflight // or one silent peer would choke the others
 		}
 	}
-	for _, full := range [...]bool{false, true} {
+	for _, origin := range [...]bool{false, true} {
 		for i := range n {
-			if p := s.peers[(turn+i)%n]; p.full == full {
+			if p := s.peers[(turn+i)%n]; p.origin() == origin {
 				s.refill(p, limit)
 			}
 		}
@@ -104,9 +104,9 @@ func (s *Scheduler) pick(p *peer, room int64) []uint32 {
 	if s.now < p.retryAt {
 		return nil
 	}
-	if p.full && s.crowded() {
+	if p.origin() && s.crowded() {
 		if i, mask := s.foreign(p); mask != 0 {
-			return s.pieces.cut(i, mask, room)
+			return s.pieces.cutEnd(i, mask, room)
 		}
 	}
 	leaves := s.late(p, room)
@@ -116,17 +116,16 @@ func (s *Scheduler) pick(p *peer, room int64) []uint32 {
 	return leaves
 }
 
-// crowded tells whether sources are to be spared.
+// crowded tells whether origins are to be spared.
 func (s *Scheduler) crowded() bool {
 	getters := len(s.owners.crowd)
-	return getters > 0 && len(s.peers)-s.getters() <= getters+1
+	return getters > 0 && s.origins() <= getters+1
 }
 
-// getters counts the connected getters, idle ones too.
-func (s *Scheduler) getters() int {
+func (s *Scheduler) origins() int {
 	n := 0
 	for _, p := range s.peers {
-		if !p.full {
+		if p.origin() {
 			n++
 		}
 	}
@@ -136,13 +135,22 @@ func (s *Scheduler) getters() int {
 // choose returns the span p should be asked for, with the leaves that p has and that may be asked for.
 func (s *Scheduler) choose(p *peer) (int, uint64) {
 	switch {
-	case !p.full:
+	case !p.origin():
 		return s.rarest(p)
 	case s.crowded():
 		return s.first(p, 0, s.owners.mine, p.can)
 	default:
-		return s.first(p, 0, p.can)
+		return s.fromHome(p)
 	}
+}
+
+// fromHome returns the first open span from the one that we are most likely to own in a crowd, and then from the
+// beginning: getters that do not know of each other yet would all ask for the same.
+func (s *Scheduler) fromHome(p *peer) (int, uint64) {
+	if i, mask := s.first(p, s.owners.home, p.can); mask != 0 {
+		return i, mask
+	}
+	return s.first(p, 0, p.can)
 }
 
 // first returns the first open span at or after from that is in all sets and serves p.
@@ -233,7 +241,7 @@ func (s *Scheduler) heldMask(i int) uint64 {
 // late returns leaves in flight at peers that will take more than twice as long for them as p.
 func (s *Scheduler) late(p *peer, room int64) []uint32 {
 	slack := lateSlack
-	if p.full && s.crowded() {
+	if p.origin() && s.crowded() {
 		slack = ownerPatience
 	}
 	if next(0, s.pieces.open) >= 0 {

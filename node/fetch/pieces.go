@@ -1,6 +1,9 @@
 package fetch
 
-import "math/bits"
+import (
+	"math"
+	"math/bits"
+)
 
 // span is a run of consecutive leaves that is asked for and owned as one.
 type span struct {
@@ -104,4 +107,19 @@ func (p *pieces) cut(s int, mask uint64, room int64) []uint32 {
 		leaves = append(leaves, leaf)
 	}
 	return leaves
+}
+
+// cutEnd is cut from the other end: the highest leaves, in ascending order.
+func (p *pieces) cutEnd(s int, mask uint64, room int64) []uint32 {
+	var last uint64
+	for rest := mask; rest != 0; {
+		bit := uint64(1) << (63 - bits.LeadingZeros64(rest))
+		room -= int64(p.size[p.spans[s].lo+uint32(bits.TrailingZeros64(bit))])
+		if room < 0 && last != 0 {
+			break
+		}
+		last |= bit
+		rest &^= bit
+	}
+	return p.cut(s, last, math.MaxInt64)
 }

@@ -17,7 +17,7 @@ type Scheduler struct {
 	owners  *owners
 	pieces  *pieces
 	ledger  ledger
-	held    bitmap // leaves that some getter has
+	held    bitmap // leaves that some peer has that is no origin
 	flow    flow
 	hunger  hunger
 	stats   Stats
@@ -124,6 +124,7 @@ func (s *Scheduler) peerUp(e PeerUp) {
 	if e.Complete {
 		s.completed(p)
 	} else {
+		rec.grows = true
 		p.have.load(e.Have, n)
 		s.recount(p, 1)
 		s.owners.add(p)
@@ -135,6 +136,7 @@ func (s *Scheduler) peerUp(e PeerUp) {
 func (s *Scheduler) changed() {
 	s.pieces.opened++
 	s.hunger.stale = true
+	s.reholds()
 }
 
 // recount adds a getter's leaves to the rarity of the spans (by is 1) or takes them out (-1).
@@ -146,14 +148,13 @@ func (s *Scheduler) recount(p *peer, by int) {
 			p.can.set(uint32(i))
 		}
 	}
-	s.reholds()
 }
 
 // reholds computes held anew.
 func (s *Scheduler) reholds() {
 	clear(s.held)
 	for _, p := range s.peers {
-		if !p.full {
+		if !p.origin() {
 			for i, w := range p.have {
 				s.held[i] |= w
 			}
@@ -188,8 +189,10 @@ func (s *Scheduler) peerHave(e PeerHave) {
 		sp := s.pieces.spanOf[leaf]
 		p.can.set(sp)
 		gained += int64(s.cfg.Leaves[leaf])
-		if !p.full {
+		if !p.origin() {
 			s.held.set(leaf)
+		}
+		if !p.full {
 			s.pieces.spans[sp].held++
 			if s.owners.who[sp] == p {
 				owned += int64(s.cfg.Leaves[leaf])
@@ -213,7 +216,7 @@ func (s *Scheduler) retire(p *peer) {
 	if p.full {
 		return
 	}
-	p.full = true // so that recount leaves p out of held
+	p.full = true
 	s.recount(p, -1)
 	if p.active {
 		s.owners.drop(p)

@@ -42,7 +42,7 @@ type download struct {
 	starved   fetch.Starved
 	corrupt   map[uint32]bool // leaves that a holder of everything turned out not to have intact
 	banned    map[peer.ID]bool
-	whole     map[fetch.Peer]bool // are up as holders of everything
+	whole     map[fetch.Peer]bool // of the peers that are up: whether as holders of everything
 	progress  time.Time           // of the last new byte
 }
 
@@ -120,8 +120,13 @@ func (d *download) up(ctx context.Context, p peer.ID) (done bool) {
 	case h.complete && (d.g.o.Revision != 0 || supersedes(head(h.v), head(d.g.v))):
 		ev.Complete = true // most chunks of a revision are those of the next; what is gone it will say
 	}
-	if ev.Complete && d.whole[ev.Peer] {
+	whole, up := d.whole[ev.Peer]
+	switch {
+	case ev.Complete && whole:
 		return false // what it was asked for is under way
+	case ev.Complete && up: // and stays so
+		d.whole[ev.Peer] = true
+		return d.step(ctx, fetch.PeerHave{Peer: ev.Peer, Complete: true})
 	}
 	d.whole[ev.Peer] = ev.Complete
 	return d.step(ctx, ev)

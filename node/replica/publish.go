@@ -161,6 +161,7 @@ func (r *Registry) hand(ctx context.Context, rep *Replica, st State, lay *dag.La
 	if err != nil {
 		return err
 	}
-	out.Head, out.Durable, out.On, out.Primary, out.Merged = done.head.Head, done.durable, done.on, done.primary, done.head.Root != lay.Root
+	out.Head, out.HeadID, out.Merged = done.head.Head, done.head.id, done.head.Root != lay.Root
+	out.Durable, out.On, out.Primary = done.durable, done.on, done.primary
 	return r.adopt(rep, st, lay, done.head)
 }

@@ -41,6 +41,7 @@ type ShareOptions struct {
 type Shared struct {
 	Replica  *Replica
 	Head     record.Head
+	HeadID   cid.Cid
 	Snapshot worktree.Snapshot
 	Changed  bool // a new revision was made
 
@@ -84,7 +85,8 @@ func (r *Registry) Share(ctx context.Context, o ShareOptions) (Shared, error) {
 	old := treeOf(st.Dir, st.Only)
 	st.Dir, st.Only, st.Marker = o.Dir, o.Only, now
 	if rep.built() == snap.Root {
-		out.Head = head(rep.Verified())
+		v := rep.Verified()
+		out.Head, out.HeadID = head(v), v.HeadCids[0]
 		r.announce(rep.id)
 		return out, r.relink(ctx, rep, st, old)
 	}
@@ -145,7 +147,8 @@ func (r *Registry) next(ctx context.Context, rep *Replica, st State, old string,
 	r.sets[rep.id] = rep
 	r.mu.Unlock()
 	rep.feed.reset(true)
-	out.Head, out.Primary, out.On = head(rep.Verified()), r.self, []peer.ID{r.self}
+	v := rep.Verified()
+	out.Head, out.HeadID, out.Primary, out.On = head(v), v.HeadCids[0], r.self, []peer.ID{r.self}
 	return nil
 }
 

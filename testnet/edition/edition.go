@@ -1,4 +1,6 @@
-package testnet
+// Package edition makes real data for test networks and changes it as its authors would: a copy of a folder, and for
+// the sources of Go the newer versions of the modules that they vendor.
+package edition
 
 import (
 	"bytes"
@@ -20,15 +22,15 @@ import (
 	"golang.org/x/sync/errgroup"
 )
 
-// edition is what became of the data in its second revision.
-type edition struct {
-	what  string // in words
-	bytes int64  // size of the files whose content is new
+// Edition is what became of the data.
+type Edition struct {
+	What  string // in words
+	Bytes int64  // size of the files whose content is new; 0 = nothing changed
 }
 
-// copyTree copies folders, files and links with their permission bits and times; other kinds are left out.
+// CopyTree copies folders, files and links with their permission bits and times; other kinds are left out.
 // A folder may be written in the copy even where it may not in the original.
-func copyTree(from, to string) error {
+func CopyTree(from, to string) error {
 	var files []string
 	err := filepath.WalkDir(from, func(path string, d fs.DirEntry, err error) error {
 		if err != nil {
@@ -98,12 +100,12 @@ func copyFile(from, to string) error {
 // vendored are the modules that the Go toolchain's source carries copies of.
 var vendored = []string{"crypto", "net", "sys", "text"}
 
-// updateVendored brings a copy of the Go toolchain's source to the newest golang.org/x modules of this
+// UpdateVendored brings a copy of the Go toolchain's source to the newest golang.org/x modules of this
 // machine's module cache: a change as its authors make it twice a year, without a network.
-func updateVendored(ctx context.Context, src string) (edition, error) {
+func UpdateVendored(ctx context.Context, src string) (Edition, error) {
 	out, err := exec.CommandContext(ctx, "go", "env", "GOMODCACHE").Output()
 	if err != nil {
-		return edition{}, fmt.Errorf("go env GOMODCACHE: %w", err)
+		return Edition{}, fmt.Errorf("go env GOMODCACHE: %w", err)
 	}
 	cache := filepath.Join(strings.TrimSpace(string(out)), "golang.org", "x")
 	var changed, gone int
@@ -141,10 +143,10 @@ func updateVendored(ctx context.Context, src string) (edition, error) {
 			return os.WriteFile(path, fresh, 0o644)
 		})
 		if err != nil {
-			return edition{}, fmt.Errorf("update vendored %s: %w", name, err)
+			return Edition{}, fmt.Errorf("update vendored %s: %w", name, err)
 		}
 	}
-	return edition{fmt.Sprintf("vendored golang.org/x/{%s} updated: %d files changed, %d gone", strings.Join(vendored, ","), changed, gone), size}, nil
+	return Edition{fmt.Sprintf("vendored golang.org/x/{%s} updated: %d files changed, %d gone", strings.Join(vendored, ","), changed, gone), size}, nil
 }
 
 // newestModule is the folder of a module's highest version in the cache; "" = there is none.
@@ -171,8 +173,8 @@ func versionOf(dir string) []int {
 // overwritten is how much of the largest file an edit replaces.
 const overwritten = 4 << 10
 
-// edit changes any folder: new bytes in the middle of the largest file, and the first folder renamed.
-func edit(dir string) (edition, error) {
+// Edit changes any folder: new bytes in the middle of the largest file, and the first folder renamed.
+func Edit(dir string) (Edition, error) {
 	var largest string
 	size := int64(-1)
 	err := filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
@@ -186,31 +188,31 @@ func edit(dir string) (edition, error) {
 		return err
 	})
 	if err != nil {
-		return edition{}, fmt.Errorf("edit the data: %w", err)
+		return Edition{}, fmt.Errorf("edit the data: %w", err)
 	}
 	if size <= 0 {
-		return edition{}, fmt.Errorf("edit the data: %s holds no file with content", dir)
+		return Edition{}, fmt.Errorf("edit the data: %s holds no file with content", dir)
 	}
 	if err := overwriteMiddle(largest, size); err != nil {
-		return edition{}, fmt.Errorf("edit the data: %w", err)
+		return Edition{}, fmt.Errorf("edit the data: %w", err)
 	}
 	rel, err := filepath.Rel(dir, largest)
 	if err != nil {
-		return edition{}, err
+		return Edition{}, err
 	}
 	what := fmt.Sprintf("%s overwritten in %s", humanize.IBytes(uint64(min(size, overwritten))), rel)
 	entries, err := os.ReadDir(dir)
 	if err != nil {
-		return edition{}, fmt.Errorf("edit the data: %w", err)
+		return Edition{}, fmt.Errorf("edit the data: %w", err)
 	}
 	if i := slices.IndexFunc(entries, fs.DirEntry.IsDir); i >= 0 {
 		name := entries[i].Name()
 		if err := os.Rename(filepath.Join(dir, name), filepath.Join(dir, name+"-renamed")); err != nil {
-			return edition{}, fmt.Errorf("edit the data: %w", err)
+			return Edition{}, fmt.Errorf("edit the data: %w", err)
 		}
 		what += fmt.Sprintf(", folder %s renamed", name)
 	}
-	return edition{what, size}, nil
+	return Edition{what, size}, nil
 }
 
 func overwriteMiddle(path string, size int64) error {

@@ -1,0 +1,476 @@
+package play
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/shoal-p2p/shoal/node/api"
+	"github.com/shoal-p2p/shoal/testnet/judge"
+	"github.com/shoal-p2p/shoal/testnet/link"
+	"github.com/shoal-p2p/shoal/testnet/nodes"
+	"github.com/shoal-p2p/shoal/testnet/script"
+	"github.com/shoal-p2p/shoal/testnet/trace"
+)
+
+// act carries out what a statement says.
+func (s *Stage) act(ctx context.Context, st script.Statement, random *rand.Rand) error {
+	switch do := st.Do.(type) {
+	case script.Nodes:
+		return s.start(ctx, do.Names)
+	case script.Share:
+		return s.share(ctx, do, random)
+	case script.Publish:
+		return s.publishAt(ctx, do)
+	case script.Edit:
+		return s.edit(ctx, do, random)
+	case script.Get:
+		return s.get(ctx, do)
+	case script.Follow:
+		return s.follow(ctx, do.Set, do.At, false)
+	case script.Replicate:
+		return s.follow(ctx, do.Set, do.At, true)
+	case script.Grant:
+		return s.grant(ctx, do)
+	case script.Wait:
+		return s.wait(ctx, do)
+	case script.Expect:
+		return s.expect(ctx, st, do)
+	case script.Check:
+		return s.invariants(ctx, st.Line, do.Names)
+	case script.Mark:
+		return s.mark(ctx)
+	case script.Say:
+		s.rec.event(trace.Event{Kind: trace.Note, Text: do.Text})
+		return nil
+	}
+	return s.harm(ctx, st, random)
+}
+
+// harm carries out what is done to nodes and links.
+func (s *Stage) harm(ctx context.Context, st script.Statement, random *rand.Rand) error {
+	switch do := st.Do.(type) {
+	case script.Process:
+		return s.process(ctx, do)
+	case script.Link:
+		return s.link(ctx, st, do)
+	case script.Limit:
+		return s.limit(ctx, st, do)
+	case script.Cut:
+		return s.cut(ctx, st, do)
+	case script.Partition:
+		return s.partition(ctx, st, do)
+	case script.Heal:
+		return s.heal(ctx, do)
+	case script.Corrupt:
+		return s.corrupt(ctx, do, random)
+	case script.Disk:
+		return s.disk(ctx, do)
+	case script.Lie:
+		return s.lie(ctx, do)
+	}
+	return fmt.Errorf("%T is not played", st.Do)
+}
+
+func (s *Stage) start(ctx context.Context, names []string) error {
+	began := s.rec.since()
+	if err := s.net.Add(ctx, names...); err != nil {
+		return err
+	}
+	for _, name := range names {
+		s.rec.event(trace.Event{Kind: trace.Up, Node: name})
+		n, _ := s.net.Node(name)
+		if err := os.MkdirAll(filepath.Dir(dir(n, "any")), 0o755); err != nil {
+			return err
+		}
+	}
+	s.say("%d nodes up in %.1f s", len(names), (s.rec.since() - began).Seconds())
+	return nil
+}
+
+// each does something at several nodes, one after the other.
+func (s *Stage) each(ctx context.Context, w script.Who, do func(*nodes.Node) error) error {
+	all, err := s.who(ctx, w)
+	if err != nil {
+		return err
+	}
+	for _, n := range all {
+		if err := do(n); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (s *Stage) process(ctx context.Context, do script.Process) error {
+	all, err := s.who(ctx, do.Who)
+	if err != nil {
+		return err
+	}
+	if do.Who.Role != "" && do.Who.Role != "all" {
+		s.say("%s is %s of %s", all[0].Name, do.Who.Role, do.Who.Set)
+	}
+	for _, n := range all {
+		if err := s.signal(ctx, do.Do, n); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (s *Stage) signal(ctx context.Context, what string, n *nodes.Node) error {
+	switch what {
+	case script.Kill:
+		s.rec.event(trace.Event{Kind: trace.Killed, Node: n.Name})
+		return s.net.Kill(n.Name)
+	case script.Stop:
+		s.rec.event(trace.Event{Kind: trace.Stopped, Node: n.Name})
+		return s.net.Stop(ctx, n.Name)
+	case script.Restart:
+		if err := s.net.Restart(ctx, n.Name); err != nil {
+			return err
+		}
+		s.rec.event(trace.Event{Kind: trace.Up, Node: n.Name})
+		return nil
+	case script.Pause:
+		s.rec.event(trace.Event{Kind: trace.Paused, Node: n.Name})
+		return s.net.Pause(n.Name)
+	case script.Resume:
+		s.rec.event(trace.Event{Kind: trace.Resumed, Node: n.Name})
+		return s.net.Resume(n.Name)
+	}
+	return fmt.Errorf("%q is not done to nodes", what)
+}
+
+// publishPatience is how long a publish waits to be durable: a failover takes at most a fourth of it.
+const publishPatience = 10 * time.Second
+
+func (s *Stage) publishAt(ctx context.Context, do script.Publish) error {
+	x, err := s.set(do.Set)
+	if err != nil {
+		return err
+	}
+	return s.each(ctx, do.At, func(n *nodes.Node) error {
+		p, err := s.publish(ctx, x, n, publishPatience)
+		if err != nil {
+			return err
+		}
+		s.say("%s", s.acknowledgement(p))
+		return nil
+	})
+}
+
+// acknowledgement says what came of a publish.
+func (s *Stage) acknowledgement(p published) string {
+	text := fmt.Sprintf("revision %d in %.2f s", p.Revision, p.took.Seconds())
+	switch {
+	case !p.Changed:
+		return fmt.Sprintf("nothing has changed since revision %d", p.Revision)
+	case p.Durable:
+		text += ", durable on " + s.nodeNames(p.On)
+	default:
+		text += ", on " + s.nodeNames(p.On) + " alone"
+	}
+	if p.Merged {
+		text += ", merged with what was newer"
+	}
+	return text
+}
+
+// publish makes a node's folder the next revision. What was acknowledged the judge and the oracle remember.
+func (s *Stage) publish(ctx context.Context, x *set, n *nodes.Node, patience time.Duration) (published, error) {
+	c, err := running(n)
+	if err != nil {
+		return published{}, err
+	}
+	defer x.lock(n.Name)()
+	snap, err := s.oracle.Publish(x.name, dir(n, x.name)) // before anybody can have it
+	if err != nil {
+		return published{}, err
+	}
+	began := s.rec.since()
+	ctx, cancel := context.WithTimeout(ctx, patience+askPatience)
+	defer cancel()
+	r, err := c.Publish(ctx, api.PublishRequest{Target: dir(n, x.name), AllowLocal: true, Wait: patience.String()}, nil)
+	if err != nil {
+		s.rec.event(trace.Event{Kind: trace.Refused, Node: n.Name, Set: x.name, Text: err.Error()})
+		return published{}, fmt.Errorf("publish at %s: %w", n.Name, err)
+	}
+	p := published{PublishResult: r, node: n.Name, at: s.rec.since()}
+	p.took = p.at - began
+	s.acknowledged(x, p, snap)
+	return p, nil
+}
+
+// acknowledged takes note of a publish.
+func (s *Stage) acknowledged(x *set, p published, snap snapshot) {
+	if !p.Merged {
+		s.oracle.Accept(x.name, snap, p.Root)
+	}
+	if !p.Changed {
+		return
+	}
+	x.mu.Lock()
+	if p.Revision >= x.last.Revision {
+		x.last = p
+	}
+	x.mu.Unlock()
+	s.rec.observe(func(at time.Duration) judge.Observation {
+		return judge.AckedOf(at, x.name, p.node, x.strict, p.ShareResult)
+	})
+	s.rec.event(trace.Event{Kind: trace.Published, Node: p.node, Set: x.name, Revision: p.Revision, Durable: p.Durable, Text: s.nodeNames(p.On)})
+}
+
+func (s *Stage) edit(ctx context.Context, do script.Edit, random *rand.Rand) error {
+	x, err := s.set(do.Set)
+	if err != nil {
+		return err
+	}
+	return s.each(ctx, do.At, func(n *nodes.Node) error {
+		defer x.lock(n.Name)()
+		folder := dir(n, x.name)
+		s.oracle.Edited(folder)
+		x.mu.Lock()
+		x.edited[n.Name] = true
+		x.mu.Unlock()
+		if do.Kind == script.Upgrade {
+			what, err := upgrade(ctx, folder)
+			s.say("%s", what)
+			return err
+		}
+		var texts []string
+		for range max(do.Times, 1) {
+			c, err := edit(folder, do.Kind, do.Size, random)
+			if err != nil {
+				return err
+			}
+			texts = append(texts, c.text)
+		}
+		s.say("%s", strings.Join(texts[:min(len(texts), 3)], "; "))
+		return nil
+	})
+}
+
+func (s *Stage) grant(ctx context.Context, do script.Grant) error {
+	x, err := s.set(do.Set)
+	if err != nil {
+		return err
+	}
+	return s.each(ctx, do.To, func(n *nodes.Node) error {
+		author, ok := s.net.Node(x.author)
+		if !ok {
+			return errDown
+		}
+		c, err := running(author)
+		if err != nil {
+			return err
+		}
+		_, err = c.Grant(ctx, api.GrantRequest{Set: x.id, Peer: n.PeerID, Right: do.Right})
+		return err
+	})
+}
+
+func (s *Stage) lie(ctx context.Context, do script.Lie) error {
+	kind := trace.Honest
+	if do.Lies {
+		kind = trace.Lying
+	}
+	return s.each(ctx, do.Who, func(n *nodes.Node) error {
+		s.rec.event(trace.Event{Kind: kind, Node: n.Name})
+		return s.net.Shape(ctx, func(t *nodes.Shape) { t.Lies[n.Name] = do.Lies })
+	})
+}
+
+func (s *Stage) disk(ctx context.Context, do script.Disk) error {
+	kind := trace.Freed
+	if do.Full {
+		kind = trace.Full
+	}
+	return s.each(ctx, do.Who, func(n *nodes.Node) error {
+		s.rec.event(trace.Event{Kind: kind, Node: n.Name})
+		return s.net.Shape(ctx, func(t *nodes.Shape) { t.Full[n.Name] = do.Full })
+	})
+}
+
+// pairs are the ordered pairs of two groups of different nodes.
+func pairs(from, to []*nodes.Node, both bool) (out [][2]string) {
+	for _, a := range from {
+		for _, b := range to {
+			if a == b {
+				continue
+			}
+			out = append(out, [2]string{a.Name, b.Name})
+			if both {
+				out = append(out, [2]string{b.Name, a.Name})
+			}
+		}
+	}
+	return out
+}
+
+func (s *Stage) pairs(ctx context.Context, from, to script.Who, both bool) ([][2]string, error) {
+	a, err := s.who(ctx, from)
+	if err != nil {
+		return nil, err
+	}
+	b, err := s.who(ctx, to)
+	return pairs(a, b, both), err
+}
+
+// rules changes the links between pairs of nodes, all at once, and notes how they are.
+func (s *Stage) rules(ctx context.Context, links [][2]string, change func(*link.Rule)) error {
+	return s.net.Shape(ctx, func(t *nodes.Shape) {
+		for _, p := range links {
+			r := t.Rules[p]
+			change(&r)
+			t.Rules[p] = r
+			s.parted(p, r.Cut)
+			s.rec.link(trace.Link{From: p[0], To: p[1], Latency: r.Latency, Jitter: r.Jitter, Loss: r.Loss, Rate: r.Rate, Cut: r.Cut})
+		}
+	})
+}
+
+func (s *Stage) link(ctx context.Context, st script.Statement, do script.Link) error {
+	links, err := s.pairs(ctx, do.From, do.To, do.Both)
+	if err != nil {
+		return err
+	}
+	s.rec.event(trace.Event{Kind: trace.Linked, Text: st.Text})
+	return s.rules(ctx, links, func(r *link.Rule) {
+		if do.Plain {
+			*r = link.Rule{Cut: r.Cut}
+		}
+		if do.Latency != nil {
+			r.Latency = *do.Latency
+		}
+		if do.Jitter != nil {
+			r.Jitter = *do.Jitter
+		}
+		if do.Loss != nil {
+			r.Loss = *do.Loss
+		}
+		if do.Rate != nil {
+			r.Rate = *do.Rate
+		}
+	})
+}
+
+func (s *Stage) limit(ctx context.Context, st script.Statement, do script.Limit) error {
+	return s.each(ctx, do.Who, func(n *nodes.Node) error {
+		s.rec.event(trace.Event{Kind: trace.Linked, Node: n.Name, Text: st.Text})
+		return s.net.Shape(ctx, func(t *nodes.Shape) {
+			if do.Up != nil {
+				t.Up[n.Name] = *do.Up
+			}
+			if do.Down != nil {
+				t.Down[n.Name] = *do.Down
+			}
+		})
+	})
+}
+
+// cutOff notes who is cut off, at every node that is, and drops the bytes.
+func (s *Stage) cutOff(ctx context.Context, text string, links [][2]string) error {
+	noted := map[string]bool{}
+	for _, p := range links {
+		if !noted[p[0]] {
+			noted[p[0]] = true
+			s.rec.event(trace.Event{Kind: trace.Cut, Node: p[0], Text: text})
+		}
+	}
+	return s.rules(ctx, links, func(r *link.Rule) { r.Cut = true })
+}
+
+func (s *Stage) cut(ctx context.Context, st script.Statement, do script.Cut) error {
+	links, err := s.pairs(ctx, do.From, do.To, do.Both)
+	if err != nil {
+		return err
+	}
+	return s.cutOff(ctx, st.Text, links)
+}
+
+func (s *Stage) partition(ctx context.Context, st script.Statement, do script.Partition) error {
+	var links [][2]string
+	for i, g := range do.Groups {
+		for _, h := range do.Groups[i+1:] {
+			between, err := s.pairs(ctx, g, h, true)
+			if err != nil {
+				return err
+			}
+			links = append(links, between...)
+		}
+	}
+	return s.cutOff(ctx, st.Text, links)
+}
+
+func (s *Stage) heal(ctx context.Context, do script.Heal) error {
+	all := script.Who{Role: "all"}
+	if do.All {
+		do.From, do.To, do.Both = all, all, true
+	}
+	links, err := s.pairs(ctx, do.From, do.To, do.Both)
+	if err != nil {
+		return err
+	}
+	var were [][2]string
+	if err := s.net.Shape(ctx, func(t *nodes.Shape) {
+		for _, p := range links {
+			if r := t.Rules[p]; r.Cut {
+				r.Cut = false
+				t.Rules[p] = r
+				s.parted(p, false)
+				were = append(were, p)
+				s.rec.link(trace.Link{From: p[0], To: p[1], Latency: r.Latency, Jitter: r.Jitter, Loss: r.Loss, Rate: r.Rate})
+			}
+		}
+	}); err != nil {
+		return err
+	}
+	noted := map[string]bool{}
+	for _, p := range were {
+		if !noted[p[0]] {
+			noted[p[0]] = true
+			s.rec.event(trace.Event{Kind: trace.Healed, Node: p[0]})
+		}
+	}
+	return nil
+}
+
+// parted remembers which bytes are dropped.
+func (s *Stage) parted(p [2]string, cut bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.cuts[p] = cut; !cut {
+		delete(s.cuts, p)
+	}
+}
+
+// groups puts the nodes that run into groups that reach each other, over others too.
+func (s *Stage) groups() [][]*nodes.Node {
+	s.mu.Lock()
+	cuts := maps.Clone(s.cuts)
+	s.mu.Unlock()
+	var groups [][]*nodes.Node
+	for _, n := range s.net.Nodes() {
+		if n.State() != nodes.Running {
+			continue
+		}
+		joined := []*nodes.Node{n}
+		var apart [][]*nodes.Node
+		for _, g := range groups {
+			if slices.ContainsFunc(g, func(m *nodes.Node) bool { return !cuts[[2]string{n.Name, m.Name}] && !cuts[[2]string{m.Name, n.Name}] }) {
+				joined = append(g, joined...)
+			} else {
+				apart = append(apart, g)
+			}
+		}
+		groups = append(apart, joined)
+	}
+	return groups
+}

@@ -1,0 +1,415 @@
+package play
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/shoal-p2p/shoal/node/api"
+	"github.com/shoal-p2p/shoal/testnet/nodes"
+	"github.com/shoal-p2p/shoal/testnet/report/figures"
+	"github.com/shoal-p2p/shoal/testnet/script"
+	"github.com/shoal-p2p/shoal/testnet/trace"
+)
+
+const (
+	// waitPatience is how long a wait without a bound of its own waits: no scenario takes a fourth of it.
+	waitPatience = time.Minute
+	// askEvery is the pace at which conditions are looked at.
+	askEvery = 20 * time.Millisecond
+)
+
+// wait lets time pass or waits for a condition; one that does not come true in time ends the script.
+func (s *Stage) wait(ctx context.Context, do script.Wait) error {
+	if do.Until == nil {
+		return pass(ctx, do.For)
+	}
+	within := do.Within
+	if within == 0 {
+		within = waitPatience
+	}
+	if wrong := s.until(ctx, do.Until, within); wrong != nil {
+		return fmt.Errorf("not within %v: %w", within, wrong)
+	}
+	return nil
+}
+
+// expect notes whether a condition holds, or comes true in its time.
+func (s *Stage) expect(ctx context.Context, st script.Statement, do script.Expect) error {
+	began := s.rec.since()
+	wrong := s.until(ctx, do.What, do.Within)
+	if ctx.Err() != nil {
+		return ctx.Err()
+	}
+	c := trace.Check{Name: st.Text, OK: wrong == nil, Line: st.Line, Seconds: (s.rec.since() - began).Seconds()}
+	switch {
+	case wrong != nil:
+		c.Detail = wrong.Error()
+		s.say("DOES NOT HOLD: %v", wrong)
+	case do.Within > 0:
+		c.Detail = fmt.Sprintf("after %.2f s", c.Seconds)
+		s.say("holds, after %.2f s", c.Seconds)
+	default:
+		c.Detail = s.measured(ctx, do.What)
+		s.say("holds%s", prefixed(": ", c.Detail))
+	}
+	s.rec.check(c)
+	return nil
+}
+
+func prefixed(before, text string) string {
+	if text == "" {
+		return ""
+	}
+	return before + text
+}
+
+// measured is the figure of a condition that has one.
+func (s *Stage) measured(ctx context.Context, c script.Condition) string {
+	switch c := c.(type) {
+	case script.Moved:
+		_, text, _ := s.moved(ctx, c)
+		return text
+	case script.Took:
+		_, text, _ := s.took(c)
+		return text
+	}
+	return ""
+}
+
+// until looks at a condition until it holds; nil = it does. It is looked at once at least.
+func (s *Stage) until(ctx context.Context, c script.Condition, within time.Duration) error {
+	end := s.rec.since() + within
+	for {
+		wrong := s.holds(ctx, c)
+		if wrong == nil || errors.Is(wrong, errGivenUp) || s.rec.since() >= end {
+			return wrong
+		}
+		if err := pass(ctx, askEvery); err != nil {
+			return err
+		}
+	}
+}
+
+// holds is nil if a condition holds now, or what is different.
+func (s *Stage) holds(ctx context.Context, c script.Condition) error {
+	switch c := c.(type) {
+	case script.Has:
+		return s.has(ctx, c)
+	case script.Is:
+		return s.is(ctx, c)
+	case script.There:
+		return s.there(ctx, c)
+	case script.Moved:
+		ok, text, err := s.moved(ctx, c)
+		return verdict(ok, text, err)
+	case script.Took:
+		ok, text, err := s.took(c)
+		return verdict(ok, text, err)
+	case script.Refuses:
+		return s.refuses(ctx, c)
+	}
+	return fmt.Errorf("%T is not looked at", c)
+}
+
+func verdict(ok bool, text string, err error) error {
+	if err == nil && !ok {
+		err = errors.New(text)
+	}
+	return err
+}
+
+// every holds if it does at all of the nodes.
+func (s *Stage) every(ctx context.Context, w script.Who, holds func(*nodes.Node) error) error {
+	all, err := s.who(ctx, w)
+	if err != nil {
+		return err
+	}
+	for _, n := range all {
+		if err := holds(n); err != nil {
+			return fmt.Errorf("%s: %w", n.Name, err)
+		}
+	}
+	return nil
+}
+
+func (s *Stage) has(ctx context.Context, c script.Has) error {
+	x, err := s.set(c.Set)
+	if err != nil {
+		return err
+	}
+	wanted := c.Revision
+	if wanted == 0 {
+		wanted = x.latest().Revision
+	}
+	return s.every(ctx, c.Who, func(n *nodes.Node) error {
+		j := s.newest(n.Name, x.name)
+		if c.Part > 0 && j != nil {
+			if part, _ := j.state(); part >= c.Part {
+				return nil
+			}
+		}
+		info, err := s.show(ctx, n, x)
+		if err != nil {
+			return errors.Join(err, j.failure())
+		}
+		if !whole(info) || info.Revision < wanted {
+			return errors.Join(fmt.Errorf("it has revision %d, %s, %d behind; revision %d is wanted", info.Revision, info.State, info.Behind, wanted), j.failure())
+		}
+		return nil
+	})
+}
+
+// errGivenUp is wrapped where nobody tries any more.
+var errGivenUp = errors.New("it is not tried again")
+
+// failure is why a job came to nothing.
+func (j *job) failure() error {
+	if j == nil {
+		return nil
+	}
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	if j.err == nil {
+		return nil
+	}
+	return fmt.Errorf("%w; %w", j.err, errGivenUp)
+}
+
+func (s *Stage) is(ctx context.Context, c script.Is) error {
+	if c.What != "up" && c.What != "down" {
+		x, err := s.set(c.Set)
+		if err != nil {
+			return err
+		}
+		return s.every(ctx, c.Who, func(n *nodes.Node) error {
+			info, err := s.show(ctx, n, x)
+			if err != nil && !(c.Not && errors.Is(err, errDown)) {
+				return err
+			}
+			if (info.Role == c.What) == c.Not {
+				return fmt.Errorf("it is %s, the primary %s", orNobody(info.Role), orNobody(s.nodeName(info.Primary)))
+			}
+			return nil
+		})
+	}
+	return s.every(ctx, c.Who, func(n *nodes.Node) error {
+		if up := n.State() != nodes.Down; (up == (c.What == "up")) == c.Not {
+			return fmt.Errorf("it is %v", n.State())
+		}
+		return nil
+	})
+}
+
+func orNobody(s string) string {
+	if s == "" {
+		return "nobody"
+	}
+	return s
+}
+
+func (s *Stage) there(ctx context.Context, c script.There) error {
+	x, err := s.set(c.Set)
+	if err != nil {
+		return err
+	}
+	switch c.What {
+	case "durable":
+		if p := x.latest(); !p.Durable {
+			return fmt.Errorf("revision %d is on %s alone", p.Revision, s.nodeNames(p.On))
+		}
+		return nil
+	case "agrees":
+		for _, group := range s.groups() {
+			if err := s.agreed(ctx, x, group); err != nil {
+				return err
+			}
+		}
+		return nil
+	}
+	for _, n := range s.net.Nodes() {
+		info, err := s.show(ctx, n, x)
+		if err == nil && info.Role == api.RolePrimary && (c.What == "primary" || info.Backup != "") {
+			return nil
+		}
+	}
+	return fmt.Errorf("no node that is up is primary%s", map[string]string{"backup": " and has a backup"}[c.What])
+}
+
+// agreed is nil if all of a group who take part in a set show the same, or tells who does not.
+func (s *Stage) agreed(ctx context.Context, x *set, group []*nodes.Node) error {
+	var first api.SetInfo
+	var who string
+	for _, n := range group {
+		if !s.keeps(n, x) {
+			continue // a folder that was fetched once stays as it is
+		}
+		info, err := s.show(ctx, n, x)
+		if err != nil {
+			return fmt.Errorf("%s: %w", n.Name, err)
+		}
+		if !whole(info) {
+			return fmt.Errorf("%s has not all of it: revision %d, %s, %d behind", n.Name, info.Revision, info.State, info.Behind)
+		}
+		if who == "" {
+			first, who = info, n.Name
+		}
+		if info.Root != first.Root {
+			return fmt.Errorf("%s shows revision %d (%s), %s revision %d (%s)", who, first.Revision, tail(first.Root), n.Name, info.Revision, tail(info.Root))
+		}
+	}
+	return nil
+}
+
+// keeps tells whether a node is to stay at a set's newest revision.
+func (s *Stage) keeps(n *nodes.Node, x *set) bool {
+	j := s.newest(n.Name, x.name)
+	return n.Name == x.author || j != nil && j.what == "follow"
+}
+
+func tail(id string) string { return "…" + id[max(0, len(id)-6):] }
+
+// traffic is what a node has moved since its process started.
+func (s *Stage) traffic(ctx context.Context, n *nodes.Node) (in, out int64, err error) {
+	c, err := running(n)
+	if err != nil {
+		return 0, 0, err
+	}
+	ctx, cancel := context.WithTimeout(ctx, askPatience)
+	defer cancel()
+	st, err := c.Status(ctx)
+	return st.WireIn, st.WireOut, err
+}
+
+// mark lets Moved count from now on.
+func (s *Stage) mark(ctx context.Context) error {
+	for _, n := range s.net.Nodes() {
+		in, out, err := s.traffic(ctx, n)
+		if err != nil {
+			continue // it will count from its start
+		}
+		s.mu.Lock()
+		s.marks[n.Name] = [2]int64{in, out}
+		s.mu.Unlock()
+	}
+	return nil
+}
+
+func (s *Stage) moved(ctx context.Context, c script.Moved) (ok bool, text string, err error) {
+	bound, what := c.Bytes, bytes(c.Bytes)
+	if c.Set != "" {
+		x, err := s.set(c.Set)
+		if err != nil {
+			return false, "", err
+		}
+		bound = int64(c.Times * float64(x.size))
+		what = fmt.Sprintf("%s, %g times %s", bytes(bound), c.Times, c.Set)
+	}
+	var most int64
+	err = s.every(ctx, c.Who, func(n *nodes.Node) error {
+		in, out, err := s.traffic(ctx, n)
+		s.mu.Lock()
+		mark := s.marks[n.Name]
+		s.mu.Unlock()
+		moved, at := in, mark[0]
+		if c.Sent {
+			moved, at = out, mark[1]
+		}
+		if moved >= at { // else the process is another one
+			moved -= at
+		}
+		if most = max(most, moved); c.Least {
+			most = moved
+		}
+		if err == nil && (moved >= bound) != c.Least && moved != bound {
+			err = fmt.Errorf("%s, the bound is %s", bytes(moved), what)
+		}
+		return err
+	})
+	return err == nil, fmt.Sprintf("%s of %s", bytes(most), what), err
+}
+
+func (s *Stage) took(c script.Took) (ok bool, text string, err error) {
+	var longest time.Duration
+	switch c.What {
+	case "failover":
+		if longest, err = s.longestGap(c.Set); err != nil {
+			return false, "", err
+		}
+	case "publish":
+		x, err := s.set(c.Set)
+		if err != nil {
+			return false, "", err
+		}
+		longest = x.latest().took
+	default:
+		if longest, err = s.slowest(c); err != nil {
+			return false, "", err
+		}
+	}
+	return longest <= c.Most, fmt.Sprintf("%.2f s of %v", longest.Seconds(), c.Most), nil
+}
+
+// longestGap is the longest time that a set was without a primary.
+func (s *Stage) longestGap(set string) (longest time.Duration, err error) {
+	found := false
+	for _, g := range figures.Gaps(figures.Tidy(s.Trace())) {
+		if g.Set != set || g.Others == 0 {
+			continue
+		}
+		if found = true; g.Open {
+			return 0, fmt.Errorf("since %s was %s, nobody is primary", g.Was, g.Cause)
+		}
+		longest = max(longest, g.Length())
+	}
+	if !found {
+		return 0, fmt.Errorf("no primary of %s has failed where another node could take over", set)
+	}
+	return longest, nil
+}
+
+// slowest is the longest of the gets or follows.
+func (s *Stage) slowest(c script.Took) (time.Duration, error) {
+	s.mu.Lock()
+	jobs := slices.Clone(s.jobs)
+	s.mu.Unlock()
+	var longest time.Duration
+	found := false
+	for _, j := range jobs {
+		if j.set != c.Set || j.what != c.What || len(c.At.Names) > 0 && !slices.Contains(c.At.Names, j.node) {
+			continue
+		}
+		found = true
+		_, took := j.state()
+		if took == 0 {
+			return 0, errors.Join(fmt.Errorf("%s is not complete", j.node), j.failure())
+		}
+		longest = max(longest, took)
+	}
+	if !found {
+		return 0, fmt.Errorf("nobody was asked to %s %s", c.What, c.Set)
+	}
+	return longest, nil
+}
+
+// refusePatience is how long a publish that is to be refused may take to be.
+const refusePatience = 3 * time.Second
+
+func (s *Stage) refuses(ctx context.Context, c script.Refuses) error {
+	x, err := s.set(c.Set)
+	if err != nil {
+		return err
+	}
+	return s.every(ctx, c.Who, func(n *nodes.Node) error {
+		if _, err := running(n); err != nil {
+			return err
+		}
+		p, err := s.publish(ctx, x, n, refusePatience)
+		if err == nil {
+			return fmt.Errorf("it published: %s", s.acknowledgement(p))
+		}
+		return nil
+	})
+}

@@ -1,0 +1,167 @@
+package play
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/shoal-p2p/shoal/testnet/judge"
+	"github.com/shoal-p2p/shoal/testnet/nodes"
+	"github.com/shoal-p2p/shoal/testnet/oracle"
+	"github.com/shoal-p2p/shoal/testnet/script"
+	"github.com/shoal-p2p/shoal/testnet/trace"
+)
+
+// snapshot is what a folder held when it was published.
+type snapshot = oracle.Snapshot
+
+const (
+	// patrolPause is between the folders that are read while the script runs.
+	patrolPause = time.Second
+	// patrolShare bounds the time that this takes: one part reading, nineteen of rest.
+	patrolShare = 19
+)
+
+// patrol reads one folder after the other, all the time: a wrong byte is to be found also if it is right in the end.
+func (s *Stage) patrol(ctx context.Context) {
+	for {
+		for _, name := range s.Sets() {
+			for _, n := range s.net.Nodes() {
+				began := time.Now()
+				if s.look(ctx, name, n, nil) != nil && ctx.Err() == nil {
+					continue // the folder is not there yet, or goes away
+				}
+				if pass(ctx, patrolShare*time.Since(began)) != nil {
+					return
+				}
+			}
+		}
+		if pass(ctx, patrolPause) != nil {
+			return
+		}
+	}
+}
+
+// look reads a node's folder of a set. final is what it must equal; nil = each file must be one that was published.
+func (s *Stage) look(ctx context.Context, set string, n *nodes.Node, final *snapshot) error {
+	folder := dir(n, set)
+	if _, err := os.Stat(folder); err != nil {
+		return err
+	}
+	wrong, err := s.oracle.Check(ctx, set, folder, final)
+	if err != nil {
+		return fmt.Errorf("look at the files of %s: %w", n.Name, err)
+	}
+	for _, w := range wrong {
+		s.rec.observe(func(at time.Duration) judge.Observation {
+			return judge.OnDisk{At: at, Node: n.Name, Set: set, Path: w.Path, Detail: w.Detail}
+		})
+	}
+	return nil
+}
+
+// everyFile compares every file of every node.
+func (s *Stage) everyFile(ctx context.Context) error {
+	for _, name := range s.Sets() {
+		x, err := s.set(name)
+		if err != nil {
+			return err
+		}
+		for _, n := range s.net.Nodes() {
+			err := s.look(ctx, name, n, s.mustEqual(ctx, n, x))
+			if errors.Is(err, fs.ErrNotExist) {
+				continue // it has nothing of the set
+			}
+			if err != nil {
+				return err
+			}
+			all, err := regular(dir(n, name))
+			if err != nil {
+				return err
+			}
+			s.rec.mu.Lock()
+			s.rec.seen.files += len(all)
+			s.rec.mu.Unlock()
+		}
+	}
+	return nil
+}
+
+// mustEqual is what a node's folder has to be; nil where only its single files can be judged: an author's folder is its
+// own, one that was edited has copies of what conflicted, and what a merge made nobody published.
+func (s *Stage) mustEqual(ctx context.Context, n *nodes.Node, x *set) *snapshot {
+	x.mu.Lock()
+	edited := x.edited[n.Name]
+	x.mu.Unlock()
+	info, err := s.show(ctx, n, x)
+	if edited || n.Name == x.author || err != nil || !whole(info) {
+		return nil
+	}
+	snap, ok := s.oracle.Snapshot(x.name, info.Root)
+	if !ok {
+		return nil
+	}
+	return &snap
+}
+
+// corrupt flips bits on disks.
+func (s *Stage) corrupt(ctx context.Context, do script.Corrupt, random *rand.Rand) error {
+	return s.each(ctx, do.Who, func(n *nodes.Node) error {
+		folder := filepath.Join(n.Home, "store")
+		if do.Set != "" {
+			folder = dir(n, do.Set)
+		}
+		files, err := damageable(folder, do.Set == "")
+		if err != nil {
+			return err
+		}
+		for range max(do.Times, 1) {
+			if len(files) == 0 {
+				return errors.New("there is no file to damage")
+			}
+			if err := s.damage(n, do.Set, folder, files[random.IntN(len(files))], random); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+}
+
+// damage flips one bit of one file. What the scenario broke nobody is blamed for.
+func (s *Stage) damage(n *nodes.Node, set, folder, name string, random *rand.Rand) error {
+	if set != "" {
+		s.oracle.Excuse(folder, name)
+	} else {
+		s.rec.observe(func(at time.Duration) judge.Observation {
+			return judge.Damaged{At: at, Node: n.Name, Peer: n.PeerID}
+		})
+	}
+	at, err := flip(filepath.Join(folder, name), random)
+	if err != nil {
+		return err
+	}
+	text := fmt.Sprintf("a bit of %s at %s", name, bytes(at))
+	s.rec.event(trace.Event{Kind: trace.Damaged, Node: n.Name, Set: set, Text: text})
+	s.say("%s: %s", n.Name, text)
+	return nil
+}
+
+// damageable lists the files of a folder that hold something. Of a store these are its tables: what it writes at this
+// moment lies in others.
+func damageable(folder string, store bool) ([]string, error) {
+	all, err := regular(folder)
+	if err != nil {
+		return nil, err
+	}
+	return slices.DeleteFunc(all, func(name string) bool {
+		info, err := os.Stat(filepath.Join(folder, name))
+		return err != nil || info.Size() == 0 || store && !strings.HasSuffix(name, ".sst") && !strings.HasSuffix(name, ".vlog")
+	}), nil
+}

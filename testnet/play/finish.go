@@ -1,0 +1,167 @@
+package play
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/shoal-p2p/shoal/node/api"
+	"github.com/shoal-p2p/shoal/testnet/judge"
+	"github.com/shoal-p2p/shoal/testnet/nodes"
+	"github.com/shoal-p2p/shoal/testnet/script"
+	"github.com/shoal-p2p/shoal/testnet/trace"
+)
+
+// Finish brings the network to rest: cuts are healed, disks freed, liars honest, nodes resumed and started again; then
+// every invariant must hold.
+func (s *Stage) Finish(ctx context.Context) error {
+	s.begins(script.Statement{Text: "in the end: heal everything, start every node, check"})
+	if err := s.heal(ctx, script.Heal{All: true}); err != nil {
+		return fmt.Errorf("finish: %w", err)
+	}
+	err := s.net.Shape(ctx, func(t *nodes.Shape) {
+		clear(t.Lies)
+		clear(t.Full)
+	})
+	if err != nil {
+		return fmt.Errorf("finish: %w", err)
+	}
+	for _, n := range s.net.Nodes() {
+		switch n.State() {
+		case nodes.Paused:
+			err = s.signal(ctx, script.Resume, n)
+		case nodes.Down:
+			err = s.signal(ctx, script.Restart, n)
+		}
+		if err != nil {
+			return fmt.Errorf("finish: %w", err)
+		}
+	}
+	return s.invariants(ctx, 0, nil)
+}
+
+// all are the invariants, in the order they are reported.
+func all() []string {
+	return []string{script.Acknowledged, script.Primaries, script.Agree, script.Files, script.Crashes}
+}
+
+// settlePatience is how long nodes may take to agree when nothing is in their way: they are to after 5 s, and a
+// machine may be busy with a dozen of them.
+const settlePatience = 30 * time.Second
+
+// invariants waits until it is quiet and checks what must hold.
+func (s *Stage) invariants(ctx context.Context, line int, names []string) error {
+	if len(names) == 0 {
+		names = all()
+	}
+	began := s.rec.since()
+	quiet := func(name string) bool { return slices.Contains(names, name) }
+	if quiet(script.Agree) || quiet(script.Acknowledged) {
+		if err := s.settle(ctx); err != nil {
+			return err
+		}
+	}
+	if quiet(script.Files) {
+		if err := s.everyFile(ctx); err != nil {
+			return err
+		}
+	}
+	for _, name := range names {
+		s.verdict(line, name, began)
+	}
+	return nil
+}
+
+// verdict notes whether an invariant held so far.
+func (s *Stage) verdict(line int, name string, began time.Duration) {
+	broken := s.rec.violations(name)
+	c := trace.Check{Name: meaning(name), OK: len(broken) == 0, Line: line, Seconds: (s.rec.since() - began).Seconds()}
+	var texts []string
+	for _, v := range broken[:min(len(broken), 3)] {
+		texts = append(texts, strings.Join(strings.Fields(strings.Join([]string{v.Node, v.Set, v.Text}, " ")), " "))
+	}
+	if c.Detail = strings.Join(texts, "; "); len(broken) > 3 {
+		c.Detail += fmt.Sprintf("; and %d more", len(broken)-3)
+	}
+	if c.OK {
+		c.Detail = s.evidence(name)
+		s.say("%s: %s", c.Name, c.Detail)
+	} else {
+		s.say("BROKEN %s: %s", c.Name, c.Detail)
+	}
+	s.rec.check(c)
+}
+
+// meaning is an invariant in words.
+func meaning(name string) string {
+	return map[string]string{
+		script.Acknowledged: "what was acknowledged is there",
+		script.Primaries:    "one primary per epoch",
+		script.Agree:        "all nodes have the same root",
+		script.Files:        "no wrong byte on any disk",
+		script.Crashes:      "no node ended by itself",
+	}[name]
+}
+
+// evidence is what an invariant that holds was looked for in: one that saw nothing proves nothing.
+func (s *Stage) evidence(name string) string {
+	s.rec.mu.Lock()
+	defer s.rec.mu.Unlock()
+	switch name {
+	case script.Acknowledged:
+		return fmt.Sprintf("%d durable revisions", s.rec.seen.durable)
+	case script.Primaries:
+		return fmt.Sprintf("%d epochs seen", len(s.rec.seen.epochs))
+	case script.Agree:
+		return fmt.Sprintf("%d states compared", s.rec.seen.compared)
+	case script.Files:
+		return fmt.Sprintf("%d files compared", s.rec.seen.files)
+	}
+	return fmt.Sprintf("%d nodes", len(s.rec.newest))
+}
+
+// settle waits until all who take part in a set agree, and shows the judge what they have.
+func (s *Stage) settle(ctx context.Context) error {
+	for _, name := range s.Sets() {
+		x, err := s.set(name)
+		if err != nil {
+			return err
+		}
+		wrong := s.until(ctx, script.There{Set: name, What: "agrees"}, settlePatience)
+		if ctx.Err() != nil {
+			return ctx.Err()
+		}
+		if wrong != nil {
+			s.rec.event(trace.Event{Kind: trace.Failed, Set: name, Text: "the nodes do not agree: " + wrong.Error()})
+		}
+		var finals []judge.Final
+		for i, group := range s.groups() {
+			for _, n := range group {
+				if f, ok := s.final(ctx, n, x, i); ok {
+					finals = append(finals, f)
+				}
+			}
+		}
+		s.rec.settle(finals)
+	}
+	return nil
+}
+
+// final is what a node shows of a set; false for one that has nothing of it.
+func (s *Stage) final(ctx context.Context, n *nodes.Node, x *set, group int) (judge.Final, bool) {
+	info, err := s.show(ctx, n, x)
+	if err != nil {
+		return judge.Final{}, false
+	}
+	c, err := running(n)
+	if err != nil {
+		return judge.Final{}, false
+	}
+	h, err := c.History(ctx, api.HistoryRequest{Set: x.id})
+	if err != nil {
+		return judge.Final{}, false
+	}
+	return judge.FinalOf(n.Name, n.PeerID, x.name, group, info, h), true
+}

@@ -1,0 +1,366 @@
+// Package play gives the statements of a script their meaning over real nodes: it starts and ends them, edits and
+// publishes folders, sets links, watches every node while it does so, and holds what it sees against the invariants.
+//
+//	s := New(Options{…})
+//	go s.Watch(ctx)        // samples and events of every node, until ctx ends
+//	err := s.Play(ctx, sc) // the statements; an expectation that fails is a check of the trace, not an error
+//	s.Finish(ctx)          // everything is healed and started again, and the invariants must hold
+//	s.Trace()
+package play
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"math/rand/v2"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/shoal-p2p/shoal/node/api"
+	"github.com/shoal-p2p/shoal/testnet/control"
+	"github.com/shoal-p2p/shoal/testnet/nodes"
+	"github.com/shoal-p2p/shoal/testnet/oracle"
+	"github.com/shoal-p2p/shoal/testnet/script"
+	"github.com/shoal-p2p/shoal/testnet/trace"
+)
+
+// Options says over what a stage plays.
+type Options struct {
+	Life context.Context // ends what statements leave running: fetches, and what repeats
+	Net  *nodes.Net
+	Seed uint64                              // of contents, edits, and what else is left to chance
+	Say  func(format string, a ...any)       // a line for people; nil = silent
+	Now  func() time.Time                    // nil = time.Now
+	Step func(at time.Duration, text string) // a statement begins; nil = silent
+}
+
+// Stage is a network that statements are played on. Its methods are safe for concurrent use.
+type Stage struct {
+	net    *nodes.Net
+	seed   uint64
+	say    func(string, ...any)
+	step   func(time.Duration, string)
+	rec    *recorder
+	oracle *oracle.Oracle
+
+	background sync.WaitGroup // gets, follows and repeated statements, until life ends
+	life       context.Context
+	end        context.CancelFunc
+
+	mu    sync.Mutex // guards what follows
+	sets  map[string]*set
+	jobs  []*job
+	marks map[string][2]int64 // by node: bytes received and sent when they were marked
+	cuts  map[[2]string]bool  // from, to
+	drawn int                 // random streams handed out to statements without a line
+}
+
+// New makes a stage; nothing runs yet.
+func New(o Options) *Stage {
+	if o.Say == nil {
+		o.Say = func(string, ...any) {}
+	}
+	if o.Step == nil {
+		o.Step = func(time.Duration, string) {}
+	}
+	if o.Now == nil {
+		o.Now = time.Now
+	}
+	s := &Stage{net: o.Net, seed: o.Seed, say: o.Say, step: o.Step, oracle: oracle.New(), sets: map[string]*set{}, marks: map[string][2]int64{}, cuts: map[[2]string]bool{}}
+	s.life, s.end = context.WithCancel(o.Life)
+	s.rec = newRecorder(o.Now, o.Seed)
+	return s
+}
+
+// Trace is what was observed so far.
+func (s *Stage) Trace() trace.Trace { return s.rec.trace(s.net) }
+
+// Play carries out a script's statements. An error is one that ends the script: a statement that could not be carried
+// out, or a wait that was in vain. Whatever goes on beside the statements has ended when it returns.
+func (s *Stage) Play(ctx context.Context, sc *script.Script) error {
+	for _, st := range sc.Statements {
+		if err := s.statement(ctx, st); err != nil {
+			s.end()
+			s.background.Wait()
+			return fmt.Errorf("line %d: %s: %w", st.Line, st.Text, err)
+		}
+	}
+	s.background.Wait() // what repeats has its number or its time, and transfers their ends
+	return nil
+}
+
+// Close ends what statements left running.
+func (s *Stage) Close() {
+	s.end()
+	s.background.Wait()
+}
+
+// Do carries out one statement that somebody typed.
+func (s *Stage) Do(ctx context.Context, st script.Statement) error {
+	if err := s.statement(ctx, st); err != nil {
+		return fmt.Errorf("%s: %w", st.Text, err)
+	}
+	return nil
+}
+
+// statement waits for the moment of a statement and carries it out.
+func (s *Stage) statement(ctx context.Context, st script.Statement) error {
+	switch {
+	case st.When.Every > 0:
+		s.background.Go(func() { s.repeat(s.life, st) })
+		return nil
+	case st.When.After > 0:
+		if err := pass(ctx, st.When.After); err != nil {
+			return err
+		}
+	case st.When.At > 0:
+		if err := pass(ctx, st.When.At-s.rec.since()); err != nil {
+			return err
+		}
+	}
+	s.begins(st)
+	return s.act(ctx, st, s.random(st, 0))
+}
+
+func (s *Stage) begins(st script.Statement) {
+	at := s.rec.event(trace.Event{Kind: trace.Step, Text: st.Text})
+	s.step(at, st.Text)
+}
+
+// repeat carries out a statement again and again. A failure is an event: the next time it may work.
+func (s *Stage) repeat(ctx context.Context, st script.Statement) {
+	s.begins(st)
+	t := time.NewTicker(st.When.Every)
+	defer t.Stop()
+	end := s.rec.since() + st.When.For
+	for n := 0; ctx.Err() == nil; n++ {
+		if st.When.Times > 0 && n >= st.When.Times || st.When.For > 0 && s.rec.since() >= end {
+			return
+		}
+		if err := s.act(ctx, st, s.random(st, n)); err != nil && ctx.Err() == nil {
+			s.rec.event(trace.Event{Kind: trace.Failed, Text: st.Text + ": " + err.Error()})
+		}
+		select {
+		case <-t.C:
+		case <-ctx.Done():
+		}
+	}
+}
+
+// random is the source of what a statement leaves to chance: it depends on the seed and the statement alone, so that the
+// same script does the same whatever else goes on.
+func (s *Stage) random(st script.Statement, round int) *rand.Rand {
+	line := uint64(st.Line)
+	if line == 0 { // typed at a running net
+		s.mu.Lock()
+		s.drawn++
+		line = 1<<32 + uint64(s.drawn)
+		s.mu.Unlock()
+	}
+	return rand.New(rand.NewPCG(s.seed, line<<20+uint64(round)))
+}
+
+// set is a file set of the script.
+type set struct {
+	name   string
+	id     string
+	author string // node that made it, and holds the owner's key
+	strict bool
+	size   int64 // bytes of its first revision
+
+	mu     sync.Mutex             // guards what follows
+	last   published              // acknowledged last
+	edited map[string]bool        // nodes whose folders the script edited
+	folder map[string]*sync.Mutex // by node: held while its folder is edited or published
+}
+
+// published is a publish that was acknowledged.
+type published struct {
+	api.PublishResult
+	node string
+	at   time.Duration
+	took time.Duration
+}
+
+func (x *set) latest() published {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	return x.last
+}
+
+// lock keeps a node's folder of the set still.
+func (x *set) lock(node string) (unlock func()) {
+	x.mu.Lock()
+	m := x.folder[node]
+	if m == nil {
+		m = &sync.Mutex{}
+		x.folder[node] = m
+	}
+	x.mu.Unlock()
+	m.Lock()
+	return m.Unlock
+}
+
+// set finds a set by its name in the script.
+func (s *Stage) set(name string) (*set, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if x := s.sets[name]; x != nil {
+		return x, nil
+	}
+	return nil, fmt.Errorf("there is no set %q", name)
+}
+
+// setName is the name of a set in the script; false for one that is not of the script.
+func (s *Stage) setName(id string) (string, bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for name, x := range s.sets {
+		if x.id == id {
+			return name, true
+		}
+	}
+	return "", false
+}
+
+// Sets lists the names of the sets there are.
+func (s *Stage) Sets() []string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	var names []string
+	for name := range s.sets {
+		names = append(names, name)
+	}
+	slices.Sort(names)
+	return names
+}
+
+// Names lists the nodes there are.
+func (s *Stage) Names() []string {
+	var names []string
+	for _, n := range s.net.Nodes() {
+		names = append(names, n.Name)
+	}
+	return names
+}
+
+// dir is a node's folder of a set. The folders around it are there.
+func dir(n *nodes.Node, set string) string { return filepath.Join(n.Dir, "sets", set) }
+
+// who are the nodes that a statement names, at this moment.
+func (s *Stage) who(ctx context.Context, w script.Who) ([]*nodes.Node, error) {
+	switch w.Role {
+	case "all":
+		return s.net.Nodes(), nil
+	case "":
+		var out []*nodes.Node
+		for _, name := range w.Names {
+			n, ok := s.net.Node(name)
+			if !ok {
+				return nil, fmt.Errorf("there is no node %q", name)
+			}
+			out = append(out, n)
+		}
+		return out, nil
+	}
+	x, err := s.set(w.Set)
+	if err != nil {
+		return nil, err
+	}
+	for _, n := range s.net.Nodes() {
+		if info, err := s.show(ctx, n, x); err == nil && info.Role == w.Role {
+			return []*nodes.Node{n}, nil
+		}
+	}
+	return nil, fmt.Errorf("no node is %s of %s now", w.Role, w.Set)
+}
+
+// one is a node where a statement needs a single one.
+func (s *Stage) one(ctx context.Context, w script.Who) (*nodes.Node, error) {
+	all, err := s.who(ctx, w)
+	if err != nil {
+		return nil, err
+	}
+	if len(all) != 1 {
+		return nil, fmt.Errorf("%d nodes are named where it takes one", len(all))
+	}
+	return all[0], nil
+}
+
+var errDown = errors.New("it is not running")
+
+// askPatience bounds a question to a node: it answers in a millisecond, or is stopped.
+const askPatience = 3 * time.Second
+
+// show asks a node about a set.
+func (s *Stage) show(ctx context.Context, n *nodes.Node, x *set) (api.SetInfo, error) {
+	c := n.Client()
+	if c == nil || n.State() != nodes.Running {
+		return api.SetInfo{}, fmt.Errorf("%s: %w", n.Name, errDown)
+	}
+	ctx, cancel := context.WithTimeout(ctx, askPatience)
+	defer cancel()
+	return c.Show(ctx, x.id)
+}
+
+// running gives a node's client, or why there is none.
+func running(n *nodes.Node) (*api.Client, error) {
+	if c := n.Client(); c != nil && n.State() == nodes.Running {
+		return c, nil
+	}
+	return nil, fmt.Errorf("%s: %w", n.Name, errDown)
+}
+
+// nodeName is the name of the node with a peer id, or the id.
+func (s *Stage) nodeName(id string) string {
+	for _, n := range s.net.Nodes() {
+		if id != "" && n.PeerID == id {
+			return n.Name
+		}
+	}
+	return id
+}
+
+func (s *Stage) nodeNames(ids []string) string {
+	var names []string
+	for _, id := range ids {
+		names = append(names, s.nodeName(id))
+	}
+	slices.Sort(names)
+	return strings.Join(names, ", ")
+}
+
+// pass waits; not at all for a moment that is over.
+func pass(ctx context.Context, d time.Duration) error {
+	if d <= 0 {
+		return ctx.Err()
+	}
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-t.C:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+// List tells what every node is.
+func (s *Stage) List() []control.Info {
+	s.rec.mu.Lock()
+	newest := maps.Clone(s.rec.newest)
+	s.rec.mu.Unlock()
+	var out []control.Info
+	for _, n := range s.net.Nodes() {
+		i := control.Info{Name: n.Name, PeerID: n.PeerID, State: n.State().String(), Home: n.Home, Addr: n.Addr, PID: n.PID()}
+		if n.State() != nodes.Down {
+			i.Memory, i.Sets = newest[n.Name].Memory, newest[n.Name].Sets
+		}
+		out = append(out, i)
+	}
+	return out
+}

@@ -1,0 +1,154 @@
+package play
+
+import (
+	"context"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/shoal-p2p/shoal/node/api"
+	"github.com/shoal-p2p/shoal/testnet/judge"
+	"github.com/shoal-p2p/shoal/testnet/nodes"
+	"github.com/shoal-p2p/shoal/testnet/trace"
+)
+
+// sampleEvery is the pace at which nodes are asked what they are: four times in the time a killed primary is
+// replaced in, and 20 nodes take some percent of a core.
+const sampleEvery = 200 * time.Millisecond
+
+// Watch samples every node, hears its events, and notes nodes that end by themselves, until ctx ends.
+func (s *Stage) Watch(ctx context.Context) {
+	var group sync.WaitGroup
+	defer group.Wait()
+	group.Go(func() { s.patrol(ctx) })
+	watched := map[string]bool{}
+	clock := time.NewTicker(sampleEvery)
+	defer clock.Stop()
+	for {
+		for _, n := range s.net.Nodes() {
+			if !watched[n.Name] {
+				watched[n.Name] = true
+				group.Go(func() { s.sampleNode(ctx, n) })
+				group.Go(func() { s.hear(ctx, n) })
+			}
+		}
+		select {
+		case c := <-s.net.Crashes():
+			s.rec.observe(func(at time.Duration) judge.Observation {
+				return judge.Ended{At: at, Node: c.Node, Detail: c.Detail}
+			})
+			s.rec.event(trace.Event{Kind: trace.Crashed, Node: c.Node, Text: c.Detail})
+			s.say("%s ended by itself: %s", c.Node, lastLine(c.Detail))
+		case <-clock.C:
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+func lastLine(text string) string {
+	text = strings.TrimSpace(text)
+	return text[strings.LastIndexByte(text, '\n')+1:]
+}
+
+// sampleNode asks one node again and again.
+func (s *Stage) sampleNode(ctx context.Context, n *nodes.Node) {
+	clock := time.NewTicker(sampleEvery)
+	defer clock.Stop()
+	roles := map[string]string{} // by set: the last one seen
+	for {
+		select {
+		case <-clock.C:
+		case <-ctx.Done():
+			return
+		}
+		c, err := running(n)
+		if err != nil {
+			continue
+		}
+		ask, cancel := context.WithTimeout(ctx, askPatience)
+		st, err := c.Status(ask)
+		cancel()
+		if err == nil {
+			s.sampled(n, st, roles)
+		}
+	}
+}
+
+func (s *Stage) sampled(n *nodes.Node, st api.Status, roles map[string]string) {
+	sample := trace.Sample{Node: n.Name, WireIn: st.WireIn, WireOut: st.WireOut, Peers: len(st.Peers)}
+	sample.Memory, _ = n.Memory() // 0 where the system does not tell
+	for _, info := range st.Sets {
+		name, ok := s.setName(info.Set)
+		if !ok {
+			continue
+		}
+		sample.Sets = append(sample.Sets, s.stateOf(n.Name, name, info))
+		if info.Role != roles[name] {
+			roles[name] = info.Role
+			s.rec.event(trace.Event{Kind: trace.Role, Node: n.Name, Set: name, Epoch: info.Epoch, Text: info.Role})
+		}
+		if info.Epoch != "" {
+			s.rec.observe(func(at time.Duration) judge.Observation {
+				return judge.ClaimOf(at, n.Name, name, info)
+			})
+		}
+	}
+	s.rec.sample(sample)
+}
+
+func (s *Stage) stateOf(node, set string, info api.SetInfo) trace.SetState {
+	state := trace.SetState{Set: set, Revision: info.Revision, Root: info.Root, Role: info.Role, Epoch: info.Epoch}
+	if j := s.newest(node, set); j != nil {
+		state.Part, _ = j.state()
+	}
+	if whole(info) {
+		state.Part = 1
+	}
+	return state
+}
+
+// whole tells whether a node's folder holds the newest revision it knows of.
+func whole(info api.SetInfo) bool {
+	return info.State != "incomplete" && info.Behind == 0 && info.Revision > 0
+}
+
+// hear listens to one node's events, and begins again when the node does.
+func (s *Stage) hear(ctx context.Context, n *nodes.Node) {
+	clock := time.NewTicker(sampleEvery)
+	defer clock.Stop()
+	for {
+		if c, err := running(n); err == nil {
+			_ = c.Events(ctx, api.EventsRequest{Progress: true}, func(e api.Event) { s.heard(n.Name, e) }) // ends with the node
+		}
+		select {
+		case <-clock.C:
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+func (s *Stage) heard(node string, e api.Event) {
+	set, ok := s.setName(e.Set)
+	if !ok {
+		return
+	}
+	j := s.newest(node, set)
+	switch e.Kind {
+	case api.EventProgress:
+		if j != nil {
+			j.reach(e.Progress)
+		}
+	case api.EventComplete:
+		if e.Result == nil || j == nil || j.what != "follow" {
+			return // of a get, its result tells
+		}
+		j.complete(s.rec.since() - j.began)
+		if e.Result.Changed {
+			s.arrived(node, set, *e.Result, s.rec.since()-time.Duration(e.Result.Seconds*float64(time.Second)))
+		}
+	case api.EventFailed:
+		s.rec.event(trace.Event{Kind: trace.Failed, Node: node, Set: set, Revision: e.Revision, Text: e.Detail})
+	}
+}

@@ -1,0 +1,78 @@
+package draw
+
+import (
+	"fmt"
+	"time"
+
+	"github.com/shoal-p2p/shoal/testnet/report/figures"
+)
+
+// Curves draws how complete each node was over time, one row for each, from 0 % at the bottom of a row to 100 % at its top.
+func Curves(curves []figures.Curve, gaps []figures.Gap, end time.Duration, width float64) SVG {
+	left, right := columns(width)
+	c := &canvas{w: width}
+	s := span{left, width - right, end}
+	row := rows(len(curves))
+	top := 20.0
+	bottom := top + row*float64(len(curves)) + 4
+	c.h = bottom + 24
+	c.times(s, top, bottom)
+	c.text("dim", "end", c.w-4, 12, "complete", "")
+	for _, g := range gaps {
+		c.rect("gap", s.x(g.From), top, max(s.x(g.To)-s.x(g.From), 2), bottom-top, GapSays(g))
+	}
+	for i, curve := range curves {
+		c.curve(curve, s, top+row*float64(i), row)
+	}
+	return c.svg(fmt.Sprintf("How complete %d nodes were from 0 to %s; the table below says the same", len(curves), figures.Seconds(end)))
+}
+
+func (c *canvas) curve(curve figures.Curve, s span, y, row float64) {
+	floor, height := y+row-2, row-6
+	c.text("name", "end", s.x0-8, y+row/2+4, Clip(curve.Node, s.x0-12), curve.Node)
+	c.line("grid", s.x0, floor, s.x1, floor)
+	var run []point
+	flush := func() {
+		if len(run) > 0 {
+			run = thin(run)
+			line := outline(run)
+			base := []point{{run[len(run)-1].x, floor}, {run[0].x, floor}}
+			c.path("fill", line+"L"+outline(base)[1:]+"Z", "")
+			c.path("curve", line, curve.Node)
+		}
+		run = nil
+	}
+	for _, p := range curve.Points {
+		if p.Anew {
+			flush()
+		}
+		run = append(run, point{s.x(p.At), floor - height*p.Part})
+	}
+	flush()
+	c.ticks(curve, s, floor, height)
+	c.text("number", "end", c.w-4, y+row/2+4, Finish(curve), "")
+}
+
+// ticks mark when a revision was complete, as long as they can be told apart.
+func (c *canvas) ticks(curve figures.Curve, s span, floor, height float64) {
+	last := -10.0
+	for i, at := range curve.Whole {
+		x := s.x(at)
+		if x-last < 3 {
+			continue
+		}
+		last = x
+		c.rect("whole", x-1, floor-height, 2, height, fmt.Sprintf("%s complete at %s (%d of %d)", curve.Node, figures.Seconds(at), i+1, len(curve.Whole)))
+	}
+}
+
+// Finish says when a node was complete for the first time, or how far it came.
+func Finish(curve figures.Curve) string {
+	if len(curve.Whole) > 0 {
+		return figures.Seconds(curve.Whole[0])
+	}
+	if len(curve.Points) == 0 {
+		return "0 %"
+	}
+	return figures.Percent(curve.Points[len(curve.Points)-1].Part)
+}

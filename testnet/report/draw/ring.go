@@ -1,0 +1,243 @@
+package draw
+
+import (
+	"cmp"
+	"fmt"
+	"math"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/shoal-p2p/shoal/testnet/report/figures"
+	"github.com/shoal-p2p/shoal/testnet/trace"
+)
+
+// edge is the link between two nodes in one direction or in both.
+type edge struct {
+	from, to string
+	both     bool
+	rule     trace.Link
+	text     string
+}
+
+// edges joins the two directions of links that are alike, in the order of the nodes.
+func edges(links []trace.Link) []edge {
+	back := map[[2]string]trace.Link{}
+	for _, l := range links {
+		back[[2]string{l.From, l.To}] = l
+	}
+	var all []edge
+	for _, l := range links {
+		other, ok := back[[2]string{l.To, l.From}]
+		mirrored := other
+		mirrored.From, mirrored.To = l.From, l.To
+		both := ok && mirrored == l
+		if both && l.From > l.To || l.From == l.To {
+			continue // drawn from the other end, or nowhere
+		}
+		all = append(all, edge{l.From, l.To, both, l, RuleSays(l)})
+	}
+	return all
+}
+
+// RuleSays is a link's rule in words: "20 ms ± 5 ms, 1 % lost, 1.3 MB/s".
+func RuleSays(l trace.Link) string {
+	if l.Cut {
+		return "cut"
+	}
+	var said []string
+	if l.Latency > 0 || l.Jitter > 0 {
+		text := short(l.Latency)
+		if l.Jitter > 0 {
+			text += " ± " + short(l.Jitter)
+		}
+		said = append(said, text)
+	}
+	if l.Loss > 0 {
+		said = append(said, figures.Percent(l.Loss)+" lost")
+	}
+	if l.Rate > 0 {
+		said = append(said, figures.Bytes(float64(l.Rate))+"/s")
+	}
+	if len(said) == 0 {
+		return "plain"
+	}
+	return strings.Join(said, ", ")
+}
+
+func short(d time.Duration) string {
+	if d < time.Second {
+		return strings.TrimSuffix(fmt.Sprintf("%.1f", float64(d)/float64(time.Millisecond)), ".0") + " ms"
+	}
+	return figures.Seconds(d)
+}
+
+// namedLinks is how many links carry their rule as a label; more would cover each other.
+const namedLinks = 10
+
+// Ring draws the nodes in a ring as they were in the end, and the links that were not plain. A cut one is dashed.
+func Ring(nodes []trace.Node, last map[string]figures.Segment, links []trace.Link, width float64) SVG {
+	c := &canvas{w: width, h: 420}
+	rx, ry, size := c.w/2-128, 156.0, 26.0
+	if width < narrow {
+		c.h, rx, ry, size = 400, c.w/2-78, 150, 24
+	}
+	if len(nodes) > 24 { // the ring grows, and names go around it
+		side := min(c.w, 640)
+		c.h, size = side, 14
+		rx, ry = side/2-70, side/2-70
+	}
+	places := map[string]point{}
+	angles := map[string]float64{}
+	for i, n := range nodes {
+		angle := 2*math.Pi*float64(i)/float64(max(len(nodes), 1)) - math.Pi/2
+		angles[n.Name] = angle
+		places[n.Name] = point{c.w/2 + rx*math.Cos(angle), c.h/2 + ry*math.Sin(angle)}
+	}
+	if len(nodes) == 1 {
+		places[nodes[0].Name] = point{c.w / 2, c.h / 2}
+	}
+	c.element("ellipse", attr("class", "ring")+at("cx", c.w/2)+at("cy", c.h/2)+at("rx", rx)+at("ry", ry), "")
+	all := edges(links)
+	c.links(all, places)
+	for _, n := range nodes {
+		c.member(n.Name, last[n.Name], places[n.Name], angles[n.Name], size, len(nodes))
+	}
+	return c.svg(fmt.Sprintf("%d nodes in a ring and %d links that are not plain; the table below says the same", len(nodes), len(all)))
+}
+
+// links draws all lines before any label.
+func (c *canvas) links(all []edge, places map[string]point) {
+	const crowd = 400 // more lines are one grey surface
+	if len(all) > crowd {
+		all = slices.Clone(all)
+		slices.SortStableFunc(all, func(a, b edge) int { return cmp.Compare(rank(b.rule), rank(a.rule)) })
+		all = all[:crowd]
+	}
+	middles := make([]point, len(all))
+	for i, e := range all {
+		a, b := places[e.from], places[e.to]
+		bend := 0.0
+		if !e.both {
+			bend = 18 // so that the two directions lie beside each other
+		}
+		dx, dy := b.x-a.x, b.y-a.y
+		length := max(math.Hypot(dx, dy), 1)
+		mx, my := (a.x+b.x)/2-dy/length*bend, (a.y+b.y)/2+dx/length*bend
+		class := "link"
+		if e.rule.Cut {
+			class = "link cut"
+		}
+		arrow := " → "
+		if e.both {
+			arrow = " ↔ "
+		}
+		d := "M" + num(a.x) + " " + num(a.y) + "Q" + num(mx) + " " + num(my) + " " + num(b.x) + " " + num(b.y)
+		c.path(class, d, e.from+arrow+e.to+": "+e.text)
+		middles[i] = point{(a.x+b.x)/4 + mx/2, (a.y+b.y)/4 + my/2}
+		if !e.both {
+			c.head(e, middles[i], dx/length, dy/length)
+		}
+	}
+	if len(all) > namedLinks {
+		return
+	}
+	r := room{taken: make([][][2]float64, int(c.h/15)+1)}
+	for i, e := range all {
+		c.rule(&r, e.text, middles[i], e.rule.Cut)
+	}
+}
+
+func rank(l trace.Link) int {
+	if l.Cut {
+		return 1
+	}
+	return 0
+}
+
+// head is the arrow in the middle of a link that has one direction.
+func (c *canvas) head(e edge, m point, dx, dy float64) {
+	tip := point{m.x + 7*dx, m.y + 7*dy}
+	class := "head"
+	if e.rule.Cut {
+		class = "head cut"
+	}
+	c.path(class, outline([]point{tip, {m.x - 4*dx - 5*dy, m.y - 4*dy + 5*dx}, {m.x - 4*dx + 5*dy, m.y - 4*dy - 5*dx}})+"Z", "")
+}
+
+// rule writes the label of a link in the free row nearest to its middle.
+func (c *canvas) rule(r *room, text string, m point, cut bool) {
+	w := measure(text)*0.95 + 8
+	x0 := min(max(m.x-w/2, 2), c.w-w-2)
+	for _, away := range []int{0, 1, -1, 2, -2, 3, -3} {
+		row := int(m.y/15) + away
+		if row < 0 || row >= len(r.taken) {
+			continue
+		}
+		one := room{taken: r.taken[row : row+1]}
+		if _, ok := one.place(x0, x0+w); !ok {
+			continue
+		}
+		y := float64(row) * 15
+		class := "small"
+		if cut {
+			class = "small bad"
+		}
+		c.rect("plate", x0, y, w, 15, "")
+		c.text(class, "middle", x0+w/2, y+11, text, "")
+		return
+	}
+}
+
+// member draws one node: its role's shape and letter, and its name outside the ring.
+func (c *canvas) member(name string, s figures.Segment, p point, angle, size float64, n int) {
+	shape := "node-" + Role(s.Role)
+	word := cmp.Or(s.Role, "no role")
+	if s.Life == figures.Down || s.Life == figures.Absent {
+		shape, word = "node-down", "down"
+	}
+	if s.Life == figures.Paused {
+		word += ", paused"
+	}
+	c.sized(shape, p.x, p.y, size, name+": "+word)
+	if l := Letter(s.Role); l != "" && s.Life != figures.Down && size > 20 {
+		c.text("on", "middle", p.x, p.y+4.2, l, "")
+	}
+	c.beside(name, word, p, angle, size, n)
+}
+
+// beside writes a node's name away from the middle of the ring: below or above it at the poles, left or right elsewhere.
+func (c *canvas) beside(name, word string, p point, angle, size float64, n int) {
+	far := size/2 + 6
+	if n > 24 {
+		turn, anchor := angle*180/math.Pi, "start"
+		if math.Cos(angle) < 0 {
+			turn, anchor = turn+180, "end"
+		}
+		x := map[string]float64{"start": far, "end": -far}[anchor]
+		c.b.WriteString(`<g transform="translate(` + num(p.x) + ` ` + num(p.y) + `) rotate(` + num(turn) + `)">`)
+		c.text("tiny", anchor, x, 3, Clip(name, 60), name)
+		c.b.WriteString("</g>")
+		return
+	}
+	x, y, anchor, room := p.x, p.y, "middle", 110.0
+	switch {
+	case n == 1 || math.Abs(math.Cos(angle)) < 0.3:
+		y += math.Copysign(far+10, math.Sin(angle))
+		if math.Sin(angle) > 0 {
+			y += 2
+		} else {
+			y -= 8
+		}
+	case math.Cos(angle) > 0:
+		x, anchor = x+far, "start"
+		room = c.w - x - 2
+	default:
+		x, anchor = x-far, "end"
+		room = x - 2
+	}
+	c.text("name", anchor, x, y, Clip(name, room), name)
+	if word != "no role" {
+		c.text("dim", anchor, x, y+13, Clip(word, room), "")
+	}
+}

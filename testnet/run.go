@@ -1,0 +1,321 @@
+package testnet
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"sync"
+	"time"
+
+	"github.com/shoal-p2p/shoal/testnet/control"
+	"github.com/shoal-p2p/shoal/testnet/nodes"
+	"github.com/shoal-p2p/shoal/testnet/play"
+	"github.com/shoal-p2p/shoal/testnet/report"
+	"github.com/shoal-p2p/shoal/testnet/script"
+	"github.com/shoal-p2p/shoal/testnet/trace"
+)
+
+// ErrChecksFailed: the script ran, and something did not hold.
+var ErrChecksFailed = errors.New("checks failed")
+
+// RunOptions says how a script is run.
+type RunOptions struct {
+	Name   string    // of the script, for messages and the report
+	Text   []byte    // the script
+	Dir    string    // where the nodes live; "" = a temporary folder
+	Exe    string    // the program whose `run` is a node
+	Report string    // folder for report.html, report.json and junit.xml; "" = none
+	Seed   uint64    // of everything that is left to chance
+	NetNS  bool      // nodes in network namespaces; needs root
+	Keep   bool      // leave the nodes' folders
+	Stay   bool      // leave the network running after the checks, until ctx ends
+	JSON   bool      // print only the result, as one JSON object
+	Out    io.Writer // where it prints
+}
+
+// Result is what a run found.
+type Result struct {
+	Type    string        `json:"type"` // "result"
+	V       int           `json:"v"`    // 1
+	Checks  []trace.Check `json:"checks"`
+	Passed  int           `json:"passed"`
+	Failed  int           `json:"failed"`
+	Seed    uint64        `json:"seed"`
+	Seconds float64       `json:"seconds"`
+	Report  string        `json:"report,omitempty"` // the HTML file
+}
+
+// UpOptions says what network is to run until ctx ends.
+type UpOptions struct {
+	N     int // nodes
+	Dir   string
+	Exe   string
+	NetNS bool
+	Seed  uint64
+	JSON  bool
+	Out   io.Writer
+}
+
+// Run plays a script over real nodes, and returns ErrChecksFailed if something did not hold. Errors of the script's
+// text are script.Errors, before anything has started.
+func Run(ctx context.Context, o RunOptions) error {
+	sc, err := script.Parse(o.Name, o.Text)
+	if err != nil {
+		return err
+	}
+	r, err := open(ctx, o)
+	if err != nil {
+		return err
+	}
+	err = r.run(ctx, sc)
+	return errors.Join(err, r.close())
+}
+
+// Up starts nodes and leaves them running until ctx ends.
+func Up(ctx context.Context, o UpOptions) error {
+	sc, err := script.Parse("up", fmt.Appendf(nil, "nodes node-1 to node-%d\n", o.N))
+	if err != nil {
+		return err
+	}
+	r, err := open(ctx, RunOptions{Name: "up", Dir: o.Dir, Exe: o.Exe, Seed: o.Seed, NetNS: o.NetNS, Keep: true, JSON: o.JSON, Out: o.Out})
+	if err != nil {
+		return err
+	}
+	err = r.up(ctx, sc)
+	return errors.Join(err, r.close())
+}
+
+// runner is one network and what is played on it.
+type runner struct {
+	o     RunOptions
+	dir   string
+	net   *nodes.Net
+	stage *play.Stage
+	began time.Time
+	quit  chan struct{} // closed when somebody asks for the end from another terminal
+
+	once  sync.Once  // closes quit
+	mu    sync.Mutex // guards what follows, and Out
+	heard map[int]func(string)
+	ears  int
+}
+
+func open(ctx context.Context, o RunOptions) (*runner, error) {
+	r := &runner{o: o, dir: o.Dir, began: time.Now(), quit: make(chan struct{}), heard: map[int]func(string){}}
+	var err error
+	if r.dir == "" {
+		if r.dir, err = os.MkdirTemp("", "shoal-testnet-"); err != nil {
+			return nil, fmt.Errorf("testnet: %w", err)
+		}
+	}
+	if r.net, err = nodes.Open(nodes.Options{Dir: r.dir, Exe: o.Exe, Seed: o.Seed, NetNS: o.NetNS}); err != nil {
+		return nil, err
+	}
+	r.stage = play.New(play.Options{Life: ctx, Net: r.net, Seed: o.Seed, Say: r.say, Step: r.step})
+	return r, nil
+}
+
+// beside runs what goes on beside the script: watching, and answering other terminals.
+func (r *runner) beside(ctx context.Context) (stop func()) {
+	ctx, cancel := context.WithCancel(ctx)
+	var group sync.WaitGroup
+	group.Go(func() { r.stage.Watch(ctx) })
+	group.Go(func() {
+		if err := control.Serve(ctx, r.dir, r); err != nil && ctx.Err() == nil {
+			r.say("no other terminal can act on this network: %v", err)
+		}
+	})
+	return func() {
+		cancel()
+		group.Wait()
+	}
+}
+
+func (r *runner) run(ctx context.Context, sc *script.Script) error {
+	ctx, cancel := r.asked(ctx)
+	defer cancel()
+	stop := r.beside(ctx)
+	r.line("testnet  %s, seed %d: separate processes on this machine, nothing leaves it; they live in %s", r.o.Name, r.o.Seed, r.dir)
+	err := r.stage.Play(ctx, sc)
+	if ctx.Err() == nil {
+		err = errors.Join(err, r.stage.Finish(ctx))
+	}
+	t := r.trace(sc)
+	if err != nil {
+		t.Checks = append(t.Checks, trace.Check{Name: "the script runs to its end", Detail: err.Error(), At: time.Since(r.began)})
+	}
+	result, wrote := r.conclude(t)
+	if ctx.Err() == nil && r.o.Stay && wrote == nil {
+		r.line("The network is still running; Ctrl-C stops it. Act on it from another terminal:\n  %s testnet ls --dir %s", r.o.Exe, r.dir)
+		<-ctx.Done()
+	}
+	stop()
+	r.stage.Close()
+	switch {
+	case wrote != nil:
+		return wrote
+	case err != nil && ctx.Err() != nil && !r.asksEnd():
+		return ctx.Err()
+	case result.Failed > 0:
+		return ErrChecksFailed
+	}
+	return nil
+}
+
+func (r *runner) up(ctx context.Context, sc *script.Script) error {
+	ctx, cancel := r.asked(ctx)
+	defer cancel()
+	defer r.stage.Close()
+	defer r.beside(ctx)()
+	if err := r.stage.Play(ctx, sc); err != nil {
+		return err
+	}
+	if r.o.JSON {
+		all := r.List(ctx)
+		line, err := json.Marshal(struct {
+			Type  string         `json:"type"`
+			V     int            `json:"v"`
+			Dir   string         `json:"dir"`
+			Nodes []control.Info `json:"nodes"`
+		}{"ready", 1, r.dir, all})
+		if err != nil {
+			return err
+		}
+		fmt.Fprintf(r.o.Out, "%s\n", line)
+	} else {
+		for _, n := range r.net.Nodes() {
+			r.line("  %-10s process %-7d %s", n.Name, n.PID(), n.Home)
+		}
+		r.line("Act on them from another terminal, such as:\n  %[1]s testnet ls --dir %[2]s\n  %[1]s testnet do --dir %[2]s 'share docs at node-1 size 16MiB'\nCtrl-C stops all.", r.o.Exe, r.dir)
+	}
+	<-ctx.Done()
+	return nil
+}
+
+// asked is ctx until another terminal asks for the end.
+func (r *runner) asked(ctx context.Context) (context.Context, context.CancelFunc) {
+	ctx, cancel := context.WithCancel(ctx)
+	go func() {
+		select {
+		case <-r.quit:
+			cancel()
+		case <-ctx.Done():
+		}
+	}()
+	return ctx, cancel
+}
+
+func (r *runner) asksEnd() bool {
+	select {
+	case <-r.quit:
+		return true
+	default:
+		return false
+	}
+}
+
+func (r *runner) trace(sc *script.Script) trace.Trace {
+	t := r.stage.Trace()
+	t.Scenario, t.About = r.o.Name, sc.About
+	return t
+}
+
+// conclude writes the report and says what was found.
+func (r *runner) conclude(t trace.Trace) (Result, error) {
+	res := Result{Type: "result", V: 1, Checks: t.Checks, Seed: t.Seed, Seconds: t.Seconds}
+	for _, c := range t.Checks {
+		if c.OK {
+			res.Passed++
+		} else {
+			res.Failed++
+		}
+	}
+	if r.o.Report != "" {
+		var err error
+		if res.Report, err = report.Write(r.o.Report, t); err != nil {
+			return res, err
+		}
+	}
+	if r.o.JSON {
+		line, err := json.Marshal(res)
+		if err == nil {
+			_, err = fmt.Fprintf(r.o.Out, "%s\n", line)
+		}
+		return res, err
+	}
+	for _, c := range t.Checks {
+		if !c.OK {
+			r.line("FAILED  %s: %s", c.Name, c.Detail)
+		}
+	}
+	verdict, where := "PASS", ""
+	if res.Failed > 0 {
+		verdict = "FAIL"
+	}
+	if res.Report != "" {
+		where = " · report: " + res.Report
+	}
+	r.line("%s  %d of %d checks · %.0f s · seed %d%s", verdict, res.Passed, res.Passed+res.Failed, res.Seconds, res.Seed, where)
+	return res, nil
+}
+
+// close ends all nodes, and removes their folders unless they are to stay.
+func (r *runner) close() error {
+	err := r.net.Close()
+	if r.o.Keep || r.o.Dir != "" {
+		return err
+	}
+	return errors.Join(err, removeTree(r.dir))
+}
+
+// line prints for people.
+func (r *runner) line(format string, a ...any) {
+	if r.o.JSON {
+		return
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	fmt.Fprintf(r.o.Out, format+"\n", a...)
+}
+
+// step says that a statement begins.
+func (r *runner) step(at time.Duration, text string) { r.line("%6.1f s  %s", at.Seconds(), text) }
+
+// say tells what came of a statement, here and to those who ask for it.
+func (r *runner) say(format string, a ...any) {
+	text := fmt.Sprintf(format, a...)
+	r.line("%10s%s", "", text)
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for _, tell := range r.heard {
+		tell(text)
+	}
+}
+
+// Do carries out a statement that was typed in another terminal.
+func (r *runner) Do(ctx context.Context, line string, say func(string)) error {
+	st, err := script.ParseLine(r.stage.Names(), r.stage.Sets(), line)
+	if err != nil {
+		return err
+	}
+	r.mu.Lock()
+	r.ears++
+	ear := r.ears
+	r.heard[ear] = say
+	r.mu.Unlock()
+	defer func() {
+		r.mu.Lock()
+		defer r.mu.Unlock()
+		delete(r.heard, ear)
+	}()
+	return r.stage.Do(ctx, st)
+}
+
+// List tells what every node is.
+func (r *runner) List(context.Context) []control.Info { return r.stage.List() }
+
+// Quit ends the network.
+func (r *runner) Quit() { r.once.Do(func() { close(r.quit) }) }
