@@ -103,7 +103,7 @@ func open(cfg Config) (*Node, error) {
 	if n.self, err = peer.IDFromPrivateKey(n.key); err != nil {
 		return nil, fmt.Errorf("open node: %w", err)
 	}
-	if n.store, err = badgerstore.Open(h.store(), badgerstore.Options{Reserve: cfg.Reserve, Log: cfg.Log, FreeSpace: cfg.Bed.freeSpace}); err != nil {
+	if n.store, err = badgerstore.Open(h.store(), badgerstore.Options{Reserve: cfg.Reserve, Log: cfg.Log, FreeSpace: cfg.Bed.storeSpace(cfg.Reserve)}); err != nil {
 		return nil, err
 	}
 	if _, err := os.Stat(filepath.Join(h.dir, "owner.key")); err == nil {
@@ -115,7 +115,7 @@ func open(cfg Config) (*Node, error) {
 		return nil, errors.Join(err, n.store.Close())
 	}
 	n.sets, err = replica.Open(replica.Config{Store: n.store, Home: h.dir, HomeMarks: homeMarks(), Dir: h.records(), Segments: h.segments(), Keep: replica.KeepPolicy{Revisions: cfg.Keep, Bytes: cfg.KeepBytes}, Key: n.key, OwnerKey: n.ownerKey,
-		Changed: func(rep *replica.Replica) { n.reconfigured(rep.Set()) }, Now: n.now, Log: cfg.Log})
+		Changed: func(rep *replica.Replica) { n.reconfigured(rep.Set()) }, FreeSpace: cfg.Bed.folderSpace(), Now: n.now, Log: cfg.Log})
 	if err != nil {
 		return nil, errors.Join(err, n.store.Close())
 	}

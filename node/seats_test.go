@@ -192,7 +192,7 @@ func TestEditsOfTwoWritersAreMerged(t *testing.T) {
 	}
 	x.put(1, "shared", "one")
 	x.put(1, "only-1", "1")
-	x.publish(1)
+	one := x.publish(1)
 	x.put(2, "shared", "two")
 	x.put(2, "only-2", "2")
 	p := x.publish(2)
@@ -201,6 +201,7 @@ func TestEditsOfTwoWritersAreMerged(t *testing.T) {
 	}
 	x.holds(1, "only-2", "2")
 	x.holds(1, "shared", "one")
+	x.includes(1, one, p)
 	copies, err := filepath.Glob(filepath.Join(x.dirs[1], "shared.conflict-*"))
 	if err != nil || len(copies) != 1 {
 		t.Fatalf("copies: %v, %v", copies, err)
@@ -214,6 +215,66 @@ func TestEditsOfTwoWritersAreMerged(t *testing.T) {
 	x.holds(1, "only-2", "2b")
 	if all, _ := filepath.Glob(filepath.Join(x.dirs[1], "*.conflict-*")); len(all) != 1 {
 		t.Errorf("copies: %v", all)
+	}
+}
+
+// includes checks that a node's history begins with the last of some revisions and leads to all of them.
+func (x *trio) includes(i int, all ...api.PublishResult) {
+	x.t.Helper()
+	h, err := x.nodes[i].History(within(x.t), api.HistoryRequest{Set: x.set, Verify: true})
+	if err != nil {
+		x.t.Fatal(err)
+	}
+	top, named := h.Revisions[0], map[string]bool{}
+	for _, r := range h.Revisions {
+		for _, p := range r.Parents {
+			named[p] = true
+		}
+	}
+	for _, p := range all {
+		if p.Head != top.Head && !named[p.Head] {
+			x.t.Errorf("revision %d, head %q, is neither the newest nor anybody's parent", p.Revision, p.Head)
+		}
+		for store, n := range p.Vector {
+			if top.Vector[store] < n {
+				x.t.Errorf("revision %d: vector %v is not within %v", p.Revision, p.Vector, top.Vector)
+			}
+		}
+		if len(p.Vector) == 0 {
+			x.t.Errorf("revision %d has no vector", p.Revision)
+		}
+	}
+	if last := all[len(all)-1]; last.Head != top.Head {
+		x.t.Errorf("the newest is %s, not %s", top.Head, last.Head)
+	}
+}
+
+// Who is left alone with a set orders it from then on, but not in the epoch of somebody else.
+func TestTheLastVoterLeadsNoEpochOfAnother(t *testing.T) {
+	x := newTrio(t, api.ShareRequest{})
+	p := x.primary()
+	last := 1 + p%2 // the author is not to be it
+	x.put(last, "a", "1")
+	x.publish(last)
+	i, err := x.nodes[last].Show(within(t), x.set)
+	if err != nil || i.EpochOwner != x.nodes[p].self.String() || i.Primary != i.EpochOwner || i.Epoch == "" {
+		t.Fatalf("epoch %q of %q, primary %q, error %v", i.Epoch, i.EpochOwner, i.Primary, err)
+	}
+	for j, n := range x.nodes {
+		if j == last {
+			continue
+		}
+		_, err := x.nodes[0].Revoke(within(t), api.RevokeRequest{Set: x.set, Peer: n.self.String(), Right: api.RightReplica, Own: true})
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	x.wait("it is alone", func() bool {
+		i, err = x.nodes[last].Show(within(t), x.set)
+		return err == nil && i.Role == api.RolePrimary
+	})
+	if i.Primary != x.nodes[last].self.String() || i.EpochOwner != "" && i.EpochOwner != i.Primary {
+		t.Errorf("epoch %q of %q, primary %q", i.Epoch, i.EpochOwner, i.Primary)
 	}
 }
 

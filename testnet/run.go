@@ -7,8 +7,10 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"strings"
 	"sync"
 	"time"
+	"unicode"
 
 	"github.com/shoal-p2p/shoal/testnet/control"
 	"github.com/shoal-p2p/shoal/testnet/nodes"
@@ -149,7 +151,7 @@ func (r *runner) run(ctx context.Context, sc *script.Script) error {
 	}
 	result, wrote := r.conclude(t)
 	if ctx.Err() == nil && r.o.Stay && wrote == nil {
-		r.line("The network is still running; Ctrl-C stops it. Act on it from another terminal:\n  %s testnet ls --dir %s", r.o.Exe, r.dir)
+		r.line("The network is still running; Ctrl-C stops it. Act on it from another terminal:\n  %s testnet ls --dir %s", quoted(r.o.Exe), quoted(r.dir))
 		<-ctx.Done()
 	}
 	stop()
@@ -189,7 +191,7 @@ func (r *runner) up(ctx context.Context, sc *script.Script) error {
 		for _, n := range r.net.Nodes() {
 			r.line("  %-10s process %-7d %s", n.Name, n.PID(), n.Home)
 		}
-		r.line("Act on them from another terminal, such as:\n  %[1]s testnet ls --dir %[2]s\n  %[1]s testnet do --dir %[2]s 'share docs at node-1 size 16MiB'\nCtrl-C stops all.", r.o.Exe, r.dir)
+		r.line("Act on them from another terminal, such as:\n  %[1]s testnet ls --dir %[2]s\n  %[1]s testnet do --dir %[2]s 'share docs at node-1 size 16MiB'\nCtrl-C stops all.", quoted(r.o.Exe), quoted(r.dir))
 	}
 	<-ctx.Done()
 	return nil
@@ -319,3 +321,13 @@ func (r *runner) List(context.Context) []control.Info { return r.stage.List() }
 
 // Quit ends the network.
 func (r *runner) Quit() { r.once.Do(func() { close(r.quit) }) }
+
+// quoted is a word as a shell takes it.
+func quoted(word string) string {
+	if word != "" && !strings.ContainsFunc(word, func(r rune) bool {
+		return !strings.ContainsRune("/._-+:@%,=", r) && !unicode.IsLetter(r) && !unicode.IsDigit(r)
+	}) {
+		return word
+	}
+	return "'" + strings.ReplaceAll(word, "'", `'\''`) + "'"
+}

@@ -31,6 +31,7 @@ type process struct {
 	version string
 	newHost func(hostConfig) (host, error)
 	demo    func(context.Context, demoOptions) error
+	nets    networks
 }
 
 // globals are the flags that mean the same at every verb.

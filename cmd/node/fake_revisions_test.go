@@ -88,7 +88,8 @@ func (f *fakeHost) History(_ context.Context, r api.HistoryRequest) (api.History
 		return api.HistoryResult{}, err
 	}
 	return api.HistoryResult{Set: s.Set, Name: s.Name, Revisions: []api.Revision{
-		{Revision: 2, Root: "root-2", Head: "head-2", Time: fakeTime, Note: "two\nlines " + strings.Repeat("x", 100), Files: 3, Bytes: 4096, Kept: "here", Current: true},
+		{Revision: 2, Root: "root-2", Head: "head-2", Time: fakeTime, Note: "two\nlines " + strings.Repeat("x", 100), Files: 3, Bytes: 4096, Kept: "here", Current: true,
+			Parents: []string{"head-1"}, Abandoned: []string{"head-0"}, Vector: map[string]uint64{"0a": 2, "0b": 1}},
 		{Revision: 1, Root: "root-1", Head: "head-1", Time: "2001-01-02T03:04:05Z", Files: 2, Bytes: 12, Kept: "gone"},
 	}}, nil
 }

@@ -23,5 +23,6 @@ func main() {
 		version: buildVersion(),
 		newHost: newHost,
 		demo:    demo,
+		nets:    newNetworks(os.Executable),
 	}))
 }

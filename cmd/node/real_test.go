@@ -2,16 +2,23 @@ package main
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
+	"fmt"
+	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
+	"strconv"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
 	"github.com/rogpeppe/go-internal/testscript"
 
 	"github.com/shoal-p2p/shoal/node/api"
+	"github.com/shoal-p2p/shoal/testnet/control"
 )
 
 // TestRealScripts plays scripts with real nodes on the loopback interface: the command is called shoal there.
@@ -26,7 +33,8 @@ func TestRealScripts(t *testing.T) {
 			e.Setenv("SHOAL_DISCOVERY__DHT", "off")
 			return nil
 		},
-		Cmds: map[string]func(*testscript.TestScript, bool, []string){"code": exitCode, "awaitnode": awaitNode, "envfile": envFile},
+		Cmds: map[string]func(*testscript.TestScript, bool, []string){"code": exitCode, "awaitnode": awaitNode, "envfile": envFile,
+			"awaitnet": awaitNet, "gone": gone},
 	})
 }
 
@@ -53,6 +61,70 @@ func awaitNode(ts *testscript.TestScript, neg bool, args []string) {
 			ts.Fatalf("no node answers in %s", args[0])
 		}
 	}
+}
+
+// awaitNet is `awaitnet DIR N`: a test network runs there and knows what N nodes are.
+func awaitNet(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 2 {
+		ts.Fatalf("usage: awaitnet DIR N")
+	}
+	const patience, every = 60 * time.Second, 20 * time.Millisecond
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	defer cancel()
+	clock := time.NewTicker(every)
+	defer clock.Stop()
+	for {
+		var all []control.Info
+		c, err := control.Dial(ctx, ts.MkAbs(args[0]))
+		if err == nil {
+			all, err = c.List(ctx)
+		}
+		unknown := func(n control.Info) bool { return n.Memory == 0 }
+		if err == nil && strconv.Itoa(len(all)) == args[1] && !slices.ContainsFunc(all, unknown) {
+			return
+		}
+		select {
+		case <-clock.C:
+		case <-ctx.Done():
+			ts.Fatalf("%d nodes in %s: %v", len(all), args[0], err)
+		}
+	}
+}
+
+// gone is `gone FILE`: the processes of the nodes that FILE, the output of `testnet ls --json`, lists have ended, or end
+// within a moment.
+func gone(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 1 {
+		ts.Fatalf("usage: gone FILE")
+	}
+	var r struct{ Nodes []control.Info }
+	ts.Check(json.Unmarshal([]byte(ts.ReadFile(args[0])), &r))
+	const patience, every = 10 * time.Second, 5 * time.Millisecond
+	clock := time.NewTicker(every)
+	defer clock.Stop()
+	late := time.After(patience)
+	for _, n := range r.Nodes {
+		for lives(n.PID) {
+			select {
+			case <-clock.C:
+			case <-late:
+				ts.Fatalf("%s, process %d, lives on", n.Name, n.PID)
+			}
+		}
+	}
+	if len(r.Nodes) == 0 {
+		ts.Fatalf("%s lists no nodes", args[0])
+	}
+}
+
+// lives tells whether a process runs; one that nobody has waited for yet does not.
+func lives(pid int) bool {
+	p, err := os.FindProcess(pid)
+	if err != nil || p.Signal(syscall.Signal(0)) != nil {
+		return false
+	}
+	stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
+	return err != nil || !strings.Contains(string(stat), ") Z ")
 }
 
 // envFile is `envfile NAME FILE [REGEXP]`: the variable is what the file says, stdout for instance, or the first group.

@@ -82,7 +82,7 @@ func testbed(cmd *cobra.Command, cfg *hostConfig) (*link.Bed, error) {
 	if err != nil {
 		return nil, &api.Error{Code: "bad_plan", ExitCode: api.ExitUsage, Title: "plan of the testnet not understood", Detail: err.Error(), Hint: cfg.Home}
 	}
-	cfg.Bed = &node.Bed{Network: bed.Options(), Blocks: bed.Blocks, Deltas: bed.Deltas, Free: bed.Free}
+	cfg.Bed = &node.Bed{Network: bed.Options(), Blocks: bed.Blocks, Deltas: bed.Deltas, Full: bed.Full}
 	return bed, nil
 }
 

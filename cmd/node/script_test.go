@@ -28,18 +28,21 @@ func (c checked) Run() int {
 
 // TestMain installs the program as a command for the scripts: node has a fake node in it, shoal a real one.
 func TestMain(m *testing.M) {
-	run := func(name string, newHost func(hostConfig) (host, error)) func() {
+	run := func(name string, newHost func(hostConfig) (host, error), nets networks) func() {
 		return func() {
 			signals := make(chan os.Signal, 2)
 			signal.Notify(signals, os.Interrupt, syscall.SIGTERM)
 			os.Exit(Main(process{
 				name: name, args: os.Args[1:], environ: os.Environ(),
 				stdin: os.Stdin, stdout: os.Stdout, stderr: os.Stderr,
-				signals: signals, exit: os.Exit, version: "v0.0.0-test", newHost: newHost,
+				signals: signals, exit: os.Exit, version: "v0.0.0-test", newHost: newHost, nets: nets,
 			}))
 		}
 	}
-	testscript.Main(checked{m}, map[string]func(){"node": run("node", newFakeHost(os.Getenv)), "shoal": run("shoal", newHost)})
+	testscript.Main(checked{m}, map[string]func(){
+		"node":  run("node", newFakeHost(os.Getenv), networks{}),
+		"shoal": run("shoal", newHost, newNetworks(os.Executable)),
+	})
 }
 
 func TestScripts(t *testing.T) {

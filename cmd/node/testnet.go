@@ -2,6 +2,7 @@ package main
 
 import (
 	"errors"
+	"fmt"
 	"io"
 
 	"github.com/spf13/cobra"
@@ -17,14 +18,37 @@ type demoOptions struct {
 	Stderr io.Writer
 }
 
+// errNoNetworks: for a test that is not about them.
+var errNoNetworks = errors.New("this build has no test network")
+
 func newTestnetCommand(a *app) *cobra.Command {
 	group := &cobra.Command{
 		Use:   "testnet",
 		Short: "Run a swarm of nodes on this machine",
-		Args:  a.arguments(0, 0),
-		RunE:  func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
+		Long: "Run a swarm of real nodes on this machine, each a process with a home, an identity and a port of its\n" +
+			"own, and see what becomes of it when nodes are killed, halted and cut off. Nothing leaves the machine.",
+		Example: fmt.Sprintf("  %[1]s testnet demo                  # shows it all in a minute\n"+
+			"  %[1]s testnet run split-brain       # one of `%[1]s testnet scenarios`, or a file of your own\n"+
+			"  %[1]s testnet up -n 5               # and in a second terminal:\n"+
+			"  %[1]s testnet do 'share docs at node-1 size 16MiB'\n"+
+			"  %[1]s testnet kill node-1", a.name),
 	}
-	group.AddCommand(newDemoCommand(a))
+	group.Args = func(_ *cobra.Command, args []string) error {
+		if len(args) == 0 {
+			return nil
+		}
+		var known []string
+		for _, c := range group.Commands() {
+			known = append(known, c.Name())
+		}
+		e := usagef("unknown command testnet %s%s", printable(args[0]), didYouMean(args[0], known))
+		e.Hint = "`node testnet --help`"
+		return e
+	}
+	group.RunE = func(cmd *cobra.Command, _ []string) error { return cmd.Help() }
+	group.AddCommand(newDemoCommand(a), newScenariosCommand(a), newPlayCommand(a), newUpCommand(a), newDownCommand(a), newNetLsCommand(a), newDoCommand(a),
+		newLinkCommand(a), newCutCommand(a), newHealCommand(a))
+	group.AddCommand(newLivesCommands(a)...)
 	return group
 }
 
@@ -41,7 +65,7 @@ func newDemoCommand(a *app) *cobra.Command {
 	f.BoolVar(&o.Keep, "keep", false, "keep the nodes' homes")
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
 		if a.demo == nil {
-			return errors.New("this build has no test network")
+			return errNoNetworks
 		}
 		if o.Data != "" {
 			o.Data = absolute(o.Data)

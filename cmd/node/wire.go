@@ -64,3 +64,22 @@ func demo(ctx context.Context, o demoOptions) error {
 	}
 	return err
 }
+
+// newNetworks are the real test networks; their nodes are the program that exe names.
+func newNetworks(exe func() (string, error)) networks {
+	return networks{
+		scenarios: testnet.Scenarios,
+		up: func(ctx context.Context, o testnet.UpOptions) (err error) {
+			if o.Exe, err = exe(); err != nil {
+				return fmt.Errorf("up: %w", err)
+			}
+			return testnet.Up(ctx, o)
+		},
+		run: func(ctx context.Context, o testnet.RunOptions) (err error) {
+			if o.Exe, err = exe(); err != nil {
+				return fmt.Errorf("run: %w", err)
+			}
+			return testnet.Run(ctx, o)
+		},
+	}
+}

@@ -1,9 +1,12 @@
 package fetch
 
 import (
+	"math"
 	"slices"
 	"testing"
 	"time"
+
+	"pgregory.net/rapid"
 )
 
 // Each test here pins one rule that whole downloads hide, because another rule repairs its loss.
@@ -20,10 +23,10 @@ func asks(acts []Action, p Peer) (leaves []uint32) {
 
 func TestLentLeavesComeBeforeFreshOnes(t *testing.T) {
 	s := New(Config{Leaves: equal(1000, 64<<10), Need: all(1000)})
-	s.Step(epoch, PeerUp{Peer: "a", Complete: true})
+	lent := asks(s.Step(epoch, PeerUp{Peer: "a", Complete: true}), "a")
 	s.Step(epoch.Add(2100*ms), Tick{})
-	if got := asks(s.Step(epoch.Add(2200*ms), PeerUp{Peer: "b", Complete: true}), "b"); !slices.Contains(got, 0) {
-		t.Fatalf("asked %v", got)
+	if got := asks(s.Step(epoch.Add(2200*ms), PeerUp{Peer: "b", Complete: true}), "b"); !slices.Contains(got, lent[0]) {
+		t.Fatalf("asked %v, and %v were lent", got, lent)
 	}
 }
 
@@ -71,6 +74,63 @@ func TestForeignSpansOfASlowOwner(t *testing.T) {
 	if left := s.Stats().Left; left != 0 {
 		t.Fatalf("%d leaves left", left)
 	}
+}
+
+// What a getter that has just completed was the only one to have is not waited for as if a source had it.
+func TestCompletedGetterIsAskedAtOnce(t *testing.T) {
+	s := New(Config{Leaves: equal(640, 64<<10), Need: all(640), Self: "me"})
+	for _, p := range []Peer{"other", "done"} {
+		s.Step(epoch, PeerUp{Peer: p})
+	}
+	s.Step(epoch, PeerUp{Peer: "source", Complete: true})
+	s.Step(epoch, PeerHave{Peer: "other", Leaves: []uint32{0}}) // it is at work: its spans are its own
+	foreign := func(leaves []uint32) (n int) {
+		for _, leaf := range leaves {
+			if s.owners.who[s.pieces.spanOf[leaf]] != nil {
+				n++
+			}
+		}
+		return n
+	}
+	got := asks(s.Step(epoch.Add(ms), PeerHave{Peer: "done", Complete: true}), "done")
+	for now := epoch.Add(2 * ms); now.Before(epoch.Add(10 * ms)); now = now.Add(ms) {
+		var acts []Action
+		for _, leaf := range got {
+			acts = append(acts, s.Step(now, Received{"done", leaf, 64 << 10})...)
+		}
+		if n := foreign(asks(acts, "source")); n > 0 {
+			t.Fatalf("asked the source for %d foreign leaves", n)
+		}
+		if got = asks(acts, "done"); foreign(got) > 0 {
+			return
+		}
+	}
+	t.Fatal("asked for nothing that another getter owns")
+}
+
+// Owners ask from the beginning, so helpers go from the end.
+func TestCutEndMeetsCut(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		size := rapid.SliceOfN(rapid.Uint32Range(1, 1000), 1, 64).Draw(t, "sizes")
+		p := newPieces(Config{Leaves: size, Need: all(len(size))}.withDefaults())
+		mask := rapid.Uint64Range(1, ^uint64(0)>>(64-len(size))).Draw(t, "mask")
+		room := rapid.Int64Range(1, 40_000).Draw(t, "room")
+		every := p.cut(0, mask, math.MaxInt64)
+		got := p.cutEnd(0, mask, room)
+		if len(got) == 0 || !slices.Equal(got, every[len(every)-len(got):]) {
+			t.Fatalf("%v is not the end of %v", got, every)
+		}
+		var sum int64
+		for _, leaf := range got {
+			sum += int64(size[leaf])
+		}
+		if sum > room && len(got) > 1 {
+			t.Fatalf("%d bytes, room for %d", sum, room)
+		}
+		if rest := len(every) - len(got); rest > 0 && sum+int64(size[every[rest-1]]) <= room {
+			t.Fatalf("%d bytes, and there is room for one more in %d", sum, room)
+		}
+	})
 }
 
 func TestRarestSpanFirst(t *testing.T) {

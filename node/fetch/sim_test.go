@@ -12,6 +12,8 @@ import (
 const (
 	mib     = 1 << 20
 	mbit100 = 12.5e6 // bytes per second
+
+	haveUpdate = 250 * time.Millisecond // between what a getter says it has
 )
 
 // tester is what *testing.T and *rapid.T share.
@@ -68,6 +70,7 @@ type node struct {
 	serving bool
 	turn    int
 	sent    int64
+	last    time.Duration // when it had sent it
 
 	sched *Scheduler
 	model *model
@@ -135,11 +138,11 @@ func (s *sim) getter(id Peer, up float64, latency time.Duration) *node {
 	tell = func() {
 		s.announce(n)
 		if n.done == 0 && !n.dead {
-			s.after(250*time.Millisecond, tell)
+			s.after(haveUpdate, tell)
 		}
 	}
 	s.after(0, tick)
-	s.after(time.Duration(s.rng.Int64N(int64(250*time.Millisecond))), tell)
+	s.after(time.Duration(s.rng.Int64N(int64(haveUpdate))), tell)
 	return n
 }
 
@@ -282,6 +285,7 @@ func (s *sim) serve(p *node) {
 		s.after(time.Duration(float64(size)/p.up*1e9), func() {
 			p.serving = false
 			p.sent += int64(size)
+			p.last = s.now
 			s.after(p.latency+u.to.latency, func() { s.deliver(p, u.to, leaf, u.gen) })
 			s.serve(p)
 		})

@@ -124,7 +124,7 @@ func (d *download) up(ctx context.Context, p peer.ID) (done bool) {
 	switch {
 	case ev.Complete && whole:
 		return false // what it was asked for is under way
-	case ev.Complete && up: // and stays so
+	case ev.Complete && up: // what it was asked for before stays asked
 		d.whole[ev.Peer] = true
 		return d.step(ctx, fetch.PeerHave{Peer: ev.Peer, Complete: true})
 	}

@@ -104,7 +104,7 @@ type Network struct {
 	Wire     func() (in, out int64) // bytes on all streams of our protocols so far
 }
 
-// Config is what a Registry is made of; all fields but Segments and Keep are required.
+// Config is what a Registry is made of; all fields but Segments, Keep and FreeSpace are required.
 type Config struct {
 	Store Store
 	Home  string // folder of the node's own state: never shared, never written by a get
@@ -116,6 +116,8 @@ type Config struct {
 	Key       crypto.PrivKey                 // the node key
 	OwnerKey  func() (crypto.PrivKey, error) // made on first use
 	Changed   func(*Replica)                 // told when the elections of a set have changed something; may be nil
+	// FreeSpace is what may still be written below dir, bytes; nil asks the file system.
+	FreeSpace func(dir string) (int64, error)
 	Now       func() time.Time
 	Log       *slog.Logger
 }

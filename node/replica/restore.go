@@ -126,7 +126,7 @@ func (g *get) destination() (dest string, done func(), err error) {
 }
 
 func (g *get) past(ctx context.Context, dest string, lay *dag.Layout) (*worktree.Checkout, error) {
-	return worktree.NewCheckout(ctx, dest, g.id, lay, worktree.CheckoutOptions{Force: g.o.Force, Local: g.r.cfg.Store.Get, Hold: true,
+	return worktree.NewCheckout(ctx, dest, g.id, lay, worktree.CheckoutOptions{Force: g.o.Force, FreeSpace: g.r.cfg.FreeSpace, Local: g.r.cfg.Store.Get, Hold: true,
 		MinLeaf: g.v.Genesis.Profile.Min, Now: g.r.cfg.Now})
 }
 

@@ -209,7 +209,7 @@ func (b *base) here(store Store) func(context.Context, cid.Cid) (bool, error) {
 
 // checkout prepares the destination: all of it, or the part that the plan touches.
 func (g *get) checkout(ctx context.Context, lay *dag.Layout, plan *diff.Plan) (*target, error) {
-	o := worktree.CheckoutOptions{Known: g.known(ctx), Force: g.o.Force, KeepLocal: g.o.KeepLocal, CopyConflicts: g.o.CopyConflicts,
+	o := worktree.CheckoutOptions{Known: g.known(ctx), Force: g.o.Force, FreeSpace: g.r.cfg.FreeSpace, KeepLocal: g.o.KeepLocal, CopyConflicts: g.o.CopyConflicts,
 		MinLeaf: g.v.Genesis.Profile.Min, Now: g.r.cfg.Now}
 	part, whole := lay, []uint32(nil)
 	if plan != nil {

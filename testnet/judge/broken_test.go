@@ -1,14 +1,12 @@
 package judge_test
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
-	"sync/atomic"
 	"testing"
 
 	"github.com/shoal-p2p/shoal/node/api"
@@ -17,103 +15,6 @@ import (
 	"github.com/shoal-p2p/shoal/testnet/script"
 )
 
-// manners are the ways in which a node may be broken.
-var manners = map[string]func(api.Service) api.Service{
-	"":        func(s api.Service) api.Service { return s },
-	"botcher": func(s api.Service) api.Service { return botcher{s} },
-	"boaster": func(s api.Service) api.Service { return boaster{s} },
-	"usurper": func(s api.Service) api.Service { return usurper{s} },
-	"sleeper": func(s api.Service) api.Service { return sleeper{s} },
-	"crasher": func(s api.Service) api.Service { return &crasher{Service: s} },
-}
-
-// botcher writes a wrong byte into what it fetched, and leaves size and mtime as they are.
-type botcher struct{ api.Service }
-
-func (b botcher) Get(ctx context.Context, r api.GetRequest, progress func(api.Progress)) (api.GetResult, error) {
-	got, err := b.Service.Get(ctx, r, progress)
-	if err != nil {
-		return got, err
-	}
-	name := filepath.Join(got.Dest, "file-1")
-	info, err := os.Stat(name)
-	if err != nil {
-		return got, err
-	}
-	text, err := os.ReadFile(name)
-	if err != nil {
-		return got, err
-	}
-	text[len(text)/2] ^= 1
-	return got, errors.Join(os.WriteFile(name, text, 0), os.Chtimes(name, info.ModTime(), info.ModTime()))
-}
-
-// boaster publishes nothing, and calls it durable. The head it names counts as the next one of its store.
-type boaster struct{ api.Service }
-
-func (b boaster) Publish(ctx context.Context, r api.PublishRequest, progress func(api.Progress)) (api.PublishResult, error) {
-	if r.Note != "boast" {
-		return b.Service.Publish(ctx, r, progress)
-	}
-	r.DryRun = true
-	done, err := b.Service.Publish(ctx, r, progress)
-	if err != nil {
-		return done, err
-	}
-	h, err := b.History(ctx, api.HistoryRequest{Set: done.Set})
-	if err != nil {
-		return done, err
-	}
-	done.DryRun, done.Durable, done.Head, done.Vector = false, true, "nothing-"+h.Revisions[0].Head, h.Revisions[0].Vector
-	for store := range done.Vector {
-		done.Vector[store]++
-	}
-	st, err := b.Status(ctx)
-	done.On = []string{st.PeerID}
-	return done, err
-}
-
-// usurper says that it is primary of whatever epoch there is.
-type usurper struct{ api.Service }
-
-func (u usurper) Show(ctx context.Context, set string) (api.SetInfo, error) {
-	i, err := u.Service.Show(ctx, set)
-	if err != nil {
-		return i, err
-	}
-	st, err := u.Status(ctx)
-	i.Role, i.Primary = api.RolePrimary, st.PeerID
-	return i, err
-}
-
-// sleeper fetches once what it is to follow, and says that it follows.
-type sleeper struct{ api.Service }
-
-func (s sleeper) Follow(ctx context.Context, r api.FollowRequest, progress func(api.Progress)) (api.FollowResult, error) {
-	got, err := s.Get(ctx, api.GetRequest{Ticket: r.Ticket, Dest: r.Dest}, progress)
-	return api.FollowResult{Set: got.Set, Name: got.Name, Dest: got.Dest, Following: true}, err
-}
-
-func (s sleeper) Show(ctx context.Context, set string) (api.SetInfo, error) {
-	i, err := s.Service.Show(ctx, set)
-	i.Following = true
-	return i, err
-}
-
-// crasher ends when it is asked for something a few times.
-type crasher struct {
-	api.Service
-	asked atomic.Int32
-}
-
-func (c *crasher) Show(ctx context.Context, set string) (api.SetInfo, error) {
-	if c.asked.Add(1) == 3 {
-		fmt.Fprintln(os.Stderr, "fatal: this node is broken")
-		os.Exit(2)
-	}
-	return c.Service.Show(ctx, set)
-}
-
 // share makes the set, of some files, at the first node.
 func (l *lab) share() {
 	l.t.Helper()
@@ -121,12 +22,24 @@ func (l *lab) share() {
 	for i := range 4 {
 		l.edit(p, fmt.Sprintf("file-%d", i), strings.Repeat(fmt.Sprintf("file %d, ", i), 1000))
 	}
+	snap := l.read(p)
 	r, err := p.Share(within(l.t), api.ShareRequest{Path: p.data(), Name: "docs"}, nil)
 	if err != nil {
 		l.t.Fatal(err)
 	}
 	l.set, l.ticket = r.Set, r.Ticket
+	l.truth.Accept("docs", snap, r.Root)
 	l.observe(judge.AckedOf(l.now(), "docs", p.name, false, r))
+}
+
+// read lets the oracle read a folder that is about to be published.
+func (l *lab) read(p *process) oracle.Snapshot {
+	l.t.Helper()
+	snap, err := l.truth.Publish("docs", p.data())
+	if err != nil {
+		l.t.Fatal(err)
+	}
+	return snap
 }
 
 func (l *lab) edit(p *process, name, text string) {
@@ -141,9 +54,13 @@ func (l *lab) edit(p *process, name, text string) {
 func (l *lab) publish(p *process, note string) api.PublishResult {
 	l.t.Helper()
 	l.edit(p, "file-of-"+p.name, note+" "+p.name)
+	snap := l.read(p)
 	r, err := p.Publish(within(l.t), api.PublishRequest{Target: l.set, Note: note, AllowLocal: true}, nil)
 	if err != nil {
 		l.t.Fatalf("publish at %s: %v", p.name, err)
+	}
+	if r.Durable {
+		l.truth.Acknowledge("docs", snap)
 	}
 	l.observe(judge.AckedOf(l.now(), "docs", p.name, false, r.ShareResult))
 	return r
@@ -257,6 +174,24 @@ func TestForksThatAreDurableAreMerged(t *testing.T) {
 		}
 	}
 	t.Logf("left %v, right %v, shown %v", left.Vector, right.Vector, h.Revisions[0].Vector)
+	begun := l.now()
+	for _, p := range l.nodes[1:] { // the author's folder is never written
+		l.until("the folder of "+p.name+" has everything", func() error { // it comes there after it is on the disk
+			all, err := l.truth.Lost(within(t), "docs", p.data())
+			if err == nil && len(all) > 0 {
+				err = fmt.Errorf("%+v", all)
+			}
+			return err
+		})
+	}
+	t.Logf("folders complete %v after all had agreed", l.now()-begun)
+	l.look(false)
+	l.clean()
+	if err := os.Remove(filepath.Join(l.nodes[1].data(), "file-of-c")); err != nil {
+		t.Fatal(err)
+	}
+	l.lost(l.nodes[1])
+	l.only(script.Acknowledged, "file-of-c at b: ")
 }
 
 func TestBoasterIsCaught(t *testing.T) {
@@ -282,6 +217,20 @@ func TestBoasterIsCaughtThoughItCounts(t *testing.T) {
 	l.only(script.Acknowledged, r.Head)
 }
 
+// copyHome puts a copy of a home in the place of another one. Its keys are for nobody else to read.
+func copyHome(t *testing.T, from, to string) {
+	t.Helper()
+	err := errors.Join(os.RemoveAll(to), os.CopyFS(to, os.DirFS(from)), os.Chmod(filepath.Join(to, "identity.key"), 0o600))
+	if owner := filepath.Join(to, "owner.key"); err == nil {
+		if err = os.Chmod(owner, 0o600); errors.Is(err, fs.ErrNotExist) {
+			err = nil
+		}
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
 // Two disks that give back what they held before are two disks that lied.
 func TestDisksThatForgetAreCaught(t *testing.T) {
 	l := newLab(t, "origin", "backup")
@@ -291,9 +240,7 @@ func TestDisksThatForgetAreCaught(t *testing.T) {
 	l.agreed()
 	for _, p := range l.nodes {
 		p.stop()
-		if err := os.CopyFS(filepath.Join(l.dir, "copy", p.name), os.DirFS(filepath.Join(l.dir, p.name))); err != nil {
-			t.Fatal(err)
-		}
+		copyHome(t, p.home(), filepath.Join(l.dir, "copy-of-"+p.name))
 		p.start()
 	}
 	l.agreed()
@@ -302,10 +249,7 @@ func TestDisksThatForgetAreCaught(t *testing.T) {
 	l.clean()
 	for _, p := range l.nodes {
 		p.kill()
-		dir := filepath.Join(l.dir, p.name)
-		if err := errors.Join(os.RemoveAll(dir), os.Rename(filepath.Join(l.dir, "copy", p.name), dir)); err != nil {
-			t.Fatal(err)
-		}
+		copyHome(t, filepath.Join(l.dir, "copy-of-"+p.name), p.home())
 	}
 	for _, p := range l.nodes {
 		p.start()
@@ -335,9 +279,7 @@ func TestCopiedHomeIsCaught(t *testing.T) {
 	origin, twin := l.nodes[0], l.nodes[1]
 	origin.stop()
 	twin.stop()
-	if err := errors.Join(os.RemoveAll(twin.home()), os.CopyFS(twin.home(), os.DirFS(origin.home()))); err != nil {
-		t.Fatal(err)
-	}
+	copyHome(t, origin.home(), twin.home())
 	origin.start()
 	twin.start()
 	l.claims()
@@ -385,36 +327,41 @@ func TestCrasherIsCaught(t *testing.T) {
 func TestBotcherIsCaught(t *testing.T) {
 	l := newLab(t, "origin", "edge", "smudge:botcher")
 	l.share()
-	truth := oracle.New()
-	snap, err := truth.Publish("docs", l.nodes[0].data())
-	if err != nil {
-		t.Fatal(err)
-	}
 	for _, p := range l.nodes[1:] {
 		if _, err := p.Get(within(t), api.GetRequest{Ticket: l.ticket, Dest: p.data()}, nil); err != nil {
 			t.Fatal(err)
 		}
 		if p.name == "edge" {
-			l.look(truth, &snap)
+			l.look(true)
 			l.clean()
 		}
 	}
-	l.look(truth, &snap)
+	l.look(true)
 	l.only(script.Files, "file-1 at smudge: it ")
 	if _, err := os.Stat(filepath.Join(l.nodes[1].data(), ".shoal-tmp")); !errors.Is(err, fs.ErrNotExist) {
 		t.Errorf("what is unfinished is still there: %v", err)
 	}
 }
 
-// look lets the oracle read the folders of all nodes, as at any moment and exactly where there is something.
-func (l *lab) look(truth *oracle.Oracle, final *oracle.Snapshot) {
+// look lets the oracle read the folders that there are, as at any moment, and exactly if they are to equal the author's.
+func (l *lab) look(exactly bool) {
 	l.t.Helper()
+	info, err := l.nodes[0].Show(within(l.t), l.set)
+	if err != nil {
+		l.t.Fatal(err)
+	}
+	var final *oracle.Snapshot
+	if snap, ok := l.truth.Snapshot("docs", info.Root); ok && exactly {
+		final = &snap
+	} else if exactly {
+		l.t.Fatalf("nobody accepted %s", info.Root)
+	}
 	for _, p := range l.nodes {
 		if _, err := os.Stat(p.data()); err != nil {
 			continue
 		}
 		for _, want := range []*oracle.Snapshot{nil, final} {
-			wrong, err := truth.Check(within(l.t), "docs", p.data(), want)
+			wrong, err := l.truth.Check(within(l.t), "docs", p.data(), want)
 			if err != nil {
 				l.t.Fatal(err)
 			}
@@ -422,5 +369,17 @@ func (l *lab) look(truth *oracle.Oracle, final *oracle.Snapshot) {
 				l.observe(judge.OnDisk{At: l.now(), Node: p.name, Set: "docs", Path: w.Path, Detail: w.Detail})
 			}
 		}
+	}
+}
+
+// lost lets the oracle look in a folder for what was acknowledged.
+func (l *lab) lost(p *process) {
+	l.t.Helper()
+	all, err := l.truth.Lost(within(l.t), "docs", p.data())
+	if err != nil {
+		l.t.Fatal(err)
+	}
+	for _, w := range all {
+		l.observe(judge.Lost{At: l.now(), Node: p.name, Set: "docs", Path: w.Path, Detail: w.Detail})
 	}
 }

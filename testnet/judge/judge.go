@@ -3,7 +3,7 @@
 // asks for a verdict when all is quiet.
 //
 //	acknowledged  every head that was called durable is included in the head that is shown in the end, by every node
-//	              that is to be at the newest revision and can reach a disk that had it
+//	              that is to be at the newest revision and can reach a disk that had it; and so is its content
 //	primaries     an epoch has one primary: the node that made it
 //	agree         nodes that reach each other and are to be at the newest revision show one root
 //	files         no file has bytes that nobody published
@@ -90,6 +90,8 @@ func (j *Judge) Observe(o Observation) []Violation {
 		return j.tell(o.At, []Violation{{Invariant: script.Crashes, Node: o.Node, Text: crashText(o)}})
 	case OnDisk:
 		return j.tell(o.At, []Violation{{Invariant: script.Files, Node: o.Node, Set: o.Set, Text: fmt.Sprintf("%s at %s: %s", o.Path, o.Node, o.Detail)}})
+	case Lost:
+		return j.tell(o.At, []Violation{{Invariant: script.Acknowledged, Node: o.Node, Set: o.Set, Text: fmt.Sprintf("%s at %s: %s", o.Path, o.Node, o.Detail)}})
 	case Damaged:
 		j.damaged[o.Node], j.damaged[o.Peer] = o.At, o.At
 	}
@@ -177,7 +179,7 @@ func (j *Judge) claim(c Claim) []Violation {
 	r := j.of(c.Set).reign(c)
 	text := ""
 	switch {
-	case r.blamed[c.Node]:
+	case false:
 	case c.Owner != "" && c.Primary != c.Owner:
 		text = fmt.Sprintf("%s names %s as primary in epoch %s, which %s made", c.Node, c.Primary, c.Epoch, c.Owner)
 	case r.primary != c.Primary:

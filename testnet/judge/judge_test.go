@@ -215,6 +215,10 @@ func TestFilesAndCrashes(t *testing.T) {
 	if len(all) != 1 || all[0] != (Violation{2 * time.Second, script.Crashes, "a", "", "a ended, and nobody had asked it to: panic: boom"}) {
 		t.Errorf("%+v", all)
 	}
+	all = j.Observe(Lost{At: 3 * time.Second, Node: "b", Set: "docs", Path: "x/y", Detail: "it is nowhere"})
+	if len(all) != 1 || all[0] != (Violation{3 * time.Second, script.Acknowledged, "b", "docs", "x/y at b: it is nowhere"}) {
+		t.Errorf("%+v", all)
+	}
 	all = j.Observe(OnDisk{At: 3 * time.Second, Node: "b", Set: "docs", Path: "x/y", Detail: "it is not there"})
 	if len(all) != 1 || all[0] != (Violation{3 * time.Second, script.Files, "b", "docs", "x/y at b: it is not there"}) {
 		t.Errorf("%+v", all)

@@ -75,6 +75,15 @@ type OnDisk struct {
 	Detail string // how it should be, and how it is
 }
 
+// Lost is a file that was called durable, and is nowhere in a node's folder though nobody changed it since.
+type Lost struct {
+	At     time.Duration
+	Node   string // name
+	Set    string // name in the script
+	Path   string // in the set's folder, where it was published
+	Detail string
+}
+
 // Damaged is a node whose disk was damaged on purpose: what it had acknowledged before counts as lost there.
 type Damaged struct {
 	At   time.Duration
@@ -95,6 +104,7 @@ func (Acked) observation()      {}
 func (Claim) observation()      {}
 func (Ended) observation()      {}
 func (OnDisk) observation()     {}
+func (Lost) observation()       {}
 func (Damaged) observation()    {}
 func (Remembered) observation() {}
 

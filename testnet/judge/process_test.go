@@ -19,6 +19,7 @@ import (
 	"github.com/shoal-p2p/shoal/node"
 	"github.com/shoal-p2p/shoal/node/api"
 	"github.com/shoal-p2p/shoal/testnet/judge"
+	"github.com/shoal-p2p/shoal/testnet/oracle"
 )
 
 // The tests of this file's package run real nodes as processes: this very program, started again with the variables
@@ -74,6 +75,7 @@ type lab struct {
 	set    string
 	ticket string
 	begun  time.Time
+	truth  *oracle.Oracle
 
 	mu    sync.Mutex // guards what follows
 	judge *judge.Judge
@@ -114,7 +116,7 @@ func newLab(t *testing.T, names ...string) *lab {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = os.RemoveAll(dir) })
-	l := &lab{t: t, dir: dir, begun: time.Now(), judge: judge.New()}
+	l := &lab{t: t, dir: dir, begun: time.Now(), judge: judge.New(), truth: oracle.New()}
 	for _, name := range names {
 		name, manner, _ := strings.Cut(name, ":")
 		p := &process{lab: l, name: name, manner: manner}

@@ -11,10 +11,6 @@ import (
 	"github.com/libp2p/go-libp2p"
 )
 
-// fullFree is what a full disk still has: less than the 256 MiB that a store leaves free, so that nothing is added, and
-// more than the half of it that deleting and closing need.
-const fullFree = 192 << 20
-
 // Bed is what a node in testnet mode is put on.
 type Bed struct {
 	home      string
@@ -147,11 +143,3 @@ func (b *Bed) Lies() bool { return b.state.Load().plan.Lies }
 
 // Full tells whether the disk of this node is to be full now.
 func (b *Bed) Full() bool { return b.state.Load().plan.Full }
-
-// Free is how many bytes of a disk are free for a node that was told that it is full.
-func (b *Bed) Free(free int64) int64 {
-	if b.Full() {
-		return min(free, fullFree)
-	}
-	return free
-}

@@ -358,7 +358,9 @@ func (c *conn) close() error {
 	c.startCourier()
 	h.tell()
 	close(c.closed)
-	return c.Conn.SetReadDeadline(time.Unix(1, 0)) // ends the pump, or a direct Read
+	return errors.Join(
+		c.Conn.SetWriteDeadline(c.giveUp),       // the other end may not be reading
+		c.Conn.SetReadDeadline(time.Unix(1, 0))) // ends the pump, or a direct Read
 }
 
 // SetDeadline is SetReadDeadline and SetWriteDeadline.

@@ -161,21 +161,6 @@ func TestOpenRefusesBadPlan(t *testing.T) {
 	}
 }
 
-func TestFree(t *testing.T) {
-	b := &Bed{}
-	b.apply(Plan{})
-	if got := b.Free(1 << 40); got != 1<<40 {
-		t.Errorf("free of a disk that is not full: %d", got)
-	}
-	b.apply(Plan{Full: true})
-	if got := b.Free(1 << 40); got != fullFree {
-		t.Errorf("free of a full disk: %d", got)
-	}
-	if got := b.Free(5); got != 5 {
-		t.Errorf("free of a disk that is full indeed: %d", got)
-	}
-}
-
 // TestBucketsOutliveChanges: a change of the plan gives nobody bandwidth whom it does not concern.
 func TestBucketsOutliveChanges(t *testing.T) {
 	plan := Plan{Peers: map[string]string{"x:1": "a", "x:2": "a"}, Out: map[string]Rule{"a": {Rate: 5}}, Up: 7}

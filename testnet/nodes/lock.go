@@ -20,7 +20,10 @@ const (
 	lookPatience = 100 * time.Millisecond
 )
 
-func lockFile(dir string) string { return filepath.Join(dir, "lock") }
+// The names have a dot, which no node has.
+func lockFile(dir string) string { return filepath.Join(dir, "net.lock") }
+
+func pidFile(dir string) string { return filepath.Join(dir, "net.pid") }
 
 // take makes dir this process's: the system gives it back when the process ends, however it ends.
 func take(dir string) (*flock.Flock, error) {
@@ -33,7 +36,8 @@ func take(dir string) (*flock.Flock, error) {
 	case err != nil:
 		return nil, err
 	}
-	if err := os.WriteFile(lockFile(dir), fmt.Appendln(nil, os.Getpid()), 0o600); err != nil {
+	// A file of its own: on Windows nobody reads one that is locked.
+	if err := os.WriteFile(pidFile(dir), fmt.Appendln(nil, os.Getpid()), 0o600); err != nil {
 		return nil, errors.Join(err, lock.Unlock())
 	}
 	return lock, nil
@@ -41,9 +45,9 @@ func take(dir string) (*flock.Flock, error) {
 
 // Owner is the process that has a network in dir; 0 if none has.
 func Owner(dir string) int {
-	b, err := os.ReadFile(lockFile(dir))
+	b, err := os.ReadFile(pidFile(dir))
 	if err != nil {
-		return 0
+		return 0 // there never was one
 	}
 	lock := flock.New(lockFile(dir), flock.SetFlag(os.O_RDONLY))
 	if free, err := lock.TryRLock(); err != nil || free {

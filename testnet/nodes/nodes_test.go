@@ -202,7 +202,22 @@ func TestFolderIsTaken(t *testing.T) {
 	if _, err := Open(Options{Dir: dir, Exe: binary}); !errors.Is(err, ErrInUse) {
 		t.Errorf("a second network: %v", err)
 	}
+	if pid := Owner(dir); pid != os.Getpid() {
+		t.Errorf("it belongs to process %d", pid)
+	}
+	quick, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
+	defer cancel()
+	if err := AwaitEnd(quick, dir); !errors.Is(err, context.DeadlineExceeded) {
+		t.Errorf("it runs, and has ended: %v", err)
+	}
+	ended := make(chan error, 1)
+	go func() { ended <- AwaitEnd(t.Context(), dir) }()
 	must(t, n.Close())
+	must(t, <-ended)
+	if pid := Owner(dir); pid != 0 {
+		t.Errorf("it belongs to process %d", pid)
+	}
+	must(t, AwaitEnd(t.Context(), filepath.Join(dir, "missing")))
 	again, err := Open(Options{Dir: dir, Exe: binary})
 	must(t, err)
 	must(t, again.Close())

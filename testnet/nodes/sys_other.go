@@ -3,6 +3,10 @@
 package nodes
 
 import (
+	"fmt"
+	"os/exec"
+	"strconv"
+	"strings"
 	"syscall"
 )
 
@@ -11,4 +15,12 @@ func lockThread() {}
 // dieWithParent leaves children in the program's process group, so that a terminal's Ctrl-C reaches them too.
 func dieWithParent() *syscall.SysProcAttr { return nil }
 
-func resident64(int) (int64, error) { return 0, ErrUnsupported }
+// resident64 asks ps, which POSIX systems have.
+func resident64(pid int) (int64, error) {
+	out, err := exec.Command("ps", "-o", "rss=", "-p", strconv.Itoa(pid)).Output()
+	if err != nil {
+		return 0, fmt.Errorf("%w: ps: %w", ErrUnsupported, err)
+	}
+	kib, err := strconv.ParseInt(strings.TrimSpace(string(out)), 10, 64)
+	return kib << 10, err
+}

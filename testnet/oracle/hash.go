@@ -53,12 +53,14 @@ func (e entry) differs(want entry) string {
 // Snapshot is what a folder held. It is never modified.
 type Snapshot struct {
 	entries map[string]entry // by slash-separated path
+	number  uint64           // of those that were published
+	fresh   []string         // paths whose contents nobody had published before, under any name
 }
 
 // Hash reads a folder, but for a node's unfinished files, without any code of the node. Errors: of the disk, and
 // ErrChanging.
 func Hash(ctx context.Context, dir string) (Snapshot, error) {
-	s := Snapshot{map[string]entry{}}
+	s := Snapshot{entries: map[string]entry{}}
 	err := walk(ctx, dir, func(path string, e entry) error {
 		s.entries[path] = e
 		return nil

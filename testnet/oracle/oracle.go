@@ -39,14 +39,17 @@ type Oracle struct {
 	sets    map[string]*set
 	excused map[string]map[string]bool // folder -> path; "" = all of it
 	edited  map[string]bool            // folders that differ from what was published last of them
+	number  uint64                     // of the last snapshot
 }
 
 // set is what was published of one set.
 type set struct {
 	at      map[place]bool
-	paths   map[string][]entry // each content once
-	content map[string]bool    // of any path: entry.String
-	authors map[string]bool    // folders it was published from
+	paths   map[string][]entry  // each content once
+	content map[string]bool     // of any path: entry.String
+	authors map[string]Snapshot // folders it was published from, as they were published last
+	due     map[string]entry    // by path, the last content of it that must be somewhere
+	touched map[string]uint64   // by path, the number of the last publish that changed it
 	roots   map[string]Snapshot
 	order   []string // keys of roots, the oldest first
 }
@@ -62,7 +65,8 @@ func New() *Oracle {
 func (o *Oracle) of(name string) *set {
 	s := o.sets[name]
 	if s == nil {
-		s = &set{at: map[place]bool{}, paths: map[string][]entry{}, content: map[string]bool{}, authors: map[string]bool{}, roots: map[string]Snapshot{}}
+		s = &set{at: map[place]bool{}, paths: map[string][]entry{}, content: map[string]bool{}, authors: map[string]Snapshot{}, roots: map[string]Snapshot{},
+			due: map[string]entry{}, touched: map[string]uint64{}}
 		o.sets[name] = s
 	}
 	return s
@@ -77,14 +81,18 @@ func (o *Oracle) Publish(set, dir string) (Snapshot, error) {
 	}
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	o.learn(set, filepath.Clean(dir), snap)
+	dir = filepath.Clean(dir)
+	delete(o.edited, dir)
+	o.number++
+	snap.number = o.number
+	s := o.of(set)
+	snap.fresh = s.changes(dir, snap)
+	s.learn(snap)
+	s.authors[dir] = snap
 	return snap, nil
 }
 
-func (o *Oracle) learn(set, dir string, snap Snapshot) {
-	s := o.of(set)
-	s.authors[dir] = true
-	delete(o.edited, dir)
+func (s *set) learn(snap Snapshot) {
 	for path, e := range snap.entries {
 		if p := (place{path, e.String()}); !s.at[p] {
 			s.at[p], s.content[p.content] = true, true

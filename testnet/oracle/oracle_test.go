@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"maps"
-	"math/rand/v2"
 	"os"
 	"path/filepath"
 	"slices"
@@ -352,7 +351,7 @@ func TestEveryChangeIsFound(t *testing.T) {
 		if len(text) == 0 || rapid.Bool().Draw(r, "longer") {
 			text = append(text, '!')
 		} else {
-			text[rand.IntN(len(text))] ^= 1 << rand.IntN(8)
+			text[rapid.IntRange(0, len(text)-1).Draw(r, "at")] ^= 1 << rapid.IntRange(0, 7).Draw(r, "bit")
 		}
 		change(t, copied, map[string]string{path: string(text)})
 		if err := os.Chtimes(name, then, then); err != nil {

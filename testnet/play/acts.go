@@ -47,8 +47,7 @@ func (s *Stage) act(ctx context.Context, st script.Statement, random *rand.Rand)
 	case script.Mark:
 		return s.mark(ctx)
 	case script.Say:
-		s.rec.event(trace.Event{Kind: trace.Note, Text: do.Text})
-		return nil
+		return nil // it was said as it began
 	}
 	return s.harm(ctx, st, random)
 }
@@ -115,6 +114,9 @@ func (s *Stage) process(ctx context.Context, do script.Process) error {
 	}
 	if do.Who.Role != "" && do.Who.Role != "all" {
 		s.say("%s is %s of %s", all[0].Name, do.Who.Role, do.Who.Set)
+	}
+	if do.Do != script.Restart && do.Do != script.Resume {
+		s.sampleAll(ctx)
 	}
 	for _, n := range all {
 		if err := s.signal(ctx, do.Do, n); err != nil {
@@ -217,6 +219,7 @@ func (s *Stage) acknowledged(x *set, p published, snap snapshot) {
 		return
 	}
 	x.mu.Lock()
+	x.nth = append(x.nth, p.Revision)
 	if p.Revision >= x.last.Revision {
 		x.last = p
 	}
@@ -377,6 +380,7 @@ func (s *Stage) limit(ctx context.Context, st script.Statement, do script.Limit)
 
 // cutOff notes who is cut off, at every node that is, and drops the bytes.
 func (s *Stage) cutOff(ctx context.Context, text string, links [][2]string) error {
+	s.sampleAll(ctx)
 	noted := map[string]bool{}
 	for _, p := range links {
 		if !noted[p[0]] {

@@ -73,7 +73,7 @@ func (s *Stage) measured(ctx context.Context, c script.Condition) string {
 		_, text, _ := s.moved(ctx, c)
 		return text
 	case script.Took:
-		_, text, _ := s.took(c)
+		_, text, _ := s.took(ctx, c)
 		return text
 	}
 	return ""
@@ -106,7 +106,7 @@ func (s *Stage) holds(ctx context.Context, c script.Condition) error {
 		ok, text, err := s.moved(ctx, c)
 		return verdict(ok, text, err)
 	case script.Took:
-		ok, text, err := s.took(c)
+		ok, text, err := s.took(ctx, c)
 		return verdict(ok, text, err)
 	case script.Refuses:
 		return s.refuses(ctx, c)
@@ -140,9 +140,9 @@ func (s *Stage) has(ctx context.Context, c script.Has) error {
 	if err != nil {
 		return err
 	}
-	wanted := c.Revision
-	if wanted == 0 {
-		wanted = x.latest().Revision
+	wanted, err := x.revision(c.Revision)
+	if err != nil {
+		return err
 	}
 	return s.every(ctx, c.Who, func(n *nodes.Node) error {
 		j := s.newest(n.Name, x.name)
@@ -155,11 +155,24 @@ func (s *Stage) has(ctx context.Context, c script.Has) error {
 		if err != nil {
 			return errors.Join(err, j.failure())
 		}
+		if j.pending() {
+			return errors.New("it is being fetched")
+		}
 		if !whole(info) || info.Revision < wanted {
 			return errors.Join(fmt.Errorf("it has revision %d, %s, %d behind; revision %d is wanted", info.Revision, info.State, info.Behind, wanted), j.failure())
 		}
 		return nil
 	})
+}
+
+// pending tells whether a get has neither ended nor failed.
+func (j *job) pending() bool {
+	if j == nil || j.what != "get" {
+		return false
+	}
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	return j.took == 0 && j.err == nil
 }
 
 // errGivenUp is wrapped where nobody tries any more.
@@ -189,7 +202,7 @@ func (s *Stage) is(ctx context.Context, c script.Is) error {
 			if err != nil && !(c.Not && errors.Is(err, errDown)) {
 				return err
 			}
-			if (info.Role == c.What) == c.Not {
+			if is(info.Role, c.What) == c.Not {
 				return fmt.Errorf("it is %s, the primary %s", orNobody(info.Role), orNobody(s.nodeName(info.Primary)))
 			}
 			return nil
@@ -201,6 +214,14 @@ func (s *Stage) is(ctx context.Context, c script.Is) error {
 		}
 		return nil
 	})
+}
+
+// is tells whether a role is what is asked for: who is primary or backup is a replica too.
+func is(role, what string) bool {
+	if what == api.RoleReplica {
+		return role == api.RolePrimary || role == api.RoleBackup || role == api.RoleReplica
+	}
+	return role == what
 }
 
 func orNobody(s string) string {
@@ -232,6 +253,7 @@ func (s *Stage) there(ctx context.Context, c script.There) error {
 	for _, n := range s.net.Nodes() {
 		info, err := s.show(ctx, n, x)
 		if err == nil && info.Role == api.RolePrimary && (c.What == "primary" || info.Backup != "") {
+			s.sample(ctx, n) // the trace has it too
 			return nil
 		}
 	}
@@ -331,7 +353,7 @@ func (s *Stage) moved(ctx context.Context, c script.Moved) (ok bool, text string
 	return err == nil, fmt.Sprintf("%s of %s", bytes(most), what), err
 }
 
-func (s *Stage) took(c script.Took) (ok bool, text string, err error) {
+func (s *Stage) took(ctx context.Context, c script.Took) (ok bool, text string, err error) {
 	var longest time.Duration
 	switch c.What {
 	case "failover":
@@ -345,7 +367,7 @@ func (s *Stage) took(c script.Took) (ok bool, text string, err error) {
 		}
 		longest = x.latest().took
 	default:
-		if longest, err = s.slowest(c); err != nil {
+		if longest, err = s.slowest(ctx, c); err != nil {
 			return false, "", err
 		}
 	}
@@ -356,7 +378,7 @@ func (s *Stage) took(c script.Took) (ok bool, text string, err error) {
 func (s *Stage) longestGap(set string) (longest time.Duration, err error) {
 	found := false
 	for _, g := range figures.Gaps(figures.Tidy(s.Trace())) {
-		if g.Set != set || g.Others == 0 {
+		if g.Set != set || g.Open && g.Others == 0 {
 			continue
 		}
 		if found = true; g.Open {
@@ -371,14 +393,24 @@ func (s *Stage) longestGap(set string) (longest time.Duration, err error) {
 }
 
 // slowest is the longest of the gets or follows.
-func (s *Stage) slowest(c script.Took) (time.Duration, error) {
+func (s *Stage) slowest(ctx context.Context, c script.Took) (time.Duration, error) {
+	var named []string // nil = whoever did
+	if len(c.At.Names) > 0 || c.At.Role != "" {
+		all, err := s.who(ctx, c.At)
+		if err != nil {
+			return 0, err
+		}
+		for _, n := range all {
+			named = append(named, n.Name)
+		}
+	}
 	s.mu.Lock()
 	jobs := slices.Clone(s.jobs)
 	s.mu.Unlock()
 	var longest time.Duration
 	found := false
 	for _, j := range jobs {
-		if j.set != c.Set || j.what != c.What || len(c.At.Names) > 0 && !slices.Contains(c.At.Names, j.node) {
+		if j.set != c.Set || j.what != c.What || named != nil && !slices.Contains(named, j.node) {
 			continue
 		}
 		found = true

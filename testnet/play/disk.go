@@ -51,13 +51,9 @@ func (s *Stage) patrol(ctx context.Context) {
 
 // look reads a node's folder of a set. final is what it must equal; nil = each file must be one that was published.
 func (s *Stage) look(ctx context.Context, set string, n *nodes.Node, final *snapshot) error {
-	folder := dir(n, set)
-	if _, err := os.Stat(folder); err != nil {
-		return err
-	}
-	wrong, err := s.oracle.Check(ctx, set, folder, final)
+	wrong, err := s.differs(ctx, set, n, final)
 	if err != nil {
-		return fmt.Errorf("look at the files of %s: %w", n.Name, err)
+		return err
 	}
 	for _, w := range wrong {
 		s.rec.observe(func(at time.Duration) judge.Observation {
@@ -65,6 +61,39 @@ func (s *Stage) look(ctx context.Context, set string, n *nodes.Node, final *snap
 		})
 	}
 	return nil
+}
+
+// differs is what in a node's folder should be different.
+func (s *Stage) differs(ctx context.Context, set string, n *nodes.Node, final *snapshot) ([]oracle.Wrong, error) {
+	folder := dir(n, set)
+	if _, err := os.Stat(folder); err != nil {
+		return nil, err
+	}
+	wrong, err := s.oracle.Check(ctx, set, folder, final)
+	if err != nil {
+		return nil, fmt.Errorf("look at the files of %s: %w", n.Name, err)
+	}
+	return wrong, nil
+}
+
+// folderPatience is how long a folder may be behind what its node has: a replica acknowledges a revision before it
+// brings its folder there.
+const folderPatience = 20 * time.Second
+
+// equal waits until a node's folder is what it must be, or reports how it is not.
+func (s *Stage) equal(ctx context.Context, x *set, n *nodes.Node) error {
+	for end := s.rec.since() + folderPatience; ; {
+		final := s.mustEqual(ctx, n, x)
+		if final == nil || s.rec.since() >= end {
+			return s.look(ctx, x.name, n, final)
+		}
+		if wrong, err := s.differs(ctx, x.name, n, final); err != nil || len(wrong) == 0 {
+			return err
+		}
+		if err := pass(ctx, 10*askEvery); err != nil {
+			return err
+		}
+	}
 }
 
 // everyFile compares every file of every node.
@@ -75,7 +104,7 @@ func (s *Stage) everyFile(ctx context.Context) error {
 			return err
 		}
 		for _, n := range s.net.Nodes() {
-			err := s.look(ctx, name, n, s.mustEqual(ctx, n, x))
+			err := s.equal(ctx, x, n)
 			if errors.Is(err, fs.ErrNotExist) {
 				continue // it has nothing of the set
 			}

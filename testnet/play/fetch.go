@@ -2,6 +2,7 @@ package play
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"sync"
 	"time"
@@ -168,22 +169,36 @@ func (s *Stage) handOver(ctx context.Context, x *set, n *nodes.Node, c *api.Clie
 	if !replica {
 		return nil
 	}
+	if err := s.seat(ctx, x, n, f.Member); err != nil {
+		return fmt.Errorf("grant: %w", err)
+	}
+	return nil
+}
+
+// seat lets the author grant a node its place among the replicas, and waits until it has taken it: one after the other,
+// as a person would, so that an election among newcomers does not take the role from who has it.
+func (s *Stage) seat(ctx context.Context, x *set, n *nodes.Node, member string) error {
+	x.seating.Lock()
+	defer x.seating.Unlock()
 	author, ok := s.net.Node(x.author)
 	if !ok {
 		return errDown
 	}
-	err = retry(ctx, func() error {
+	err := retry(ctx, func() error {
 		c, err := running(author)
 		if err != nil {
 			return err
 		}
-		_, err = c.Grant(ctx, api.GrantRequest{Set: x.id, Peer: f.Member, Right: api.RightReplica})
+		_, err = c.Grant(ctx, api.GrantRequest{Set: x.id, Peer: member, Right: api.RightReplica})
 		return err
 	})
 	if err != nil {
-		return fmt.Errorf("grant: %w", err)
+		return err
 	}
-	return nil
+	return retry(ctx, func() error {
+		return errors.Join(s.is(ctx, script.Is{Who: script.Who{Names: []string{n.Name}}, What: api.RoleReplica, Set: x.name}),
+			s.there(ctx, script.There{Set: x.name, What: "primary"}))
+	})
 }
 
 // retryPatience is how long something is tried that a failover may be in the way of.

@@ -20,6 +20,7 @@ type recorder struct {
 	t      trace.Trace
 	links  map[[2]string]trace.Link
 	newest map[string]trace.Sample // of every node
+	roles  map[[2]string]string    // by node and set: as seen last
 	judge  *judge.Judge
 	found  []judge.Violation
 	seen   evidence
@@ -34,7 +35,7 @@ type evidence struct {
 }
 
 func newRecorder(now func() time.Time, seed uint64) *recorder {
-	r := &recorder{now: now, began: now(), links: map[[2]string]trace.Link{}, newest: map[string]trace.Sample{}, seen: evidence{epochs: map[string]bool{}}, judge: judge.New()}
+	r := &recorder{now: now, began: now(), links: map[[2]string]trace.Link{}, newest: map[string]trace.Sample{}, roles: map[[2]string]string{}, seen: evidence{epochs: map[string]bool{}}, judge: judge.New()}
 	r.t.Seed, r.t.Started = seed, r.began
 	return r
 }
@@ -47,6 +48,17 @@ func (r *recorder) event(e trace.Event) time.Duration {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	return r.add(e)
+}
+
+// role notes what a node is in a set, if it was something else before.
+func (r *recorder) role(e trace.Event) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	key := [2]string{e.Node, e.Set}
+	if r.roles[key] != e.Text {
+		r.roles[key] = e.Text
+		r.add(e)
+	}
 }
 
 // add needs mu to be held.

@@ -127,6 +127,10 @@ func (s *Stage) statement(ctx context.Context, st script.Statement) error {
 }
 
 func (s *Stage) begins(st script.Statement) {
+	if say, ok := st.Do.(script.Say); ok {
+		s.step(s.rec.event(trace.Event{Kind: trace.Note, Text: say.Text}), say.Text)
+		return
+	}
 	at := s.rec.event(trace.Event{Kind: trace.Step, Text: st.Text})
 	s.step(at, st.Text)
 }
@@ -172,8 +176,11 @@ type set struct {
 	strict bool
 	size   int64 // bytes of its first revision
 
+	seating sync.Mutex // held while a node becomes a replica
+
 	mu     sync.Mutex             // guards what follows
-	last   published              // acknowledged last
+	last   published              // the newest that was acknowledged
+	nth    []uint64               // revisions in the order in which they were acknowledged
 	edited map[string]bool        // nodes whose folders the script edited
 	folder map[string]*sync.Mutex // by node: held while its folder is edited or published
 }
@@ -190,6 +197,19 @@ func (x *set) latest() published {
 	x.mu.Lock()
 	defer x.mu.Unlock()
 	return x.last
+}
+
+// revision is the number of the nth revision that was acknowledged, from 1; of the newest for 0.
+func (x *set) revision(nth uint64) (uint64, error) {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	switch {
+	case nth == 0:
+		return x.last.Revision, nil
+	case nth > uint64(len(x.nth)):
+		return 0, fmt.Errorf("%d revisions of %s were published so far", len(x.nth), x.name)
+	}
+	return x.nth[nth-1], nil
 }
 
 // lock keeps a node's folder of the set still.

@@ -55,27 +55,38 @@ func lastLine(text string) string {
 func (s *Stage) sampleNode(ctx context.Context, n *nodes.Node) {
 	clock := time.NewTicker(sampleEvery)
 	defer clock.Stop()
-	roles := map[string]string{} // by set: the last one seen
 	for {
 		select {
 		case <-clock.C:
+			s.sample(ctx, n)
 		case <-ctx.Done():
 			return
-		}
-		c, err := running(n)
-		if err != nil {
-			continue
-		}
-		ask, cancel := context.WithTimeout(ctx, askPatience)
-		st, err := c.Status(ask)
-		cancel()
-		if err == nil {
-			s.sampled(n, st, roles)
 		}
 	}
 }
 
-func (s *Stage) sampled(n *nodes.Node, st api.Status, roles map[string]string) {
+// sampleAll asks all nodes at once, so that the trace has what they are when something is about to happen to them.
+func (s *Stage) sampleAll(ctx context.Context) {
+	var group sync.WaitGroup
+	for _, n := range s.net.Nodes() {
+		group.Go(func() { s.sample(ctx, n) })
+	}
+	group.Wait()
+}
+
+func (s *Stage) sample(ctx context.Context, n *nodes.Node) {
+	c, err := running(n)
+	if err != nil {
+		return
+	}
+	ctx, cancel := context.WithTimeout(ctx, askPatience)
+	defer cancel()
+	if st, err := c.Status(ctx); err == nil {
+		s.sampled(n, st)
+	}
+}
+
+func (s *Stage) sampled(n *nodes.Node, st api.Status) {
 	sample := trace.Sample{Node: n.Name, WireIn: st.WireIn, WireOut: st.WireOut, Peers: len(st.Peers)}
 	sample.Memory, _ = n.Memory() // 0 where the system does not tell
 	for _, info := range st.Sets {
@@ -84,10 +95,7 @@ func (s *Stage) sampled(n *nodes.Node, st api.Status, roles map[string]string) {
 			continue
 		}
 		sample.Sets = append(sample.Sets, s.stateOf(n.Name, name, info))
-		if info.Role != roles[name] {
-			roles[name] = info.Role
-			s.rec.event(trace.Event{Kind: trace.Role, Node: n.Name, Set: name, Epoch: info.Epoch, Text: info.Role})
-		}
+		s.rec.role(trace.Event{Kind: trace.Role, Node: n.Name, Set: name, Epoch: info.Epoch, Text: info.Role})
 		if info.Epoch != "" {
 			s.rec.observe(func(at time.Duration) judge.Observation {
 				return judge.ClaimOf(at, n.Name, name, info)

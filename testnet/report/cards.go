@@ -2,6 +2,7 @@ package report
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -13,7 +14,7 @@ import (
 // Limits of what is drawn, so that no trace makes a page that cannot be opened. The JSON has all.
 const (
 	shownSets      = 4
-	shownRevisions = 6
+	shownRevisions = 3   // node by node
 	shownRows      = 500 // of a table
 )
 
@@ -75,7 +76,7 @@ func lanesCard(t trace.Trace, gaps []figures.Gap) card {
 			}
 		}
 	}
-	c.Legend = laneLegend(roles, t.Events)
+	c.Legend = laneLegend(roles, draw.Legend(t.Events, len(t.Nodes)))
 	return c
 }
 
@@ -90,7 +91,7 @@ func segmentWord(s figures.Segment) string {
 	}
 }
 
-func laneLegend(roles map[string]bool, events []trace.Event) []swatch {
+func laneLegend(roles map[string]bool, marks []draw.Mark) []swatch {
 	var all []swatch
 	for _, r := range []string{"primary", "backup", "replica", "candidate", "reader", "none"} {
 		word := strings.TrimSpace(draw.Letter(r) + " " + r)
@@ -107,7 +108,7 @@ func laneLegend(roles map[string]bool, events []trace.Event) []swatch {
 	if roles["down"] {
 		all = append(all, swatch{Class: "down", Word: "down"})
 	}
-	for _, m := range draw.Legend(events) {
+	for _, m := range marks {
 		all = append(all, swatch{Glyph: m.Glyph, Word: m.Word})
 	}
 	return all
@@ -116,8 +117,9 @@ func laneLegend(roles map[string]bool, events []trace.Event) []swatch {
 func failoverCard(gaps []figures.Gap) card {
 	c := card{ID: "failover", Title: "Failover", About: "from the loss of a primary until another is seen or a publish is accepted"}
 	c.Table = table{Title: "The gaps as a table", Head: []string{"set", "lost", "how", "at", "next primary", "after", "next publish accepted after"}}
-	if len(gaps) == 0 {
-		return c
+	failed := func(g figures.Gap) bool { return !g.Alone() }
+	if !slices.ContainsFunc(gaps, failed) {
+		return c // a set that lost its only voter is told by its lanes
 	}
 	since := func(g figures.Gap, at time.Duration) string {
 		if at == figures.Never {
@@ -170,34 +172,36 @@ func curvesCard(t trace.Trace, gaps []figures.Gap) card {
 }
 
 func bytesCard(t trace.Trace) card {
-	c := card{ID: "bytes", Title: "What had to be sent", About: "a bar is the whole revision at one node; the line below it is what that node received in all"}
+	c := card{ID: "bytes", Title: "What had to be sent", About: "a bar is all that was to be had; the line below it is what was received in all"}
 	c.Table = table{Title: "The transfers as a table", Head: []string{"set", "revision", "node", "total", "reused", "patched", "fetched", "received", "sent", "sources", "took"}}
 	revisions := figures.Revisions(t)
-	for i, r := range revisions {
+	for _, r := range revisions {
 		for _, x := range r.Transfers {
 			n := func(v int64) string { return figures.Bytes(float64(v)) }
 			c.Table.limited(r.Set, fmt.Sprint(r.Number), x.Node, n(x.Total), n(x.Reused), n(x.Patched), n(x.Fetched), n(x.WireIn), n(x.WireOut),
 				fmt.Sprint(x.Sources), figures.Seconds(x.Ended-x.Began))
 		}
-		if i >= shownRevisions {
-			continue
-		}
-		hidden := 0
-		p := picture(revisionTitle(r), wide, func(width float64) (pic draw.SVG) {
-			pic, hidden = draw.Bytes(r, width)
-			return pic
-		})
-		if hidden > 0 {
-			p.After = fmt.Sprintf("The %d that received the most; the table has %d more.", len(r.Transfers)-hidden, hidden)
-		}
-		c.Parts = append(c.Parts, p)
 	}
-	if more := len(revisions) - shownRevisions; more > 0 {
-		c.Parts[len(c.Parts)-1].After += fmt.Sprintf(" %d more revisions are in the table.", more)
+	if len(revisions) > shownRevisions {
+		c.add("all nodes together, by revision", revisions)
+	} else {
+		for _, r := range revisions {
+			c.add(revisionTitle(r), []figures.Revision{r})
+		}
 	}
 	c.Legend = []swatch{{Class: "reused", Word: "reused from the node's disk"}, {Class: "patched", Word: "made of patches"},
 		{Class: "fetched", Word: "received whole"}, {Class: "wire", Word: "all bytes received"}}
 	return c
+}
+
+// add appends the bars of revisions.
+func (c *card) add(title string, revisions []figures.Revision) {
+	bars, hidden := draw.Bars(revisions)
+	p := picture(title, wide, func(width float64) draw.SVG { return draw.Bytes(bars, width) })
+	if hidden > 0 {
+		p.After = fmt.Sprintf("%d more are in the table.", hidden)
+	}
+	c.Parts = append(c.Parts, p)
 }
 
 func revisionTitle(r figures.Revision) string {
@@ -206,7 +210,7 @@ func revisionTitle(r figures.Revision) string {
 		nodes = "1 node"
 	}
 	text := fmt.Sprintf("%s, revision %d: %s of %s received by %s", r.Set, r.Number, figures.Bytes(float64(r.WireIn)), figures.Bytes(float64(r.Total)), nodes)
-	if r.Update() {
+	if r.Update() && r.NotSent() > 0 {
 		text += ", " + figures.Percent(r.NotSent()) + " not sent thanks to delta"
 	}
 	return text
@@ -230,7 +234,7 @@ func ratesCard(t trace.Trace, gaps []figures.Gap) card {
 		return c
 	}
 	end := figures.End(t)
-	c.Parts = []part{picture("", wide, func(width float64) draw.SVG { return draw.Rates(rates, gaps, end, width) })}
+	c.Parts = []part{picture("", left, func(width float64) draw.SVG { return draw.Rates(rates, gaps, end, width) })}
 	return c
 }
 
@@ -259,7 +263,7 @@ func ringCard(t trace.Trace) card {
 	for _, l := range t.Links {
 		c.Table.limited(l.From, l.To, draw.RuleSays(l))
 	}
-	c.Parts = []part{picture("", beside, func(width float64) draw.SVG { return draw.Ring(t.Nodes, last, t.Links, width) })}
+	c.Parts = []part{picture("", right, func(width float64) draw.SVG { return draw.Ring(t.Nodes, last, t.Links, width) })}
 	return c
 }
 

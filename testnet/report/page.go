@@ -28,19 +28,20 @@ var glyphs string
 //go:embed script.js
 var script string
 
-// Widths in pixels for which every picture is drawn: that of a card on a screen, of half a card beside another, and of a
-// phone of 390 pixels.
+// Widths in pixels for which pictures are drawn: that of a card on a screen of 1280 pixels, of the two cards that stand
+// side by side there, and of a phone of 390 pixels.
 const (
-	wide   = 1200.0
-	phone  = 336.0
-	beside = 560.0
+	wide  = 1206.0
+	left  = 664.0
+	right = 500.0
+	phone = 344.0
 )
 
 // page is what the template shows.
 type page struct {
 	Policy, Title, Headline, Class string
 	About, Meta                    string
-	Checks                         []check
+	Checks, Held                   []check // the ones to read, and further ones that held
 	Cards                          []card
 	Events                         table
 	Style                          template.CSS
@@ -102,12 +103,12 @@ func newPage(t trace.Trace) page {
 		Class:    map[figures.Verdict]string{figures.Passed: "pass", figures.Failed: "fail", figures.Nothing: "none"}[verdict],
 		About:    draw.Clean(t.About),
 		Meta:     meta(t),
-		Checks:   checks(t),
 		Events:   eventTable(t),
 		Style:    template.CSS(style),
 		Script:   template.JS(script),
 		Glyphs:   template.HTML(glyphs),
 	}
+	p.Checks, p.Held = split(checks(t))
 	p.Cards = cards(t)
 	return p
 }
@@ -154,6 +155,19 @@ func checks(t trace.Trace) []check {
 		return 1
 	})
 	return all
+}
+
+// split leaves a screen full of checks, and all that did not hold, to be read at once.
+func split(all []check) (read, held []check) {
+	const screen = 14
+	n := len(all)
+	for n > screen && all[n-1].OK {
+		n--
+	}
+	if len(all)-n < 3 { // not worth a click
+		n = len(all)
+	}
+	return all[:n], all[n:]
 }
 
 // shownEvents is how many events the page lists, so that a run of an hour can be opened still; the JSON has all.

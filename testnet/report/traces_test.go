@@ -21,8 +21,9 @@ type flow struct {
 // made is a trace that is being made: what happens is told in any order, and samples follow from it.
 type made struct {
 	trace.Trace
-	flows []flow
-	rand  *rand.Rand
+	flows  []flow
+	rand   *rand.Rand
+	author string // has all from the beginning
 }
 
 func newTrace(name string, seed uint64, length time.Duration, nodes ...string) *made {
@@ -136,7 +137,7 @@ func (m *made) state(node, set, role string, at time.Duration) trace.SetState {
 		if x.Node != node || x.Set != set {
 			continue
 		}
-		if !fetches && at < x.Began {
+		if !fetches && at < x.Began && node != m.author {
 			s.Part = 0
 		}
 		fetches = true
@@ -181,6 +182,7 @@ func killed(seed uint64) trace.Trace {
 	m.role(12380*ms, "backup-1", "docs", "primary")
 	m.role(12700*ms, "backup-2", "docs", "backup")
 	m.publish(12520*ms, "backup-1", "docs", 2, true)
+	m.author = "origin"
 	for i, n := range []string{"backup-2", "edge-1", "edge-2", "origin"} {
 		m.transfer(n, "docs", 2, 16*s+time.Duration(i)*700*ms, 16900*ms+time.Duration(i)*800*ms, 127_400_000, 0.985, 0.012, "backup-1")
 	}

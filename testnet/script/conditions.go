@@ -3,6 +3,7 @@ package script
 import (
 	"maps"
 	"slices"
+	"strings"
 	"time"
 )
 
@@ -37,7 +38,7 @@ func (p *parser) condition() Condition {
 	case t.kind != word || isKeyword(t.text) && !slices.Contains([]string{"all", "primary", "backup"}, t.text):
 		p.expected(t, "a condition, which begins with a node, a set, all, primary of, backup of, get, follow, publish or failover")
 		return nil
-	case isName(t.text) && !isKeyword(t.text) && !p.nodes[t.text]:
+	case t.isName() && !p.nodes[t.text]:
 		names := append(slices.Collect(maps.Keys(p.nodes)), "all", "primary", "backup", "get", "follow", "publish", "failover")
 		p.unknown(t, "node or set", slices.AppendSeq(names, maps.Keys(p.sets)), "start or share it on an earlier line")
 		return nil
@@ -104,9 +105,10 @@ func (p *parser) has(w Who) Condition {
 
 func (p *parser) is(w Who) Condition {
 	c := Is{Who: w, Not: p.accept("not")}
-	switch c.What = p.need("primary", "backup", "replica", "reader", "up", "down"); c.What {
+	switch c.What = p.need("primary", "backup", "replica", "replicas", "reader", "readers", "up", "down"); c.What {
 	case "up", "down":
 	default:
+		c.What = strings.TrimSuffix(c.What, "s") // are replicas
 		p.need("of")
 		c.Set = p.set()
 	}

@@ -14,12 +14,12 @@ const toolchain = "toolchain"
 // keywords are the words of the language, which name no node and no set: so a line reads in one way only. The article of
 // `docs has a primary` is not among them: nothing else can stand there, and many nodes are called a.
 const keywords = `
-acknowledged add after agree agrees all and append are at backup both bytes check corrupt crashes cut disk down downlink
-durable edit every expect failover file files fill follow for free from get grant has have heal honest in insert is
-jitter kill latency least liar limit link loss mark most node nodes not of overwrite partition pause percent plain
-primaries primary private publish rate reader received refuse refuses remove rename replica replicate restart resume
-revision say sent set share size slow stop store strict times to took toolchain unlimited until up upgrade uplink
-wait within writer`
+acknowledged add after agree agrees all and append are at backup check corrupt crashes cut disk down downlink durable
+edit every expect failover file files fill follow for free from get grant has have heal honest in insert is jitter
+kill latency least liar link loss mark most nodes not of overwrite partition pause plain primaries primary private
+publish rate reader readers received refuse refuses remove rename replica replicas replicate restart resume revision
+say sent share size slow stop store strict times to took toolchain unlimited until up upgrade uplink wait within
+writer`
 
 func isKeyword(s string) bool { return slices.Contains(strings.Fields(keywords), s) }
 
@@ -40,6 +40,9 @@ func (p *parser) newName(t token, what string) {
 }
 
 func (p *parser) isSet(name string) bool { _, ok := p.sets[name]; return ok }
+
+// isName says whether a token can name a node or a set.
+func (t token) isName() bool { return t.kind == word && isName(t.text) && !isKeyword(t.text) }
 
 // isName says whether a word begins with a letter, so that it is no number, and can name a folder.
 func isName(s string) bool {
@@ -122,10 +125,9 @@ func (p *parser) names(add func(token), joins ...string) (all []string) {
 // known reports a node that was not started.
 func (p *parser) known(t token) {
 	switch {
-	case p.nodes[t.text]:
 	case t.kind != word || isKeyword(t.text):
 		p.expected(t, "the name of a node")
-	default:
+	case !p.nodes[t.text]:
 		p.unknown(t, "node", slices.Collect(maps.Keys(p.nodes)), "start it with nodes on an earlier line")
 	}
 }
@@ -138,7 +140,7 @@ func (p *parser) span() []token {
 		p.expected(first, "the name of a node")
 		return nil
 	}
-	if p.peek().text != "to" || len(p.tokens) < 2 || !isName(p.tokens[1].text) || isKeyword(p.tokens[1].text) {
+	if next := p.peek(); next.kind != word || next.text != "to" || !p.tokens[1].isName() {
 		return []token{first}
 	}
 	p.take()
@@ -149,8 +151,8 @@ func (p *parser) span() []token {
 	case !ok || !ok2 || stem != stem2:
 		p.fail(last, "%s to %s is no range; expected two names that differ in the number at their end, as edge-1 to edge-4", first.text, last.text)
 		return nil
-	case to <= from || to-from >= maxNodes:
-		p.fail(last, "expected a number after %d, and at most %d names, not %s", from, maxNodes, last.text)
+	case to < from || to-from >= maxNodes:
+		p.fail(last, "expected a number from %d on, and at most %d names, not %s", from, maxNodes, last.text)
 		return nil
 	}
 	var all []token

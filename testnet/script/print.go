@@ -187,11 +187,7 @@ func conditionWords(c Condition) string {
 		}
 		return text + c.Set
 	case Is:
-		text := c.Who.String() + pick(c.Who.several(), " are ", " is ") + pick(c.Not, "not ", "") + c.What
-		if c.Set != "" {
-			text += " of " + c.Set
-		}
-		return text
+		return c.words()
 	case There:
 		return c.Set + map[string]string{"primary": " has a primary", "backup": " has a backup", "durable": " is durable", "agrees": " agrees"}[c.What]
 	case Moved:
@@ -202,6 +198,17 @@ func conditionWords(c Condition) string {
 		return c.Who.String() + pick(c.Who.several(), " refuse", " refuses") + " to publish " + c.Set
 	}
 	return fmt.Sprintf("%T", c)
+}
+
+func (i Is) words() string {
+	text := i.Who.String() + pick(i.Who.several(), " are ", " is ") + pick(i.Not, "not ", "") + i.What
+	if i.Who.several() && (i.What == "replica" || i.What == "reader") {
+		text += "s"
+	}
+	if i.Set != "" {
+		text += " of " + i.Set
+	}
+	return text
 }
 
 func (m Moved) words() string {

@@ -66,7 +66,7 @@ func examplesOf(t *testing.T, heading string) (all []string) {
 	return all
 }
 
-// TestPage reads every example of the page about the language, and looks for every statement and word in it.
+// TestPage reads every example of the page about the language, and looks for every statement in it.
 func TestPage(t *testing.T) {
 	text := string(read(t, page))
 	_, script, _ := strings.Cut(text, "```scenario\n")
@@ -98,7 +98,11 @@ func TestPage(t *testing.T) {
 			t.Errorf("%s has no example", verb)
 		}
 	}
-	_, grammar, _ := strings.Cut(text, "## Grammar\n")
+}
+
+// TestGrammarHasEveryKeyword holds the words in quotes of the page's grammar against those that name nothing.
+func TestGrammarHasEveryKeyword(t *testing.T) {
+	_, grammar, _ := strings.Cut(string(read(t, page)), "## Grammar\n")
 	grammar, _, _ = strings.Cut(grammar, "| in capitals |")
 	written := map[string]bool{}
 	for _, quoted := range regexp.MustCompile(`"[a-z ]+"`).FindAllString(grammar, -1) {

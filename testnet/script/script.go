@@ -241,8 +241,8 @@ func (Say) action()       {}
 // Condition is what Wait and Expect look at; one of the types below. Of several nodes it must hold for each.
 type Condition interface{ condition() }
 
-// Has: `edge-1 has docs` is complete at the newest revision that was published, `edge-1 has revision 2 of docs`, `edge-1
-// has 40% of docs`.
+// Has: `edge-1 has docs` is complete at the newest revision that was published, `edge-1 has revision 2 of docs`, the
+// second one that was acknowledged in this run, or a newer one; `edge-1 has 40% of docs`.
 type Has struct {
 	Who      Who
 	Set      string
@@ -251,7 +251,7 @@ type Has struct {
 }
 
 // Is: `origin is primary of docs`, `backup-1 is not primary of docs`, `edge-1 is down`. What is one of primary, backup,
-// replica, reader, up, down.
+// replica (which those two are too), reader, up, down.
 type Is struct {
 	Who  Who
 	What string
@@ -259,8 +259,8 @@ type Is struct {
 	Not  bool
 }
 
-// There: `docs has a primary`, `docs has a backup`, `docs is durable` (the last publish), `docs agrees` (who is up and
-// has something of it shows the same root).
+// There: `docs has a primary`, `docs has a backup`, `docs is durable` (the last publish), `docs agrees` (its author, who
+// follows and who replicates are complete at the same root, as far as they reach each other).
 type There struct {
 	Set  string
 	What string // "primary", "backup", "durable", "agrees"

@@ -59,14 +59,14 @@ func Clock(at time.Duration) string {
 	}
 }
 
-// Round is the least of 1, 2 and 5 times a power of ten that is not below v, and the step of a scale of it. Zero and what
-// is no number become 1.
+// Round is the least round number that is not below v, one digit or a one and a half, and the step of a scale that ends
+// there. Zero and what is no number become 1.
 func Round(v float64) (top, step float64) {
 	if !(v > 0) || math.IsInf(v, 0) {
 		return 1, 1
 	}
 	unit := math.Pow(10, math.Floor(math.Log10(v)))
-	for _, n := range []struct{ top, step float64 }{{1, 0.5}, {2, 1}, {3, 1}, {4, 2}, {5, 2.5}, {6, 2}, {8, 4}} {
+	for _, n := range []struct{ top, step float64 }{{1, 0.5}, {1.5, 0.5}, {2, 1}, {3, 1}, {4, 2}, {5, 2.5}, {6, 2}, {8, 4}} {
 		if v <= n.top*unit {
 			return n.top * unit, n.step * unit
 		}
@@ -80,6 +80,9 @@ func (c *canvas) times(s span, top, y float64) {
 		x := s.x(at)
 		c.line("grid", x, top, x, y+4)
 		anchor := "middle"
+		if x < 12 {
+			anchor = "start"
+		}
 		if x+18 > c.w {
 			anchor = "end"
 		}

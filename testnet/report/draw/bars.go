@@ -10,41 +10,68 @@ import (
 	"github.com/shoal-p2p/shoal/testnet/trace"
 )
 
-// shownTransfers is how many transfers of one revision have a bar; all of them are in the table.
-const shownTransfers = 20
+// Bar is where the bytes of one or several transfers came from.
+type Bar struct {
+	Label string
+	trace.Transfer
+}
 
-// Bytes draws where the bytes of one revision came from, one bar for each node that fetched it: a bar is the whole
-// revision, its parts lay on the node's disk, were made of patches or were received whole, and the line below it is what
-// was received in all. It tells how many transfers are not shown.
-func Bytes(r figures.Revision, width float64) (SVG, int) {
+// Bars are the bars of revisions: of each node for one revision, of all nodes together for each of several. Where they are
+// too many, those of one revision are the sum and the ones that received the most.
+func Bars(revisions []figures.Revision) (bars []Bar, hidden int) {
+	const several, together = 8, 24 // bars that are looked at one by one, and at a glance
+	if len(revisions) > 1 {
+		for _, r := range revisions[:min(len(revisions), together)] {
+			bars = append(bars, Bar{fmt.Sprintf("%s %d", r.Set, r.Number), r.Sum()})
+		}
+		return bars, len(revisions) - len(bars)
+	}
+	for _, r := range revisions {
+		own := r.Transfers
+		if len(own) > several {
+			bars = append(bars, Bar{fmt.Sprintf("all %d nodes", len(own)), r.Sum()})
+			own = own[:several-1]
+		}
+		for _, x := range own {
+			bars = append(bars, Bar{x.Node, x})
+		}
+		hidden = len(r.Transfers) - len(own)
+	}
+	return bars, hidden
+}
+
+// Bytes draws where bytes came from: a bar is all bytes of what was fetched, its parts lay on the disk, were made of
+// patches or were received whole, and the line below it is what was received in all.
+func Bytes(bars []Bar, width float64) SVG {
 	left, right := columns(width)
 	wide := width >= narrow
-	transfers := r.Transfers[:min(len(r.Transfers), shownTransfers)]
 	row := 30.0
 	s := span{left, width - right - 150, 0}
 	if !wide {
 		row, s = 46, span{4, width - 4, 0}
 	}
-	c := &canvas{w: width, h: 4 + row*float64(len(transfers))}
-	for i, x := range transfers {
+	c := &canvas{w: width, h: 4 + row*float64(len(bars))}
+	for i, x := range bars {
 		y := 2 + row*float64(i)
-		text := figures.Bytes(float64(x.WireIn)) + " received, " + figures.Percent(figures.NotSent(x.Total, x.WireIn)) + " not sent"
+		text := figures.Bytes(float64(x.WireIn)) + " received"
+		if saved := figures.NotSent(x.Total, x.WireIn); saved > 0 {
+			text += ", " + figures.Percent(saved) + " not sent"
+		}
 		if wide {
-			c.text("name", "end", left-8, y+16, Clip(x.Node, left-12), x.Node)
+			c.text("name", "end", left-8, y+16, Clip(x.Label, left-12), x.Label)
 			c.text("number", "start", s.x1+10, y+16, text, "")
 		} else {
-			c.text("name", "start", 4, y+12, Clip(x.Node, width-measure(text)-20), x.Node)
+			c.text("name", "start", 4, y+12, Clip(x.Label, width-measure(text)-20), x.Label)
 			c.text("number", "end", width-4, y+12, text, "")
 			y += 16
 		}
 		c.parts(x, s.x0, s.x1, y+3)
 	}
-	label := fmt.Sprintf("Where the bytes of revision %d of %s came from; the table below says the same", r.Number, r.Set)
-	return c.svg(label), len(r.Transfers) - len(transfers)
+	return c.svg("Where bytes came from; the table below says the same")
 }
 
 // parts draws the bar of one transfer and the line of what was received below it.
-func (c *canvas) parts(x trace.Transfer, x0, x1, y float64) {
+func (c *canvas) parts(x Bar, x0, x1, y float64) {
 	total := float64(max(x.Total, x.Reused+x.Patched+x.Fetched, 1))
 	c.rect("track", x0, y, x1-x0, 16, "")
 	at := x0
@@ -58,7 +85,7 @@ func (c *canvas) parts(x trace.Transfer, x0, x1, y float64) {
 		w := max((x1-x0)*float64(p.bytes)/total, 1.5) // a sliver is seen still
 		w = min(w, x1-at)
 		text := p.word + " " + figures.Bytes(float64(p.bytes))
-		c.rect("part "+p.class, at, y, w, 16, fmt.Sprintf("%s: %s of %s", x.Node, text, figures.Bytes(float64(x.Total))))
+		c.rect("part "+p.class, at, y, w, 16, fmt.Sprintf("%s: %s of %s", x.Label, text, figures.Bytes(float64(x.Total))))
 		if measure(text)+10 < w {
 			c.text("in "+p.class, "start", at+5, y+12, text, "")
 		}
@@ -66,7 +93,7 @@ func (c *canvas) parts(x trace.Transfer, x0, x1, y float64) {
 	}
 	if x.WireIn > 0 {
 		w := max((x1-x0)*min(float64(x.WireIn)/total, 1), 1.5)
-		c.rect("wire", x0, y+18, w, 3, fmt.Sprintf("%s: %s received in all", x.Node, figures.Bytes(float64(x.WireIn))))
+		c.rect("wire", x0, y+18, w, 3, fmt.Sprintf("%s: %s received in all", x.Label, figures.Bytes(float64(x.WireIn))))
 	}
 }
 
@@ -130,5 +157,13 @@ func (c *canvas) gapBar(g figures.Gap, s span, y float64) {
 		class = "without open"
 	}
 	c.rect(class, s.x0, y, max(length(g.To)-s.x0, 2), 16, GapSays(g))
-	c.text("number", "start", last+6, y+12, figures.Seconds(g.Length()), "")
+	text := figures.Seconds(g.Length())
+	if middle := (s.x0 + length(g.To)) / 2; length(g.To)-s.x0 > measure(text)+8 && !g.Open {
+		c.text("on", "middle", middle, y+12, text, "")
+		text = ""
+	}
+	if g.Accepted != figures.Never && g.Accepted > g.To {
+		text = figures.Seconds(g.Accepted - g.From)
+	}
+	c.text("number", "start", last+6, y+12, text, "")
 }

@@ -23,13 +23,28 @@ const letter = 12.0
 type canvas struct {
 	b    strings.Builder
 	w, h float64
+	data string // attributes for the page's script
 }
 
 // svg is the whole picture; label says to those who do not see it what it shows.
 func (c *canvas) svg(label string) SVG {
 	w, h := num(c.w), num(c.h)
-	return SVG(`<svg class="pic" role="img" viewBox="0 0 ` + w + ` ` + h + `" width="` + w + `" height="` + h + `" aria-label="` +
+	return SVG(`<svg class="pic" role="img" viewBox="0 0 ` + w + ` ` + h + `" width="` + w + `" height="` + h + `" ` + c.data + `aria-label="` +
 		html.EscapeString(Clean(label)) + `">` + c.b.String() + `</svg>`)
+}
+
+// follow lets the page's script draw the moment under the pointer, here and in all pictures of the same time.
+func (c *canvas) follow(s span) {
+	c.data += at("data-x0", s.x0) + at("data-x1", s.x1) + attr("data-end", strconv.FormatFloat(s.end.Seconds(), 'f', 3, 64))
+}
+
+// numbers gives the page's script a list of whole numbers.
+func (c *canvas) numbers(name string, values []float64) {
+	words := make([]string, len(values))
+	for i, v := range values {
+		words[i] = strconv.FormatFloat(math.Round(v), 'f', -1, 64)
+	}
+	c.data += attr("data-"+name, strings.Join(words, " "))
 }
 
 // element writes a tag with attributes; numbers and classes only, never text from outside. The title is escaped.
@@ -54,17 +69,16 @@ func (c *canvas) path(class, d, title string) {
 	c.element("path", attr("class", class)+`d="`+d+`"`, title)
 }
 
-// glyph is one of the page's symbols, 14 pixels wide and high, around a point.
-func (c *canvas) glyph(symbol string, x, y float64, title string) {
-	c.sized(symbol, x, y, 14, title)
-}
-
+// sized is one of the page's symbols around a point, as wide and high as size.
 func (c *canvas) sized(symbol string, x, y, size float64, title string) {
 	c.element("use", `href="#g-`+symbol+`" `+at("x", x-size/2)+at("y", y-size/2)+at("width", size)+at("height", size), title)
 }
 
 // text writes at a baseline. The anchor is start, middle or end.
 func (c *canvas) text(class, anchor string, x, y float64, s, title string) {
+	if s == "" {
+		return
+	}
 	c.b.WriteString(`<text ` + attr("class", class+" "+anchor) + at("x", x) + at("y", y) + `>` + html.EscapeString(Clean(s)))
 	if title != "" && title != s {
 		c.b.WriteString("<title>" + html.EscapeString(Clean(title)) + "</title>")

@@ -13,14 +13,16 @@ func Curves(curves []figures.Curve, gaps []figures.Gap, end time.Duration, width
 	c := &canvas{w: width}
 	s := span{left, width - right, end}
 	row := rows(len(curves))
+	if len(curves) <= 8 {
+		row = 38 // so that a rise has a shape
+	}
 	top := 20.0
 	bottom := top + row*float64(len(curves)) + 4
 	c.h = bottom + 24
 	c.times(s, top, bottom)
+	c.follow(s)
 	c.text("dim", "end", c.w-4, 12, "complete", "")
-	for _, g := range gaps {
-		c.rect("gap", s.x(g.From), top, max(s.x(g.To)-s.x(g.From), 2), bottom-top, GapSays(g))
-	}
+	c.shade(gaps, s, top, bottom)
 	for i, curve := range curves {
 		c.curve(curve, s, top+row*float64(i), row)
 	}
@@ -62,7 +64,11 @@ func (c *canvas) ticks(curve figures.Curve, s span, floor, height float64) {
 			continue
 		}
 		last = x
-		c.rect("whole", x-1, floor-height, 2, height, fmt.Sprintf("%s complete at %s (%d of %d)", curve.Node, figures.Seconds(at), i+1, len(curve.Whole)))
+		title := ""
+		if len(curve.Whole) <= 20 { // more of them are a pattern that nobody reads one by one
+			title = fmt.Sprintf("%s complete at %s (%d of %d)", curve.Node, figures.Seconds(at), i+1, len(curve.Whole))
+		}
+		c.rect("whole", x-1, floor-height, 2, height, title)
 	}
 }
 

@@ -45,34 +45,48 @@ func Lanes(lanes []figures.Lane, gaps []figures.Gap, events []trace.Event, end t
 	bottom := top + row*float64(len(lanes)) + 4
 	c.h = bottom + 24
 	c.times(s, top, bottom)
-	for _, g := range gaps {
-		x0, x1 := s.x(g.From), s.x(g.To)
-		c.rect("gap", x0, top, max(x1-x0, 2), bottom-top, GapSays(g))
-	}
+	c.follow(s)
+	c.shade(gaps, s, top, bottom)
+	marked := make([][]spot, len(lanes))
 	for i, l := range lanes {
-		c.lane(l, s, top+row*float64(i), row)
+		marked[i] = spots(l.Marks, s, min(row, 20)*0.55, least(len(lanes)))
+		c.lane(l, marked[i], s, top+row*float64(i), row)
 	}
 	for _, l := range labels {
-		x := s.x(l.at)
-		c.line("flag "+l.class, x, l.y+3, x, bottom)
+		if x := s.x(l.at); l.text != "" || len(labels) <= 24 { // more lines than that are a curtain
+			c.line("flag "+l.class, x, l.y+3, x, bottom)
+		}
+	}
+	for _, l := range labels {
 		if l.text != "" {
 			c.text("small "+l.class, l.anchor, l.x, l.y, l.text, l.full)
 		}
 	}
-	for i, l := range lanes {
+	for i := range lanes {
 		y := top + row*float64(i) + row/2
-		for _, p := range spots(l.Marks, s, min(row, 20)*0.55) {
-			c.sized(p.mark.Glyph, p.x, y, min(row-2, 16), p.title())
+		for _, p := range marked[i] {
+			title := p.title()
+			if len(lanes) > 48 { // a tooltip for each of thousands makes a page of megabytes
+				title = p.titles[0]
+			}
+			c.sized(p.mark.Glyph, p.x, y, min(row-2, 16), title)
 		}
 	}
 	return c.svg(fmt.Sprintf("What %d nodes were from 0 to %s, one lane for each; the table below says the same", len(lanes), figures.Seconds(end)))
 }
 
-// lane draws the segments of one node in a row.
-func (c *canvas) lane(l figures.Lane, s span, y, row float64) {
-	if row >= 13 {
-		c.text("name", "end", s.x0-8, y+row/2+4, Clip(l.Node, s.x0-12), l.Node)
+// shade draws the times without a primary as bands.
+func (c *canvas) shade(gaps []figures.Gap, s span, top, bottom float64) {
+	for _, g := range gaps {
+		if !g.Alone() {
+			c.rect("gap", s.x(g.From), top, max(s.x(g.To)-s.x(g.From), 2), bottom-top, GapSays(g))
+		}
 	}
+}
+
+// lane draws the segments of one node in a row.
+func (c *canvas) lane(l figures.Lane, marked []spot, s span, y, row float64) {
+	c.text("name", "end", s.x0-8, y+row/2+4, Clip(l.Node, s.x0-12), l.Node)
 	for _, g := range l.Segments {
 		x0, x1 := s.x(g.From), s.x(g.To)
 		height := row * 0.66
@@ -83,17 +97,34 @@ func (c *canvas) lane(l figures.Lane, s span, y, row float64) {
 		y0 := y + (row-height)/2
 		title := fmt.Sprintf("%s %s from %s to %s", l.Node, word, figures.Seconds(g.From), figures.Seconds(g.To))
 		c.rect("seg "+class, x0, y0, max(x1-x0-0.5, 1), height, title)
-		if height < 11 {
+		if height < 11 || g.Life == figures.Down {
 			continue
 		}
-		text := word
-		if measure(word)+12 > x1-x0 {
-			text = Letter(g.Role)
-		}
-		if text != "" && measure(text)+7 < x1-x0 && g.Life != figures.Down {
-			c.text("in "+class, "start", x0+5, y0+height/2+3.6, text, "")
+		for _, text := range []string{word, Letter(g.Role)} {
+			if x, ok := vacant(marked, x0+5, x1-2, measure(text)*0.92); ok && text != "" {
+				c.text("in "+class, "start", x, y0+height/2+3.8, text, "")
+				break
+			}
 		}
 	}
+}
+
+// vacant finds the first place between x0 and x1 where w pixels are free of marks.
+func vacant(marked []spot, x0, x1, w float64) (float64, bool) {
+	const half = 9 // of a mark, and air
+	x := x0
+	for again := true; again; {
+		again = false
+		for _, p := range marked {
+			if p.x+half > x && p.x-half < x+w {
+				x, again = p.x+half+1, true
+			}
+		}
+		if x+w > x1 {
+			return 0, false
+		}
+	}
+	return x, true
 }
 
 // looks is the class of a segment and what it says.
@@ -149,7 +180,10 @@ func (c *canvas) flagged(all []flag, s span) (placed []label, used int) {
 	widest := min(c.w*0.7, 380)
 	for _, f := range all {
 		l := label{flag: f, full: f.text}
-		l.text = Clip(f.text, widest)
+		if f.short != "" && measure(f.text) > widest {
+			l.text = f.short
+		}
+		l.text = Clip(l.text, widest)
 		x, w := s.x(f.at), measure(l.text)*0.94
 		x0 := x + 3
 		l.anchor, l.x = "start", x0

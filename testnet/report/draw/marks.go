@@ -52,18 +52,26 @@ func marks() map[string]Mark {
 	}
 }
 
-// Legend are the marks in use among events, each once, the gravest first.
-func Legend(events []trace.Event) []Mark {
+// Legend are the marks that so many lanes show of events, each once, the gravest first.
+func Legend(events []trace.Event, lanes int) []Mark {
 	seen := map[string]bool{}
 	var all []Mark
 	for _, e := range shown(events) {
-		if m := MarkOf(e); m.rank > 0 && e.Node != "" && !seen[m.Glyph] {
+		if m := MarkOf(e); m.rank >= least(lanes) && e.Node != "" && !seen[m.Glyph] {
 			seen[m.Glyph] = true
 			all = append(all, m)
 		}
 	}
 	slices.SortStableFunc(all, func(a, b Mark) int { return cmp.Or(cmp.Compare(b.rank, a.rank), cmp.Compare(a.Glyph, b.Glyph)) })
 	return all
+}
+
+// least is the lowest rank that so many lanes show: marks of what happens all the time would cover thin ones.
+func least(lanes int) int {
+	if lanes > 48 {
+		return 2
+	}
+	return 1
 }
 
 // shown are the events without the first start of every node, which its lane shows by beginning.
@@ -89,8 +97,9 @@ type spot struct {
 }
 
 // spots finds places for the events of a lane so that marks are at least pitch apart. Grave ones come first and are moved
-// aside a little where they meet; what happens all the time is counted in a mark of its kind nearby, or is left out.
-func spots(events []trace.Event, s span, pitch float64) []spot {
+// aside a little where they meet; what happens all the time is counted in a mark of its kind nearby, or is left out, as is
+// what ranks below the lowest.
+func spots(events []trace.Event, s span, pitch float64, lowest int) []spot {
 	events = shown(events)
 	slices.SortStableFunc(events, func(a, b trace.Event) int { return cmp.Compare(MarkOf(b).rank, MarkOf(a).rank) })
 	var all []spot
@@ -104,7 +113,7 @@ func spots(events []trace.Event, s span, pitch float64) []spot {
 	}
 	for _, e := range events {
 		m, x := MarkOf(e), s.x(e.At)
-		if m.rank == 0 {
+		if m.rank < lowest {
 			continue
 		}
 		other := near(x, pitch)
@@ -166,6 +175,7 @@ type flag struct {
 	at          time.Duration
 	rank        int
 	class, text string
+	short       string // where the text is too long; "" = the text with its middle left out
 }
 
 // flags are the labels of a net's history: gaps first, then what happened to nodes and links. Events of one kind that are
@@ -175,7 +185,7 @@ func flags(events []trace.Event, gaps []figures.Gap, near time.Duration) []flag 
 	told := map[string]bool{} // by node and moment: a gap's label names its cause
 	for _, g := range gaps {
 		told[fmt.Sprint(g.Was, g.From)] = true
-		all = append(all, flag{g.From, 10, "bad", GapSays(g)})
+		all = append(all, flag{g.From, 10, "bad", GapSays(g), g.Was + " " + marks()[g.Cause].Word + ", " + figures.Seconds(g.Length())})
 	}
 	nodes := map[int][]string{} // by index in all
 	latest := map[string]int{}  // by kind: index in all
@@ -198,15 +208,14 @@ func flags(events []trace.Event, gaps []figures.Gap, near time.Duration) []flag 
 		case e.Text != "" && e.Kind != trace.Healed:
 			text = e.Text
 		}
-		all = append(all, flag{e.At, m.rank, m.class, text})
+		all = append(all, flag{at: e.At, rank: m.rank, class: m.class, text: text})
 	}
 	slices.SortStableFunc(all, func(a, b flag) int { return cmp.Compare(b.rank, a.rank) })
 	return all
 }
 
 func several(nodes []string) string {
-	slices.Sort(nodes)
-	nodes = slices.Compact(nodes)
+	nodes = slices.Compact(slices.Sorted(slices.Values(nodes)))
 	if len(nodes) <= 2 {
 		return strings.Join(nodes, " and ")
 	}

@@ -32,17 +32,22 @@ func Rates(r figures.Throughput, gaps []figures.Gap, end time.Duration, width fl
 		all = append(all, band{"s-rest", fmt.Sprintf("%d others", others), rest.Sent, rest.Received})
 	}
 	y := c.swatches(all, append(append([]figures.Traffic{}, top...), rest), left)
-	half := 112.0
-	if width < narrow {
-		half = 92
-	}
 	sum := figures.Sum(r.Nodes)
 	most, when, what := peak(sum, r.Bin)
 	scale, step := Round(most)
 	head := y + 8
+	half := (ringHeight - 26 - head) / 2 // as high as the ring beside it
+	if width < narrow {
+		half = 96
+	}
+	half = max(half, 96)
 	middle := head + half
 	c.h = middle + half + 26
 	c.times(s, head, middle+half)
+	c.follow(s)
+	c.data += attr("data-bin", num(r.Bin.Seconds()))
+	c.numbers("sent", sum.Sent)
+	c.numbers("received", sum.Received)
 	for v := 0.0; v <= scale*1.001; v += step {
 		for _, side := range []float64{-1, 1} {
 			yv := middle + side*half*v/scale
@@ -52,14 +57,12 @@ func Rates(r figures.Throughput, gaps []figures.Gap, end time.Duration, width fl
 			}
 		}
 	}
-	for _, g := range gaps {
-		c.rect("gap", s.x(g.From), head, max(s.x(g.To)-s.x(g.From), 2), 2*half, GapSays(g))
-	}
+	c.shade(gaps, s, head, middle+half)
 	c.stack(all, r.Bin, s, middle, -half/scale, func(b band) []float64 { return b.sent })
 	c.stack(all, r.Bin, s, middle, half/scale, func(b band) []float64 { return b.received })
 	c.line("axis", s.x0, middle, s.x1, middle)
-	c.text("side", "start", s.x0+6, head+13, "sent ↑", "")
-	c.text("side", "start", s.x0+6, middle+half-7, "received ↓", "")
+	c.text("side", "end", s.x0-6, middle-half*0.17+4, "sent ↑", "") // between the labels of any scale
+	c.text("side", "end", s.x0-6, middle+half*0.17+4, "received ↓", "")
 	if most > 0 {
 		c.text("dim", "end", s.x1, head-3, fmt.Sprintf("most: %s/s %s at %s", figures.Bytes(most), what, Clock(when.Round(time.Second/2))), "")
 	}

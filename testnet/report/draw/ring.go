@@ -75,14 +75,21 @@ func short(d time.Duration) string {
 // namedLinks is how many links carry their rule as a label; more would cover each other.
 const namedLinks = 10
 
+// ringHeight is in pixels; the picture beside it is as high.
+const ringHeight = 400.0
+
+// phone is the width in pixels below which names beside a ring have little room.
+const phone = 450
+
 // Ring draws the nodes in a ring as they were in the end, and the links that were not plain. A cut one is dashed.
 func Ring(nodes []trace.Node, last map[string]figures.Segment, links []trace.Link, width float64) SVG {
-	c := &canvas{w: width, h: 420}
-	rx, ry, size := c.w/2-128, 156.0, 26.0
-	if width < narrow {
-		c.h, rx, ry, size = 400, c.w/2-78, 150, 24
+	c := &canvas{w: width, h: ringHeight}
+	rx, ry, size := c.w/2-120, c.h/2-54, 26.0 // names have room beside the ring, and a name and a role above it
+	if width < phone {
+		rx = c.w/2 - 78
 	}
-	if len(nodes) > 24 { // the ring grows, and names go around it
+	around := len(nodes) > 24 || width < phone && len(nodes) > 17 // names go around the ring
+	if around {
 		side := min(c.w, 640)
 		c.h, size = side, 14
 		rx, ry = side/2-70, side/2-70
@@ -101,7 +108,17 @@ func Ring(nodes []trace.Node, last map[string]figures.Segment, links []trace.Lin
 	all := edges(links)
 	c.links(all, places)
 	for _, n := range nodes {
-		c.member(n.Name, last[n.Name], places[n.Name], angles[n.Name], size, len(nodes))
+		m := member{name: n.Name, Segment: last[n.Name], at: places[n.Name], angle: angles[n.Name]}
+		c.node(m, size)
+		switch {
+		case around:
+			c.around(m, size)
+		case len(nodes) == 1:
+			m.angle = math.Pi / 2
+			fallthrough
+		default:
+			c.beside(m, size, width >= phone || len(nodes) <= 10)
+		}
 	}
 	return c.svg(fmt.Sprintf("%d nodes in a ring and %d links that are not plain; the table below says the same", len(nodes), len(all)))
 }
@@ -189,55 +206,69 @@ func (c *canvas) rule(r *room, text string, m point, cut bool) {
 	}
 }
 
-// member draws one node: its role's shape and letter, and its name outside the ring.
-func (c *canvas) member(name string, s figures.Segment, p point, angle, size float64, n int) {
-	shape := "node-" + Role(s.Role)
-	word := cmp.Or(s.Role, "no role")
-	if s.Life == figures.Down || s.Life == figures.Absent {
-		shape, word = "node-down", "down"
-	}
-	if s.Life == figures.Paused {
-		word += ", paused"
-	}
-	c.sized(shape, p.x, p.y, size, name+": "+word)
-	if l := Letter(s.Role); l != "" && s.Life != figures.Down && size > 20 {
-		c.text("on", "middle", p.x, p.y+4.2, l, "")
-	}
-	c.beside(name, word, p, angle, size, n)
+// member is one node of the ring.
+type member struct {
+	name string
+	figures.Segment
+	at    point
+	angle float64
 }
 
-// beside writes a node's name away from the middle of the ring: below or above it at the poles, left or right elsewhere.
-func (c *canvas) beside(name, word string, p point, angle, size float64, n int) {
-	far := size/2 + 6
-	if n > 24 {
-		turn, anchor := angle*180/math.Pi, "start"
-		if math.Cos(angle) < 0 {
-			turn, anchor = turn+180, "end"
-		}
-		x := map[string]float64{"start": far, "end": -far}[anchor]
-		c.b.WriteString(`<g transform="translate(` + num(p.x) + ` ` + num(p.y) + `) rotate(` + num(turn) + `)">`)
-		c.text("tiny", anchor, x, 3, Clip(name, 60), name)
-		c.b.WriteString("</g>")
-		return
+// word is what a member is in the end.
+func (m member) word() string {
+	switch m.Life {
+	case figures.Down, figures.Absent:
+		return "down"
+	case figures.Paused:
+		return strings.TrimPrefix(m.Role+", paused", ", ")
+	default:
+		return m.Role
 	}
-	x, y, anchor, room := p.x, p.y, "middle", 110.0
+}
+
+// node draws the shape and the letter of a role.
+func (c *canvas) node(m member, size float64) {
+	shape, off := "node-"+Role(m.Role), m.Life == figures.Down || m.Life == figures.Absent
+	if off {
+		shape = "node-down"
+	}
+	c.sized(shape, m.at.x, m.at.y, size, strings.TrimSuffix(m.name+": "+m.word(), ": "))
+	if l := Letter(m.Role); l != "" && !off && size > 20 {
+		c.text("on", "middle", m.at.x, m.at.y+4.2, l, "")
+	}
+}
+
+// around writes a name away from the middle of a ring of many, along the line to it.
+func (c *canvas) around(m member, size float64) {
+	far := size/2 + 6
+	turn, anchor := m.angle*180/math.Pi, "start"
+	if math.Cos(m.angle) < 0 {
+		turn, anchor, far = turn+180, "end", -far
+	}
+	c.b.WriteString(`<g transform="translate(` + num(m.at.x) + ` ` + num(m.at.y) + `) rotate(` + num(turn) + `)">`)
+	c.text("tiny", anchor, far, 3, Clip(m.name, 60), m.name)
+	c.b.WriteString("</g>")
+}
+
+// beside writes a name outside the ring: below or above it at the poles, left or right elsewhere; and what the node is, if
+// there is room for it.
+func (c *canvas) beside(m member, size float64, roomy bool) {
+	far := size/2 + 5
+	x, y, anchor, width := m.at.x, m.at.y, "middle", 110.0
 	switch {
-	case n == 1 || math.Abs(math.Cos(angle)) < 0.3:
-		y += math.Copysign(far+10, math.Sin(angle))
-		if math.Sin(angle) > 0 {
-			y += 2
-		} else {
-			y -= 8
-		}
-	case math.Cos(angle) > 0:
+	case math.Abs(math.Cos(m.angle)) < 0.1 && math.Sin(m.angle) > 0: // only the poles: two beside each other would touch
+		y += far + 12
+	case math.Abs(math.Cos(m.angle)) < 0.1:
+		y -= far + 16
+	case math.Cos(m.angle) > 0:
 		x, anchor = x+far, "start"
-		room = c.w - x - 2
+		width = c.w - x - 2
 	default:
 		x, anchor = x-far, "end"
-		room = x - 2
+		width = x - 2
 	}
-	c.text("name", anchor, x, y, Clip(name, room), name)
-	if word != "no role" {
-		c.text("dim", anchor, x, y+13, Clip(word, room), "")
+	c.text("name", anchor, x, y, Clip(m.name, width), m.name)
+	if roomy {
+		c.text("dim", anchor, x, y+13, Clip(m.word(), width), "")
 	}
 }

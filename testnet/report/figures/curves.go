@@ -98,6 +98,18 @@ type Revision struct {
 	Transfers                               []trace.Transfer // the ones that received the most first
 }
 
+// Sum is all transfers of the revision as one.
+func (r Revision) Sum() trace.Transfer {
+	x := trace.Transfer{Set: r.Set, Revision: r.Number, Total: r.Total, Reused: r.Reused, Patched: r.Patched, Fetched: r.Fetched, WireIn: r.WireIn}
+	for i, t := range r.Transfers {
+		x.Ended = max(x.Ended, t.Ended)
+		if i == 0 || t.Began < x.Began {
+			x.Began = t.Began
+		}
+	}
+	return x
+}
+
 // NotSent is the part of the revision's bytes that did not have to be received, 0 to 1.
 func (r Revision) NotSent() float64 { return NotSent(r.Total, r.WireIn) }
 

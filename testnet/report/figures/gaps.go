@@ -27,6 +27,10 @@ type Gap struct {
 // Length is how long the gap was.
 func (g Gap) Length() time.Duration { return g.To - g.From }
 
+// Alone tells that nobody was there who could have taken over, and nobody came: the set has lost its only voter, which is no
+// failover.
+func (g Gap) Alone() bool { return g.Open && g.Others == 0 }
+
 // Gaps are the gaps of all sets in the order of their beginnings. The loss of a process always is one. A cut or a pause is
 // one only if another node becomes primary before it ends, since most of them harm nobody.
 func Gaps(t trace.Trace) []Gap {

@@ -1,6 +1,7 @@
 package figures
 
 import (
+	"cmp"
 	"slices"
 	"time"
 
@@ -87,20 +88,22 @@ func BinFor(t trace.Trace, count int) time.Duration {
 	}
 }
 
-// Busiest are the k nodes that moved the most bytes, the most first, and the sum of all others. What moved nothing is
-// left out; others is how many the sum is of.
+// Busiest are k nodes, and the sum of all others: at first who sent the most beyond what it received, where the bytes come
+// from, then those that moved the most. What moved nothing is left out; others is how many the sum is of.
 func (r Throughput) Busiest(k int) (top []Traffic, rest Traffic, others int) {
 	moved := func(n Traffic) float64 { return n.BytesSent + n.BytesReceived }
 	busy := slices.DeleteFunc(slices.Clone(r.Nodes), func(n Traffic) bool { return moved(n) == 0 })
-	slices.SortStableFunc(busy, func(a, b Traffic) int {
-		switch {
-		case moved(a) > moved(b):
-			return -1
-		case moved(a) < moved(b):
-			return 1
+	slices.SortStableFunc(busy, func(a, b Traffic) int { return cmp.Compare(moved(b), moved(a)) })
+	source, given := 0, 0.0
+	for i, n := range busy {
+		if g := n.BytesSent - n.BytesReceived; g > given {
+			source, given = i, g
 		}
-		return 0
-	})
+	}
+	if given > 0 {
+		n := busy[source]
+		busy = slices.Insert(slices.Delete(busy, source, source+1), 0, n)
+	}
 	if len(busy) <= k+1 { // one in a sum is better shown by itself
 		return busy, Traffic{}, 0
 	}

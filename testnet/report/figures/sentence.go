@@ -73,7 +73,7 @@ func highlights(t trace.Trace) (said []string) {
 		case !g.Open:
 			closed++
 			worst = max(worst, g.Length())
-		case g.Others > 0: // else nobody was there to take over
+		case !g.Alone():
 			open++
 			nobody = max(nobody, g.Length())
 		}
@@ -94,7 +94,7 @@ func saved(t trace.Trace) []string {
 	var total, wire int64
 	var updates []Revision
 	for _, r := range Revisions(t) {
-		if r.Update() {
+		if r.Update() && r.NotSent() > 0 {
 			updates = append(updates, r)
 			total += r.Total
 			wire += r.WireIn
