@@ -147,7 +147,11 @@ func (r *runner) run(ctx context.Context, sc *script.Script) error {
 	}
 	t := r.trace(sc)
 	if err != nil {
-		t.Checks = append(t.Checks, trace.Check{Name: "the script runs to its end", Detail: err.Error(), At: time.Since(r.began)})
+		why := err.Error()
+		if ctx.Err() != nil {
+			why = "it was ended before"
+		}
+		t.Checks = append(t.Checks, trace.Check{Name: "the script runs to its end", Detail: why, At: time.Since(r.began)})
 	}
 	result, wrote := r.conclude(t)
 	if ctx.Err() == nil && r.o.Stay && wrote == nil {

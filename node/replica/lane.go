@@ -161,27 +161,41 @@ func (s *source) write(ctx context.Context, cancel context.CancelFunc, sess *chu
 
 // read takes the answers in the order of the wants until the stream breaks.
 func (s *source) read(ctx context.Context, sess *chunks.Session, order <-chan []uint32) error {
-	buf := make([]byte, 0, blockstore.MaxBlockSize/2) // the profile's largest leaf
 	for {
 		select {
 		case <-ctx.Done():
 			return ctx.Err()
 		case leaves := <-order:
-			for i, leaf := range leaves {
-				rep, err := sess.Next(buf)
-				if err == nil {
-					err = s.d.g.slow(ctx, len(rep.Data))
-				}
-				if err == nil {
-					err = s.take(leaf, rep)
-				}
-				if err != nil {
-					s.send(fetch.Failed{Peer: fetch.Peer(s.peer), Leaves: leaves[i:]})
-					return err
-				}
+			if err := s.answers(ctx, sess, leaves); err != nil {
+				return err
 			}
 		}
 	}
+}
+
+// answers takes the answers to one request. The buffer is borrowed: in a crowd of sixteen there are sixty lanes,
+// most of them idle at any time.
+func (s *source) answers(ctx context.Context, sess *chunks.Session, leaves []uint32) error {
+	buf, ok := s.d.s.buffers.Get().(*[]byte)
+	if !ok {
+		b := make([]byte, 0, blockstore.MaxBlockSize/2) // the profile's largest leaf
+		buf = &b
+	}
+	defer s.d.s.buffers.Put(buf)
+	for i, leaf := range leaves {
+		rep, err := sess.Next(*buf)
+		if err == nil {
+			err = s.d.g.slow(ctx, len(rep.Data))
+		}
+		if err == nil {
+			err = s.take(leaf, rep)
+		}
+		if err != nil {
+			s.send(fetch.Failed{Peer: fetch.Peer(s.peer), Leaves: leaves[i:]})
+			return err
+		}
+	}
+	return nil
 }
 
 // slow waits as long as the node's limit for receiving wants; meanwhile the peer finds its window full.

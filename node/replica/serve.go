@@ -26,6 +26,7 @@ type session struct {
 	out   sink
 
 	readers sync.WaitGroup // of out; grows only while the session is visible
+	buffers sync.Pool      // of *[]byte: room for a leaf on its way in
 }
 
 // sink takes the leaves of a revision, numbered as in its layout.

@@ -13,7 +13,9 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"go.uber.org/goleak"
@@ -305,6 +307,44 @@ func TestSilentNetwork(t *testing.T) {
 	}()
 	if err := dial(t, dir).Do(t.Context(), "x", nil); err == nil || errors.Is(err, ErrNoNet) {
 		t.Errorf("it hangs up: %v", err)
+	}
+}
+
+// A statement may take longer than any line: signs of life tell that it is still carried out. A network that is halted
+// gives none.
+func TestSignsOfLife(t *testing.T) {
+	const long = 20 * frameDeadline
+	for _, halted := range []bool{false, true} {
+		synctest.Test(t, func(t *testing.T) {
+			near, far := net.Pipe()
+			talk := newTalk(t.Context(), far)
+			var end sync.WaitGroup
+			end.Go(func() {
+				if halted {
+					_, _ = talk.in.ReadBytes('\n')
+					return
+				}
+				talk.answer(stage{do: func(ctx context.Context, _ string, _ func(string)) error {
+					select {
+					case <-time.After(long):
+						return nil
+					case <-ctx.Done():
+						return ctx.Err()
+					}
+				}})
+			})
+			began := time.Now()
+			a, err := converse(near, request{V: version, Op: "do"}, nil)
+			took := time.Since(began)
+			if halted && (!errors.Is(err, os.ErrDeadlineExceeded) || took != frameDeadline) {
+				t.Errorf("halted: after %v %v", took, err)
+			}
+			if !halted && (err != nil || a.Error != nil || took != long) {
+				t.Errorf("after %v %+v, %v", took, a, err)
+			}
+			_ = near.Close()
+			end.Wait()
+		})
 	}
 }
 

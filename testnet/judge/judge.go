@@ -165,7 +165,7 @@ func (s *set) note(a Acked) {
 
 // implies tells whether o must be included wherever a must be and is: a includes it, and was on all disks it was on.
 func (a Acked) implies(o Acked) bool {
-	if !a.Vector.covers(o.Vector) || a.Strict != o.Strict {
+	if !a.Vector.covers(o.Vector) {
 		return false
 	}
 	return !slices.ContainsFunc(o.On, func(n string) bool { return !slices.Contains(a.On, n) }) && (len(a.On) == 0) == (len(o.On) == 0)
@@ -179,7 +179,7 @@ func (j *Judge) claim(c Claim) []Violation {
 	r := j.of(c.Set).reign(c)
 	text := ""
 	switch {
-	case false:
+	case r.blamed[c.Node]:
 	case c.Owner != "" && c.Primary != c.Owner:
 		text = fmt.Sprintf("%s names %s as primary in epoch %s, which %s made", c.Node, c.Primary, c.Epoch, c.Owner)
 	case r.primary != c.Primary:

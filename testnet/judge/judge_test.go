@@ -71,6 +71,8 @@ func TestAcknowledged(t *testing.T) {
 	withDropped[0].Abandoned = []string{"a5"}
 	pretended := history("b", 1, 5) // it counts what it does not include
 	pretended[0].Vector = Vector{"b": 5, "a": 5}
+	beside := history("b", 4, 6) // of b3 it has the name alone
+	beside[0].Vector = Vector{"b": 6, "a": 5}
 	minority := final("origin", history("a", 1, 4))
 	minority.Stale = true
 	partial := final("origin", history("a", 1, 5))
@@ -86,17 +88,19 @@ func TestAcknowledged(t *testing.T) {
 		finals []Final
 		want   []string // parts of what is told, in order; none = nothing is
 	}{
-		"shown":                    {[]Observation{a5}, []Final{final("origin", history("a", 1, 5))}, nil},
-		"before what is shown":     {[]Observation{a5}, []Final{final("origin", history("a", 1, 9))}, nil},
-		"before all that is shown": {[]Observation{a5}, []Final{final("origin", history("a", 30, 45))}, nil},
-		"the last that is named":   {[]Observation{a5}, []Final{final("origin", history("a", 6, 21))}, nil},
-		"not there":                {[]Observation{a5}, []Final{final("origin", history("a", 1, 4))}, []string{"revision 5 of docs (head a5) was called durable on origin, backup at origin, at 5.000 s, and origin is at revision 4 (head a4), which does not include it"}},
-		"of a lost fork":           {[]Observation{a5}, []Final{final("origin", other)}, []string{"which does not include it"}},
-		"merged":                   {[]Observation{a5, ack("b", 6, "edge")}, []Final{final("origin", merged(history("a", 1, 5), other)), final("edge", merged(history("a", 1, 5), other))}, nil},
-		"one side merged":          {[]Observation{a5, ack("c", 4, "origin")}, []Final{final("origin", merged(history("a", 1, 5), other))}, []string{"(head c4)"}},
-		"counted, not included":    {[]Observation{a5}, []Final{final("origin", pretended)}, []string{"which does not include it"}},
-		"abandoned":                {[]Observation{a5}, []Final{final("origin", withDropped)}, []string{"abandons it"}},
-		"abandoned earlier":        {[]Observation{a5, Remembered{Set: "docs", Node: "edge", History: withDropped}}, []Final{final("origin", history("a", 30, 45))}, []string{"abandons it"}},
+		"shown":                      {[]Observation{a5}, []Final{final("origin", history("a", 1, 5))}, nil},
+		"before what is shown":       {[]Observation{a5}, []Final{final("origin", history("a", 1, 9))}, nil},
+		"before all that is shown":   {[]Observation{a5}, []Final{final("origin", history("a", 30, 45))}, nil},
+		"the last that is named":     {[]Observation{a5}, []Final{final("origin", history("a", 6, 21))}, nil},
+		"not there":                  {[]Observation{a5}, []Final{final("origin", history("a", 1, 4))}, []string{"revision 5 of docs (head a5) was called durable on origin, backup at origin, at 5.000 s, and origin is at revision 4 (head a4), which does not include it"}},
+		"of a lost fork":             {[]Observation{a5}, []Final{final("origin", other)}, []string{"which does not include it"}},
+		"merged":                     {[]Observation{a5, ack("b", 6, "edge")}, []Final{final("origin", merged(history("a", 1, 5), other)), final("edge", merged(history("a", 1, 5), other))}, nil},
+		"one side merged":            {[]Observation{a5, ack("c", 4, "origin")}, []Final{final("origin", merged(history("a", 1, 5), other))}, []string{"(head c4)"}},
+		"counted, not included":      {[]Observation{a5}, []Final{final("origin", pretended)}, []string{"which does not include it"}},
+		"counted, and shown too far": {[]Observation{ack("a", 3, "origin")}, []Final{final("origin", beside)}, []string{"(head a3)"}},
+		"counted long ago":           {[]Observation{ack("a", 2, "origin")}, []Final{final("origin", beside)}, nil},
+		"abandoned":                  {[]Observation{a5}, []Final{final("origin", withDropped)}, []string{"abandons it"}},
+		"abandoned earlier":          {[]Observation{a5, Remembered{Set: "docs", Node: "edge", History: withDropped}}, []Final{final("origin", history("a", 30, 45))}, []string{"abandons it"}},
 		"local only": {[]Observation{func() Acked { a := a5; a.Durable = false; return a }()},
 			[]Final{final("origin", history("a", 1, 4))}, nil},
 		"several": {[]Observation{ack("a", 4, "origin"), a5, ack("a", 6, "origin")}, []Final{final("origin", history("a", 1, 3))},
@@ -264,6 +268,30 @@ func TestAcknowledgedIsBounded(t *testing.T) {
 	}
 	expect(t, j.Settle([]Final{final("origin", history("a", last-15, last))}), nil)
 	expect(t, j.Settle([]Final{final("origin", history("a", 1, 15))}), []string{"nor does it include 1023 that"})
+}
+
+// What was on other disks stays due beside what came after it: those of the newer one may all be gone.
+func TestDueByPlace(t *testing.T) {
+	for name, c := range map[string]struct {
+		acks []Acked
+		want int
+	}{
+		"the same disks": {[]Acked{ack("a", 1, "x", "y"), ack("a", 2, "y", "x")}, 1},
+		"one more":       {[]Acked{ack("a", 1, "x", "y"), ack("a", 2, "x", "y", "z")}, 1},
+		"another":        {[]Acked{ack("a", 1, "x", "y"), ack("a", 2, "y", "z")}, 2},
+		"not known":      {[]Acked{ack("a", 1), ack("a", 2, "x")}, 2},
+		"known before":   {[]Acked{ack("a", 1, "x"), ack("a", 2)}, 2},
+		"told later":     {[]Acked{ack("a", 2, "x"), ack("a", 1, "x")}, 1},
+		"a fork":         {[]Acked{ack("a", 1, "x"), ack("b", 1, "x")}, 2},
+	} {
+		j := New()
+		for _, a := range c.acks {
+			j.Observe(a)
+		}
+		if got := len(j.sets["docs"].due); got != c.want {
+			t.Errorf("%s: %d are due, not %d", name, got, c.want)
+		}
+	}
 }
 
 // A history of a random graph, cut to its newest revisions, never excludes a head that the graph includes; and one that

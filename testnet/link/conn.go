@@ -39,7 +39,7 @@ type half struct {
 	busy     bool          // a pump or courier runs, or the way in has come to its end
 	news     chan struct{} // closed and replaced when something here changes
 	deadline time.Time
-	failed   error // the raw connection takes no more
+	failed   error // of the courier: the raw connection takes no more
 }
 
 func (h *half) init(random *rand.Rand) {
@@ -72,14 +72,6 @@ func (c *conn) wait(m moment, l *lane, closed <-chan struct{}) {
 	case <-l.gone:
 	case <-closed:
 	}
-}
-
-// until is the earlier of two moments of which zero is never.
-func until(a, b time.Time) time.Time {
-	if a.IsZero() || !b.IsZero() && b.Before(a) {
-		return b
-	}
-	return a
 }
 
 func (c *conn) isClosed() bool {
@@ -167,14 +159,14 @@ func (c *conn) receive(l *lane, p []byte) (n int, m moment, err error) {
 		return 0, m, os.ErrDeadlineExceeded
 	}
 	before := h.travel.waiting.Len() + h.travel.flying.Len()
-	at := h.travel.step(now, l)
+	leaves := h.travel.step(now, l)
 	if n = h.travel.take(now, l, p); n == 0 {
 		err = h.travel.over(now, l)
 	}
 	if h.travel.waiting.Len()+h.travel.flying.Len() < before {
 		h.tell() // the pump may go on
 	}
-	return n, moment{until(at, h.deadline), h.news}, err
+	return n, moment{until(h.travel.next(leaves, l), h.deadline), h.news}, err
 }
 
 // pump reads the raw connection until it ends, c is closed, or nothing need be pumped any more.
@@ -200,7 +192,7 @@ func (c *conn) pumped(p []byte, err error) bool {
 	h.tell()
 	for {
 		l := c.bed.lane(c.addr, inward)
-		at := h.travel.step(time.Now(), l)
+		leaves := h.travel.step(time.Now(), l)
 		switch {
 		case c.isClosed() || err != nil:
 			return false
@@ -212,7 +204,7 @@ func (c *conn) pumped(p []byte, err error) bool {
 		case h.travel.waiting.Len() < l.piece():
 			return true
 		}
-		m := moment{at, h.news}
+		m := moment{leaves, h.news}
 		h.mu.Unlock()
 		c.wait(m, l, c.closed)
 		h.mu.Lock()
@@ -224,7 +216,11 @@ func (c *conn) Write(p []byte) (int, error) {
 	c.out.serial.Lock()
 	defer c.out.serial.Unlock()
 	if c.writesDirectly() {
-		return c.Conn.Write(p)
+		n, err := c.Conn.Write(p)
+		if err == nil || errors.Is(err, os.ErrDeadlineExceeded) || !c.deaf() {
+			return n, err
+		}
+		return len(p), nil
 	}
 	done := 0
 	for {
@@ -245,6 +241,9 @@ func (c *conn) writesDirectly() bool {
 	return l.plain() && !c.out.busy && !c.isClosed()
 }
 
+// deaf tells that no end of the raw connection may be known here: who told of it would have told through a cut.
+func (c *conn) deaf() bool { return c.bed.lane(c.addr, inward).cut() && !c.isClosed() }
+
 // offer is Write as far as it goes without waiting.
 func (c *conn) offer(l *lane, p []byte) (n int, m moment, err error) {
 	h := &c.out
@@ -255,8 +254,8 @@ func (c *conn) offer(l *lane, p []byte) (n int, m moment, err error) {
 		return 0, m, net.ErrClosed
 	case !h.deadline.IsZero() && !time.Now().Before(h.deadline):
 		return 0, m, os.ErrDeadlineExceeded
-	case h.failed != nil && !c.bed.lane(c.addr, inward).cut():
-		return 0, m, h.failed // through a cut nobody would learn of it
+	case h.failed != nil && !c.deaf():
+		return 0, m, h.failed
 	}
 	if n = min(len(p), max(0, maxWaiting-h.travel.waiting.Len())); n > 0 {
 		h.travel.waiting.Write(p[:n])
@@ -288,7 +287,7 @@ func (c *conn) courier() {
 			return
 		case n > 0:
 			if _, err := c.Conn.Write(buf[:n]); err != nil {
-				c.fail(err)
+				c.fail(err) // and what follows is for nobody
 			}
 		case c.isClosed():
 			c.wait(m, l, nil)
@@ -305,11 +304,9 @@ func (c *conn) carry(l *lane, buf []byte) (n int, m moment, done bool) {
 	defer h.mu.Unlock()
 	now := time.Now()
 	waiting := h.travel.waiting.Len()
-	m.at = h.travel.step(now, l)
-	if n = h.travel.take(now, l, buf); n > 0 && h.failed != nil {
-		n = 0
-		m.at = now
-	}
+	leaves := h.travel.step(now, l)
+	n = h.travel.take(now, l, buf)
+	m.at = h.travel.next(leaves, l)
 	if h.travel.waiting.Len() < waiting {
 		h.tell() // there is room
 	}
@@ -329,7 +326,7 @@ func (c *conn) carry(l *lane, buf []byte) (n int, m moment, done bool) {
 	return n, m, false
 }
 
-// fail notes that the raw connection takes no more: what follows is dropped.
+// fail notes that the raw connection takes no more.
 func (c *conn) fail(err error) {
 	c.out.mu.Lock()
 	defer c.out.mu.Unlock()

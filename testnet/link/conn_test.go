@@ -362,12 +362,14 @@ func TestEndBehindCut(t *testing.T) {
 		})
 	})
 	t.Run("theirs", func(t *testing.T) {
-		for _, before := range []Plan{{}, cut} { // the pump runs, or a Read waits for the raw connection
+		deaf := twoWays(Rule{}, Rule{Cut: true})
+		late := twoWays(Rule{Latency: time.Second}, Rule{Cut: true})
+		for _, plans := range [][2]Plan{{{}, cut}, {cut, cut}, {{}, deaf}, {deaf, deaf}, {late, late}} {
 			synctest.Test(t, func(t *testing.T) {
-				b, c, far := pipe(t, before)
+				b, c, far := pipe(t, plans[0]) // the pump runs, or a Read waits for the raw connection
 				in := reader(c)
 				synctest.Wait()
-				b.apply(cut)
+				b.apply(plans[1])
 				far.Close()
 				for range 2 { // what nobody receives is no error either
 					send(t, c, []byte("hello?"))
@@ -382,8 +384,82 @@ func TestEndBehindCut(t *testing.T) {
 				if in.end() != io.EOF {
 					t.Errorf("after healing: %v", in.end())
 				}
+				if _, err := c.Write([]byte("hello?")); err == nil && plans[1].Out["other"] != cut.Out["other"] {
+					t.Error("after healing a Write to nobody succeeds")
+				}
 			})
 		}
+	})
+}
+
+// TestEndOfOneWhoDoesNotRead: a connection whose other end reads nothing is closed all the same.
+func TestEndOfOneWhoDoesNotRead(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		_, c, far := pipe(t, Plan{Up: 1_000_000})
+		send(t, c, []byte("x"))
+		time.Sleep(time.Second)
+		must(t, c.Close())
+		time.Sleep(orphanTime + time.Second)
+		if n, err := far.Read(make([]byte, 1)); n != 0 || err == nil {
+			t.Errorf("read %d bytes, %v, of a connection that has ended long ago", n, err)
+		}
+	})
+}
+
+// TestHealingKeepsOrder: what is written to or read from a plain connection comes behind what still flies.
+func TestHealingKeepsOrder(t *testing.T) {
+	late := Rule{Latency: time.Second}
+	synctest.Test(t, func(t *testing.T) {
+		b, c, far := pipe(t, twoWays(late, late))
+		there, back := reader(far), reader(c)
+		send(t, c, []byte("first "))
+		send(t, far, []byte("first "))
+		synctest.Wait()
+		b.apply(Plan{})
+		send(t, c, []byte("second"))
+		send(t, far, []byte("second"))
+		time.Sleep(time.Second)
+		synctest.Wait()
+		if there.String() != "first second" || back.String() != "first second" {
+			t.Errorf("%q, %q", there, back)
+		}
+	})
+}
+
+// TestDeadlineOutlivesShaping: a deadline is set once, and the rules change before it has passed.
+func TestDeadlineOutlivesShaping(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b, c, far := pipe(t, twoWays(Rule{Latency: time.Millisecond}, Rule{Latency: time.Millisecond}))
+		start := time.Now()
+		must(t, c.SetDeadline(start.Add(time.Minute)))
+		for range 2 { // of each, one is carried and one goes straight
+			go far.Write([]byte("x"))
+			got(t, c, []byte("x"))
+			go c.Write([]byte("x"))
+			got(t, far, []byte("x"))
+			synctest.Wait()
+			b.apply(Plan{})
+		}
+		ended := make(chan error)
+		go func() { ended <- second(c.Read(make([]byte, 1))) }()
+		go func() { ended <- second(c.Write(make([]byte, 1))) }()
+		for range 2 {
+			if err := <-ended; !errors.Is(err, os.ErrDeadlineExceeded) || time.Since(start) != time.Minute {
+				t.Errorf("after %v: %v", time.Since(start), err)
+			}
+		}
+	})
+}
+
+// TestSlowReader: nothing runs hot while a reader takes its time, and everything comes when it does not.
+func TestSlowReader(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		_, c, far := pipe(t, twoWays(Rule{}, Rule{Latency: time.Millisecond, Rate: 100_000_000}))
+		data := content(3 * maxFlying)
+		go far.Write(data)
+		got(t, c, data[:1])
+		time.Sleep(time.Minute)
+		got(t, c, data[1:])
 	})
 }
 

@@ -109,12 +109,11 @@ type travel struct {
 	flying  bytes.Buffer
 	marks   []mark // of flying
 	slot    slot
-	last    time.Time // when the last that left arrives; nothing arrives before it
 	end     error     // what comes behind all bytes; nil = not said yet
 	endAt   time.Time // when it arrives at the earliest
 }
 
-// mark is bytes that arrive together.
+// mark is bytes that arrive together: at that time, or when those before them have been taken.
 type mark struct {
 	n  int
 	at time.Time
@@ -133,8 +132,8 @@ func (t *travel) finish(now time.Time, l *lane, err error) { t.end, t.endAt = er
 // idle tells that nothing is under way and no end was said.
 func (t *travel) idle() bool { return t.waiting.Len() == 0 && len(t.marks) == 0 && t.end == nil }
 
-// step lets go what may. It returns when it, take and over should be asked again; zero = not before something is put in
-// or the lane changes.
+// step lets leave what may. It returns when to call it again; zero = not before something is put in or taken out, or the
+// lane changes.
 func (t *travel) step(now time.Time, l *lane) time.Time {
 	if l.cut() {
 		t.slot = slot{}
@@ -146,34 +145,35 @@ func (t *travel) step(now time.Time, l *lane) time.Time {
 			t.slot = slot{n: n, at: l.leave(now, n), link: l.link, total: l.total}
 		}
 		if t.flying.Len()+t.slot.n > maxFlying {
-			return t.marks[0].at
+			return time.Time{}
 		}
 		if t.slot.at.After(now) {
-			return t.next(t.slot.at)
+			return t.slot.at
 		}
 		t.fly(now, l)
 	}
-	return t.next(time.Time{})
+	return time.Time{}
 }
 
 // fly sends the bytes of the slot on their way.
 func (t *travel) fly(now time.Time, l *lane) {
-	t.last = later(t.last, now.Add(l.delay(t.random, t.slot.n)))
-	t.marks = append(t.marks, mark{t.slot.n, t.last})
+	t.marks = append(t.marks, mark{t.slot.n, now.Add(l.delay(t.random, t.slot.n))})
 	t.flying.Write(t.waiting.Next(t.slot.n))
 	t.slot = slot{}
 	shrink(&t.waiting)
 }
 
-// next is the earliest of at, unless that is zero, and what is to arrive.
-func (t *travel) next(at time.Time) time.Time {
-	if len(t.marks) > 0 && (at.IsZero() || t.marks[0].at.Before(at)) {
-		return t.marks[0].at
+// next is when to ask take and over again, after step has returned leaves; zero as there.
+func (t *travel) next(leaves time.Time, l *lane) time.Time {
+	switch {
+	case l.cut():
+		return time.Time{}
+	case len(t.marks) > 0:
+		return until(leaves, t.marks[0].at)
+	case t.waiting.Len() == 0 && t.end != nil:
+		return t.endAt
 	}
-	if at.IsZero() && t.waiting.Len() == 0 && t.end != nil {
-		return later(t.last, t.endAt)
-	}
-	return at
+	return leaves
 }
 
 // take moves bytes that have arrived to p and says how many.
@@ -194,7 +194,7 @@ func (t *travel) take(now time.Time, l *lane, p []byte) int {
 
 // over is what was said to come behind all bytes, once it has arrived.
 func (t *travel) over(now time.Time, l *lane) error {
-	if t.waiting.Len() > 0 || len(t.marks) > 0 || l.cut() || now.Before(later(t.last, t.endAt)) {
+	if t.waiting.Len() > 0 || len(t.marks) > 0 || l.cut() || now.Before(t.endAt) {
 		return nil
 	}
 	return t.end
@@ -205,6 +205,14 @@ func shrink(b *bytes.Buffer) {
 	if b.Len() == 0 && b.Cap() > keepBuffer {
 		*b = bytes.Buffer{}
 	}
+}
+
+// until is the earlier of two moments of which zero is never.
+func until(a, b time.Time) time.Time {
+	if a.IsZero() || !b.IsZero() && b.Before(a) {
+		return b
+	}
+	return a
 }
 
 func later(a, b time.Time) time.Time {

@@ -88,9 +88,9 @@ func TestTravelKeepsOrder(t *testing.T) {
 		l = &lane{Rule: drawRule(t)}
 		tr.finish(now, l, io.EOF)
 		for range 100_000 {
-			next := tr.step(now, l)
-			before := got
+			leaves, before := tr.step(now, l), got
 			take()
+			next := tr.next(leaves, l)
 			if err := tr.over(now, l); err != nil {
 				if got != sent || !errors.Is(err, io.EOF) {
 					t.Fatalf("the end came after %d of %d bytes: %v", got, sent, err)
@@ -109,15 +109,16 @@ func TestTravelKeepsOrder(t *testing.T) {
 // arrivals plays a travel that is asked exactly when it wants to be, and calls fn for what arrives.
 func arrivals(t *rapid.T, tr *travel, now time.Time, l *lane, fn func(at time.Time, n int)) {
 	buf := make([]byte, maxPiece)
-	for !tr.idle() {
-		next := tr.step(now, l)
+	for {
+		leaves := tr.step(now, l)
 		for n := tr.take(now, l, buf); n > 0; n = tr.take(now, l, buf) {
 			fn(now, n)
 		}
 		if tr.idle() {
 			return
 		}
-		if next = tr.step(now, l); !next.After(now) {
+		next := tr.next(leaves, l)
+		if !next.After(now) {
 			t.Fatalf("at %v it wants to be asked again at %v", now, next)
 		}
 		now = next
@@ -199,11 +200,12 @@ func TestRateIsKept(t *testing.T) {
 		for now := epoch; ; {
 			var next time.Time
 			for i, tr := range all {
-				at := tr.step(now, l)
+				leaves := tr.step(now, l)
 				for n := tr.take(now, l, buf); n > 0; n = tr.take(now, l, buf) {
 					seen = append(seen, arrival{now, n})
 				}
-				if at = tr.step(now, l); !at.IsZero() && !at.After(now) {
+				at := tr.next(leaves, l)
+				if !at.IsZero() && !at.After(now) {
 					t.Fatalf("connection %d at %v wants to be asked again at %v", i, now, at)
 				}
 				next = until(next, at)
@@ -239,9 +241,10 @@ func TestFairness(t *testing.T) {
 	ping.waiting.Write(make([]byte, 10))
 	now, buf := epoch, make([]byte, maxPiece)
 	for ping.take(now, l, buf) == 0 {
-		next := until(bulk.step(now, l), ping.step(now, l))
+		leaves := bulk.step(now, l)
 		for bulk.take(now, l, buf) > 0 {
 		}
+		next := until(bulk.next(leaves, l), ping.next(ping.step(now, l), l))
 		if next.After(now) {
 			now = next
 		}
@@ -260,15 +263,29 @@ func TestCutHoldsBack(t *testing.T) {
 	tr.waiting.WriteString(" then waiting")
 	now := epoch.Add(time.Hour)
 	for _, l := range []*lane{cut, lost} {
-		if next := tr.step(now, l); !next.IsZero() || tr.take(now, l, buf) > 0 || tr.over(now, l) != nil {
+		if next := tr.next(tr.step(now, l), l); !next.IsZero() || tr.take(now, l, buf) > 0 || tr.over(now, l) != nil {
 			t.Errorf("something goes through %+v: %v", l.Rule, next)
 		}
 	}
 	if tr.step(now, open); tr.take(now, open, buf) != len("flying") {
 		t.Errorf("what had left before does not arrive after healing: %q", buf)
 	}
-	if next := tr.step(now, open); !next.Equal(now.Add(time.Second)) {
+	if next := tr.next(tr.step(now, open), open); !next.Equal(now.Add(time.Second)) {
 		t.Errorf("what waited arrives at %v, not a second after healing", next)
+	}
+}
+
+// TestNewRate: what waits for its turn at one rate waits no longer when the rate is another one.
+func TestNewRate(t *testing.T) {
+	slow, fast := &lane{link: &bucket{rate: 1}}, &lane{link: &bucket{rate: 1_000_000}}
+	tr := newTravel(1)
+	tr.waiting.Write(make([]byte, 1000))
+	if leaves := tr.step(epoch, slow); leaves.Before(epoch.Add(10 * time.Minute)) {
+		t.Fatalf("1,000 bytes leave at %v at 1 byte/s", leaves)
+	}
+	tr.step(epoch, fast)
+	if n := tr.take(epoch.Add(time.Millisecond), fast, make([]byte, 1000)); n != 1000 {
+		t.Errorf("%d bytes arrive at the new rate", n)
 	}
 }
 

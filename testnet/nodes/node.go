@@ -152,7 +152,7 @@ func (n *Net) Stop(ctx context.Context, name string) error {
 		}
 		select {
 		case <-l.exited:
-			if code := l.cmd.ProcessState.ExitCode(); code != 0 {
+			if code := l.cmd.ProcessState.ExitCode(); code != 0 && asks {
 				node.crashed(fmt.Sprintf("asked to end, it ended with %s", l.cmd.ProcessState))
 			}
 			return nil

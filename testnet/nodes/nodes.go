@@ -5,8 +5,12 @@
 // Nodes are reached over the loopback interface, where the package link delays, limits and drops bytes inside of them;
 // with Options.NetNS every node has a network namespace instead and the kernel does it.
 //
-// No node outlives the program: Linux ends them when the thread that started them goes away, elsewhere Close does, and
-// a terminal's Ctrl-C ends all that Close could not.
+// No node outlives the program: Linux ends them when the thread that started them goes away. Elsewhere Close ends them,
+// and they are in the program's process group, which a terminal's Ctrl-C reaches as a whole.
+//
+//	DIR/net.lock, net.pid   held by the program that has the network, and which one that is
+//	DIR/NAME/home           of a node
+//	DIR/NAME/log            what it writes to stderr
 package nodes
 
 import (
@@ -38,12 +42,12 @@ var (
 )
 
 const (
-	// startingAtOnce bounds the nodes that start at the same time: each takes 0.3 s of a core, and more of them than
+	// startingAtOnce bounds the nodes that start at the same time: each takes 0.1 to 0.3 s of a core, and more of them than
 	// cores only make all of them late.
 	startingAtOnce = 4
 	// unreadCrashes is how many crashes wait for a reader: every node of the largest script ten times.
 	unreadCrashes = 1000
-	// maxName is a label's length that fits every file system and the names of network interfaces are made without.
+	// maxName is what scripts allow.
 	maxName = 32
 )
 

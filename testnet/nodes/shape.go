@@ -2,6 +2,8 @@ package nodes
 
 import (
 	"context"
+	"fmt"
+	"maps"
 
 	"github.com/shoal-p2p/shoal/testnet/link"
 )
@@ -19,9 +21,14 @@ func plainShape() Shape {
 	return Shape{Rules: map[[2]string]link.Rule{}, Up: map[string]int64{}, Down: map[string]int64{}, Lies: map[string]bool{}, Full: map[string]bool{}}
 }
 
+func (s Shape) clone() Shape {
+	return Shape{maps.Clone(s.Rules), maps.Clone(s.Up), maps.Clone(s.Down), maps.Clone(s.Lies), maps.Clone(s.Full)}
+}
+
 // Shape lets change alter the shape of the network and returns when every node that it concerns and that is awake goes
-// by it; the others will when they run or go on. change must not keep what it is given. Where it fails, some nodes may
-// go by it and others not; the next call tries all of it again.
+// by it; the others will when they run or go on. change must not keep what it is given. Where it fails the shape is
+// what it was, and the next call brings those nodes to it that went by the other one already. ErrUnsupported for what
+// the mode or the kernel cannot do.
 func (n *Net) Shape(ctx context.Context, change func(*Shape)) error {
 	ctx, done, err := n.begin(ctx)
 	if err != nil {
@@ -33,8 +40,13 @@ func (n *Net) Shape(ctx context.Context, change func(*Shape)) error {
 		return err
 	}
 	defer release()
-	change(&n.shape)
-	return n.ground.apply(ctx, n.shape, n.settled)
+	next := n.shape.clone()
+	change(&next)
+	if err := n.ground.apply(ctx, next, n.settled); err != nil {
+		return fmt.Errorf("shape the network: %w", err)
+	}
+	n.shape = next
+	return nil
 }
 
 // shapingTurn waits until nobody else changes the shape or the residents.

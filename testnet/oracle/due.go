@@ -25,7 +25,7 @@ func (s *set) changes(dir string, snap Snapshot) (fresh []string) {
 		}
 		delete(s.due, path)
 		s.touched[path] = snap.number
-		if e.kind != 'd' && !s.content[e.String()] {
+		if e.kind != 'd' && !s.snapped[e.String()] {
 			fresh = append(fresh, path)
 		}
 	}

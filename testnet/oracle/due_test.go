@@ -81,3 +81,32 @@ func TestAcknowledgedLate(t *testing.T) {
 		t.Errorf("%+v, %v", all, err)
 	}
 }
+
+// What was allowed before it was published is new when it is, and may be on disks before.
+func TestAllowed(t *testing.T) {
+	o := New()
+	dir := tree(t, map[string]string{"a": "a0"})
+	o.Acknowledge("docs", publish(t, o, dir))
+	aside := tree(t, map[string]string{"a": "a1", "sub/new": "n"})
+	reader := tree(t, map[string]string{"a": "a1", "sub/new": "n"})
+	if got := paths(t, o, reader, nil); got != "a sub/new" {
+		t.Errorf("before: wrong is %q", got)
+	}
+	for _, path := range []string{"a", "sub/new"} {
+		if err := o.Allow("docs", aside, path); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if got := paths(t, o, reader, nil); got != "" {
+		t.Errorf("after: wrong is %q", got)
+	}
+	if err := o.Allow("docs", aside, "gone"); err == nil {
+		t.Error("a file that is not there was allowed")
+	}
+	change(t, dir, map[string]string{"a": "a1"})
+	o.Acknowledge("docs", publish(t, o, dir))
+	all, err := o.Lost(t.Context(), "docs", tree(t, map[string]string{"a": "a0"}))
+	if err != nil || len(all) != 1 || all[0].Path != "a" {
+		t.Errorf("lost: %+v, %v", all, err)
+	}
+}

@@ -5,6 +5,8 @@
 // node that refused it may have told others first. A conflict's copy may have whatever was published somewhere in the
 // set. So may every path of a set that more than one folder was published to, because a merge follows renames, and a
 // path that nobody published, for the same reason; a folder that must equal a snapshot is held against it exactly.
+//
+// What must be in the folders in the end is what was acknowledged (due.go).
 package oracle
 
 import (
@@ -48,6 +50,7 @@ type set struct {
 	paths   map[string][]entry  // each content once
 	content map[string]bool     // of any path: entry.String
 	authors map[string]Snapshot // folders it was published from, as they were published last
+	snapped map[string]bool     // contents of any path that were published: entry.String
 	due     map[string]entry    // by path, the last content of it that must be somewhere
 	touched map[string]uint64   // by path, the number of the last publish that changed it
 	roots   map[string]Snapshot
@@ -66,7 +69,7 @@ func (o *Oracle) of(name string) *set {
 	s := o.sets[name]
 	if s == nil {
 		s = &set{at: map[place]bool{}, paths: map[string][]entry{}, content: map[string]bool{}, authors: map[string]Snapshot{}, roots: map[string]Snapshot{},
-			due: map[string]entry{}, touched: map[string]uint64{}}
+			snapped: map[string]bool{}, due: map[string]entry{}, touched: map[string]uint64{}}
 		o.sets[name] = s
 	}
 	return s
@@ -94,10 +97,16 @@ func (o *Oracle) Publish(set, dir string) (Snapshot, error) {
 
 func (s *set) learn(snap Snapshot) {
 	for path, e := range snap.entries {
-		if p := (place{path, e.String()}); !s.at[p] {
-			s.at[p], s.content[p.content] = true, true
-			s.paths[path] = append(s.paths[path], e)
-		}
+		s.add(path, e)
+		s.snapped[e.String()] = true
+	}
+}
+
+// add takes note of what may be at a path.
+func (s *set) add(path string, e entry) {
+	if p := (place{path, e.String()}); !s.at[p] {
+		s.at[p], s.content[p.content] = true, true
+		s.paths[path] = append(s.paths[path], e)
 	}
 }
 

@@ -230,6 +230,16 @@ func TestEdited(t *testing.T) {
 	}
 }
 
+// The name of a conflict's copy may be that of another conflict too.
+func TestCopyOfTheSameName(t *testing.T) {
+	o := New()
+	publish(t, o, tree(t, map[string]string{"a": "one", "a.conflict-abc-1": "two", "b": "three"}))
+	reader := tree(t, map[string]string{"a.conflict-abc-1": "three"})
+	if got := paths(t, o, reader, nil); got != "" {
+		t.Errorf("wrong is %q", got)
+	}
+}
+
 // A set knows nothing of what was published in another one.
 func TestSetsAreApart(t *testing.T) {
 	o := New()

@@ -249,11 +249,12 @@ func (s *Stage) edit(ctx context.Context, do script.Edit, random *rand.Rand) err
 		}
 		var texts []string
 		for range max(do.Times, 1) {
-			c, err := edit(folder, do.Kind, do.Size, random)
+			aside := filepath.Join(n.Dir, "aside", x.name)
+			text, err := edit(folder, aside, do.Kind, do.Size, random, func(path string) error { return s.oracle.Allow(x.name, aside, path) })
 			if err != nil {
 				return err
 			}
-			texts = append(texts, c.text)
+			texts = append(texts, text)
 		}
 		s.say("%s", strings.Join(texts[:min(len(texts), 3)], "; "))
 		return nil

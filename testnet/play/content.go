@@ -52,45 +52,76 @@ func writeNoise(path string, n int64, random *rand.Rand) error {
 	return errors.Join(err, f.Close())
 }
 
-// change is what an edit did.
-type change struct {
-	text  string
-	paths []string // below the folder, that now hold something else
-}
-
 // edit changes a folder once, as the kind says. Which file it is, and where in it, follows from the random source and
-// the names and sizes of the files.
-func edit(dir, kind string, size int64, random *rand.Rand) (change, error) {
+// the names and sizes of the files. New content is made beside the folder, in aside, shown to whoever wants to know it,
+// and then moved to its place: a node that is at work in the folder has it wholly or not at all.
+func edit(dir, aside, kind string, size int64, random *rand.Rand, show func(path string) error) (text string, err error) {
+	if err := os.MkdirAll(aside, 0o755); err != nil {
+		return "", fmt.Errorf("edit: %w", err)
+	}
 	if kind == script.Add {
 		name := fmt.Sprintf("added-%08x", random.Uint32())
-		if err := writeNoise(filepath.Join(dir, name), size, random); err != nil {
-			return change{}, fmt.Errorf("edit: %w", err)
+		if err := writeNoise(filepath.Join(aside, name), size, random); err != nil {
+			return "", fmt.Errorf("edit: %w", err)
 		}
-		return change{text: fmt.Sprintf("%s of %s", name, bytes(size)), paths: []string{name}}, nil
+		return fmt.Sprintf("%s of %s", name, bytes(size)), place(dir, aside, name, show)
 	}
 	all, err := regular(dir)
 	if err != nil {
-		return change{}, fmt.Errorf("edit: %w", err)
+		return "", fmt.Errorf("edit: %w", err)
 	}
 	if len(all) == 0 {
-		return change{}, errors.New("edit: the folder holds no file")
+		return "", errors.New("edit: the folder holds no file")
 	}
 	name := all[random.IntN(len(all))]
-	path := filepath.Join(dir, name)
 	switch kind {
 	case script.Remove:
-		err = os.Remove(path)
-		return change{text: name + " removed"}, err
+		return name + " removed", os.Remove(filepath.Join(dir, name))
 	case script.Rename:
 		to := fmt.Sprintf("%s-%04x", strings.SplitN(name, "-moved-", 2)[0]+"-moved", random.Uint32()&0xffff)
-		err = os.Rename(path, filepath.Join(dir, to))
-		return change{text: name + " is " + to, paths: []string{to}}, err
+		return name + " is " + to, os.Rename(filepath.Join(dir, name), filepath.Join(dir, to))
 	}
-	at, err := alter(path, kind, size, random)
+	if err := copyFile(filepath.Join(dir, name), filepath.Join(aside, name)); err != nil {
+		return "", fmt.Errorf("edit: %w", err)
+	}
+	at, err := alter(filepath.Join(aside, name), kind, size, random)
 	if err != nil {
-		return change{}, fmt.Errorf("edit: %w", err)
+		return "", fmt.Errorf("edit: %w", err)
 	}
-	return change{text: fmt.Sprintf("%s of %s at %s", bytes(size), name, bytes(at)), paths: []string{name}}, nil
+	return fmt.Sprintf("%s of %s at %s", bytes(size), name, bytes(at)), place(dir, aside, name, show)
+}
+
+// place moves a file that is shown first from aside to its place.
+func place(dir, aside, name string, show func(path string) error) error {
+	if err := show(name); err != nil {
+		return fmt.Errorf("edit: %w", err)
+	}
+	if err := os.Rename(filepath.Join(aside, name), filepath.Join(dir, name)); err != nil {
+		return fmt.Errorf("edit: %w", err)
+	}
+	return nil
+}
+
+// copyFile copies content and permission bits; the copy may be written.
+func copyFile(from, to string) error {
+	in, err := os.Open(from)
+	if err != nil {
+		return err
+	}
+	defer in.Close()
+	info, err := in.Stat()
+	if err != nil {
+		return err
+	}
+	if err := os.MkdirAll(filepath.Dir(to), 0o755); err != nil {
+		return err
+	}
+	out, err := os.OpenFile(to, os.O_CREATE|os.O_TRUNC|os.O_WRONLY, info.Mode().Perm()|0o200)
+	if err != nil {
+		return err
+	}
+	_, err = io.Copy(out, in)
+	return errors.Join(err, out.Close())
 }
 
 // alter changes the content of one file and tells where.

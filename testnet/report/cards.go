@@ -173,7 +173,8 @@ func curvesCard(t trace.Trace, gaps []figures.Gap) card {
 
 func bytesCard(t trace.Trace) card {
 	c := card{ID: "bytes", Title: "What had to be sent", About: "a bar is all that was to be had; the line below it is what was received in all"}
-	c.Table = table{Title: "The transfers as a table", Head: []string{"set", "revision", "node", "total", "reused", "patched", "fetched", "received", "sent", "sources", "took"}}
+	c.Table = table{Title: "The transfers as a table", Head: []string{"set", "revision", "node", "total", "reused",
+		"patched", "fetched", "received", "sent", "sources", "took"}}
 	revisions := figures.Revisions(t)
 	for _, r := range revisions {
 		for _, x := range r.Transfers {

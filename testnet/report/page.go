@@ -11,6 +11,8 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/dustin/go-humanize"
+
 	"github.com/shoal-p2p/shoal/testnet/report/draw"
 	"github.com/shoal-p2p/shoal/testnet/report/figures"
 	"github.com/shoal-p2p/shoal/testnet/trace"
@@ -39,14 +41,15 @@ const (
 
 // page is what the template shows.
 type page struct {
-	Policy, Title, Headline, Class string
-	About, Meta                    string
-	Checks, Held                   []check // the ones to read, and further ones that held
-	Cards                          []card
-	Events                         table
-	Style                          template.CSS
-	Script                         template.JS
-	Glyphs                         template.HTML
+	Policy, Title, Headline string
+	Verdict, Class          string
+	About, Meta             string
+	Checks, Held            []check // the ones to read, and further ones that held
+	Cards                   []card
+	Events                  table
+	Style                   template.CSS
+	Script                  template.JS
+	Glyphs                  template.HTML
 }
 
 type check struct {
@@ -98,10 +101,11 @@ func newPage(t trace.Trace) page {
 	p := page{
 		// Nothing but the one script below runs, and nothing is loaded, whatever a name in the trace says.
 		Policy:   "default-src 'none'; style-src 'unsafe-inline'; script-src 'sha256-" + base64.StdEncoding.EncodeToString(sum[:]) + "'",
-		Title:    draw.Clean(cmp.Or(t.Scenario, "test network")),
+		Title:    figures.Clean(cmp.Or(t.Scenario, "test network")),
 		Headline: figures.Headline(t),
+		Verdict:  map[figures.Verdict]string{figures.Passed: "PASS", figures.Failed: "FAIL", figures.Nothing: "DONE"}[verdict],
 		Class:    map[figures.Verdict]string{figures.Passed: "pass", figures.Failed: "fail", figures.Nothing: "none"}[verdict],
-		About:    draw.Clean(t.About),
+		About:    figures.Clean(t.About),
 		Meta:     meta(t),
 		Events:   eventTable(t),
 		Style:    template.CSS(style),
@@ -116,11 +120,11 @@ func newPage(t trace.Trace) page {
 func meta(t trace.Trace) string {
 	said := []string{"started " + started(t.Started), fmt.Sprintf("seed %d", t.Seed)}
 	if t.Version != "" {
-		said = append(said, "version "+draw.Clean(t.Version))
+		said = append(said, "version "+figures.Clean(t.Version))
 	}
 	for _, s := range t.Sets[:min(len(t.Sets), 5)] {
 		if s.Bytes > 0 {
-			said = append(said, fmt.Sprintf("%s: %s in %d files", draw.Clip(s.Name, 200), figures.Bytes(float64(s.Bytes)), s.Files))
+			said = append(said, fmt.Sprintf("%s: %s in %s files", draw.Clip(s.Name, 200), figures.Bytes(float64(s.Bytes)), humanize.Comma(int64(s.Files))))
 		}
 	}
 	return strings.Join(said, " · ")
@@ -140,10 +144,10 @@ func checks(t trace.Trace) []check {
 		if d := figures.Moment(c.Seconds); d > 0 {
 			where += " · waited " + figures.Seconds(d)
 		}
-		all = append(all, check{draw.Clean(c.Name), draw.Clean(c.Detail), where, c.OK})
+		all = append(all, check{figures.Clean(c.Name), figures.Clean(c.Detail), where, c.OK})
 	}
 	for _, e := range violations(t) {
-		all = append(all, check{"invariant", draw.Clean(draw.Says(e)), "at " + figures.Seconds(e.At), false})
+		all = append(all, check{"invariant", figures.Clean(draw.Says(e)), "at " + figures.Seconds(e.At), false})
 	}
 	slices.SortStableFunc(all, func(a, b check) int {
 		if a.OK == b.OK {
@@ -174,7 +178,7 @@ func split(all []check) (read, held []check) {
 const shownEvents = 1000
 
 func eventTable(t trace.Trace) table {
-	b := table{Title: fmt.Sprintf("All %d events", len(t.Events)), Head: []string{"when", "node", "what", "set", "revision"}}
+	b := table{Title: fmt.Sprintf("All %s events", humanize.Comma(int64(len(t.Events)))), Head: []string{"when", "node", "what", "set", "revision"}}
 	for _, e := range t.Events[:min(len(t.Events), shownEvents)] {
 		word := cmp.Or(draw.MarkOf(e).Word, e.Kind)
 		if e.Kind == trace.Published && e.Durable {
@@ -200,12 +204,12 @@ func eventTable(t trace.Trace) table {
 
 func (b *table) add(cells ...string) {
 	for i := range cells {
-		cells[i] = draw.Clean(cells[i])
+		cells[i] = figures.Clean(cells[i])
 	}
 	b.Rows = append(b.Rows, cells)
 }
 
 // picture draws both widths of a picture.
 func picture(title string, screen float64, pic func(width float64) draw.SVG) part {
-	return part{Title: draw.Clean(title), Wide: template.HTML(pic(screen)), Phone: template.HTML(pic(phone))}
+	return part{Title: figures.Clean(title), Wide: template.HTML(pic(screen)), Phone: template.HTML(pic(phone))}
 }

@@ -114,8 +114,8 @@ type (
 // JUnit writes the checks as test cases, and every invariant that broke as one more that failed.
 func JUnit(w io.Writer, t trace.Trace) error {
 	tidy := figures.Tidy(t)
-	s := suite{Name: draw.Clean(t.Scenario), Time: seconds(tidy.Seconds), Timestamp: t.Started.UTC().Format("2006-01-02T15:04:05")}
-	s.Properties = []property{{"seed", fmt.Sprint(t.Seed)}, {"version", draw.Clean(t.Version)}, {"nodes", fmt.Sprint(len(tidy.Nodes))}}
+	s := suite{Name: figures.Clean(t.Scenario), Time: seconds(tidy.Seconds), Timestamp: t.Started.UTC().Format("2006-01-02T15:04:05")}
+	s.Properties = []property{{"seed", fmt.Sprint(t.Seed)}, {"version", figures.Clean(t.Version)}, {"nodes", fmt.Sprint(len(tidy.Nodes))}}
 	s.Out = figures.Headline(tidy)
 	add := func(name, class, detail string, ok bool, took float64) {
 		c := testcase{Name: name, Class: s.Name + "." + class, Time: seconds(finite(took))}
@@ -128,14 +128,14 @@ func JUnit(w io.Writer, t trace.Trace) error {
 		s.Cases = append(s.Cases, c)
 	}
 	for _, c := range t.Checks {
-		name, class := draw.Clean(c.Name), "invariants"
+		name, class := figures.Clean(c.Name), "invariants"
 		if c.Line > 0 {
 			name, class = fmt.Sprintf("%s (line %d)", name, c.Line), "checks"
 		}
-		add(name, class, draw.Clean(c.Detail), c.OK, c.Seconds)
+		add(name, class, figures.Clean(c.Detail), c.OK, c.Seconds)
 	}
 	for i, e := range violations(tidy) {
-		add(fmt.Sprintf("violation %d", i+1), "violations", draw.Clean(draw.Sentence(e)), false, 0)
+		add(fmt.Sprintf("violation %d", i+1), "violations", figures.Clean(draw.Sentence(e)), false, 0)
 	}
 	s.Tests = len(s.Cases)
 	all := suites{Name: s.Name, Tests: s.Tests, Failures: s.Failures, Time: s.Time, Suite: s}

@@ -1,7 +1,7 @@
 // Package draw makes SVG pictures of figures: one function for each picture, which is given its width and decides how
 // much fits. A page shows a wide picture or a narrow one, as its window is, so that letters keep their size. Colours are
 // classes of the page's style sheet; whatever has a colour also has a shape, a letter or a label. All text is escaped
-// here, names are cleaned of what would reorder or hide other text.
+// here and cleaned of what would reorder or hide other text.
 package draw
 
 import (
@@ -9,8 +9,8 @@ import (
 	"math"
 	"strconv"
 	"strings"
-	"unicode"
-	"unicode/utf8"
+
+	"github.com/shoal-p2p/shoal/testnet/report/figures"
 )
 
 // SVG is a picture as markup that can be put into a page as it is.
@@ -30,7 +30,7 @@ type canvas struct {
 func (c *canvas) svg(label string) SVG {
 	w, h := num(c.w), num(c.h)
 	return SVG(`<svg class="pic" role="img" viewBox="0 0 ` + w + ` ` + h + `" width="` + w + `" height="` + h + `" ` + c.data + `aria-label="` +
-		html.EscapeString(Clean(label)) + `">` + c.b.String() + `</svg>`)
+		html.EscapeString(figures.Clean(label)) + `">` + c.b.String() + `</svg>`)
 }
 
 // follow lets the page's script draw the moment under the pointer, here and in all pictures of the same time.
@@ -54,7 +54,7 @@ func (c *canvas) element(tag, attributes, title string) {
 		c.b.WriteString("/>")
 		return
 	}
-	c.b.WriteString("><title>" + html.EscapeString(Clean(title)) + "</title></" + tag + ">")
+	c.b.WriteString("><title>" + html.EscapeString(figures.Clean(title)) + "</title></" + tag + ">")
 }
 
 func (c *canvas) rect(class string, x, y, w, h float64, title string) {
@@ -79,9 +79,9 @@ func (c *canvas) text(class, anchor string, x, y float64, s, title string) {
 	if s == "" {
 		return
 	}
-	c.b.WriteString(`<text ` + attr("class", class+" "+anchor) + at("x", x) + at("y", y) + `>` + html.EscapeString(Clean(s)))
+	c.b.WriteString(`<text ` + attr("class", class+" "+anchor) + at("x", x) + at("y", y) + `>` + html.EscapeString(figures.Clean(s)))
 	if title != "" && title != s {
-		c.b.WriteString("<title>" + html.EscapeString(Clean(title)) + "</title>")
+		c.b.WriteString("<title>" + html.EscapeString(figures.Clean(title)) + "</title>")
 	}
 	c.b.WriteString("</text>")
 }
@@ -98,32 +98,9 @@ func num(v float64) string {
 	return strconv.FormatFloat(math.Round(v*10)/10, 'f', -1, 64)
 }
 
-// longest is how much of a text is shown in the whole report; no name or reason is longer in earnest.
-const longest = 300
-
-// Clean is a text without what a reader could be deceived by: control characters and those that turn the direction of
-// what follows become a visible replacement, as does what is no UTF-8. It is cut where it is longer than 300 characters.
-func Clean(s string) string {
-	s = strings.Map(func(r rune) rune {
-		switch {
-		case r == '\n' || r == '\t':
-			return ' '
-		case r == utf8.RuneError || unicode.IsControl(r) || unicode.Is(unicode.Cf, r) || unicode.Is(unicode.Co, r) || unicode.Is(unicode.Cs, r):
-			return '\uFFFD'
-		case r == '\u2028' || r == '\u2029' || r == '\uFFFE' || r == '\uFFFF':
-			return '\uFFFD'
-		}
-		return r
-	}, s)
-	if runes := []rune(s); len(runes) > longest {
-		return string(runes[:longest-1]) + "…"
-	}
-	return s
-}
-
 // Clip is a text that fits into a width: the middle of what is too long is left out, since names differ at their ends.
 func Clip(s string, width float64) string {
-	s = Clean(s)
+	s = figures.Clean(s)
 	if measure(s) <= width {
 		return s
 	}

@@ -9,19 +9,17 @@ import (
 
 // Curves draws how complete each node was over time, one row for each, from 0 % at the bottom of a row to 100 % at its top.
 func Curves(curves []figures.Curve, gaps []figures.Gap, end time.Duration, width float64) SVG {
-	left, right := columns(width)
 	c := &canvas{w: width}
-	s := span{left, width - right, end}
+	s := span{names(width), width - 12, end}
 	row := rows(len(curves))
 	if len(curves) <= 8 {
 		row = 38 // so that a rise has a shape
 	}
-	top := 20.0
+	top := 4.0
 	bottom := top + row*float64(len(curves)) + 4
 	c.h = bottom + 24
 	c.times(s, top, bottom)
 	c.follow(s)
-	c.text("dim", "end", c.w-4, 12, "complete", "")
 	c.shade(gaps, s, top, bottom)
 	for i, curve := range curves {
 		c.curve(curve, s, top+row*float64(i), row)
@@ -52,7 +50,7 @@ func (c *canvas) curve(curve figures.Curve, s span, y, row float64) {
 	}
 	flush()
 	c.ticks(curve, s, floor, height)
-	c.text("number", "end", c.w-4, y+row/2+4, Finish(curve), "")
+	c.text("number", "end", s.x1-6, y+row/2+5, finish(curve, c.w < narrow), "")
 }
 
 // ticks mark when a revision was complete, as long as they can be told apart.
@@ -72,13 +70,14 @@ func (c *canvas) ticks(curve figures.Curve, s span, floor, height float64) {
 	}
 }
 
-// Finish says when a node was complete for the first time, or how far it came.
-func Finish(curve figures.Curve) string {
-	if len(curve.Whole) > 0 {
-		return figures.Seconds(curve.Whole[0])
+// finish says when a node was complete for the first time, or how far it came.
+func finish(curve figures.Curve, brief bool) string {
+	if len(curve.Whole) == 0 {
+		return figures.Percent(curve.Points[len(curve.Points)-1].Part) + " in the end"
 	}
-	if len(curve.Points) == 0 {
-		return "0 %"
+	text := figures.Seconds(curve.Whole[0])
+	if !brief {
+		text = "complete at " + text
 	}
-	return figures.Percent(curve.Points[len(curve.Points)-1].Part)
+	return text
 }

@@ -63,15 +63,6 @@ func TestRound(t *testing.T) {
 	}
 }
 
-func TestClean(t *testing.T) {
-	for in, want := range map[string]string{"edge-1": "edge-1", "a\u202Eb": "a�b", "\x00\x1b[31m": "��[31m", "\xff": "�", "a\nb\tc": "a b c", "日本": "日本",
-		"zero\u200Bwidth": "zero�width", strings.Repeat("x", 301): strings.Repeat("x", 299) + "…"} {
-		if got := Clean(in); got != want {
-			t.Errorf("%q: %q, want %q", in, got, want)
-		}
-	}
-}
-
 func TestClip(t *testing.T) {
 	if got := Clip("a-node-with-a-long-name-17", 100); !strings.HasPrefix(got, "a-node") || !strings.HasSuffix(got, "-17") || !strings.Contains(got, "…") {
 		t.Errorf("got %q", got)
@@ -79,7 +70,7 @@ func TestClip(t *testing.T) {
 	rapid.Check(t, func(r *rapid.T) {
 		in, width := rapid.String().Draw(r, "s"), rapid.Float64Range(20, 400).Draw(r, "width")
 		got := Clip(in, width)
-		if !utf8.ValidString(got) || measure(got) > width || measure(Clean(in)) <= width && got != Clean(in) {
+		if !utf8.ValidString(got) || measure(got) > width || measure(figures.Clean(in)) <= width && got != figures.Clean(in) {
 			r.Fatalf("%q in %v: %q, %v wide", in, width, got, measure(got))
 		}
 	})

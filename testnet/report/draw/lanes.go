@@ -12,12 +12,12 @@ import (
 // narrow is the width in pixels below which a picture is for a phone.
 const narrow = 600
 
-// columns are the pixels left for names and right for numbers.
-func columns(width float64) (left, right float64) {
+// names is how many pixels names have beside a picture.
+func names(width float64) float64 {
 	if width < narrow {
-		return 84, 58
+		return 84
 	}
-	return 132, 92
+	return 132
 }
 
 // rows is the height of one of n rows: comfortable ones for a few, thin ones for a hundred.
@@ -35,9 +35,8 @@ func rows(n int) float64 {
 // Lanes draws one lane for each node: what it was in a set, when it was down or paused, what happened to it, and the time
 // without a primary as a band across all.
 func Lanes(lanes []figures.Lane, gaps []figures.Gap, events []trace.Event, end time.Duration, width float64) SVG {
-	left, _ := columns(width)
 	c := &canvas{w: width}
-	s := span{left, width - 12, end}
+	s := span{names(width), width - 12, end}
 	near := time.Duration(float64(end) * 4 / max(s.x1-s.x0, 1))
 	labels, used := c.flagged(flags(events, gaps, near), s)
 	row := rows(len(lanes))

@@ -29,7 +29,7 @@ func MarkOf(e trace.Event) Mark {
 
 func marks() map[string]Mark {
 	return map[string]Mark{
-		trace.Violation: {"violation", "an invariant broke", 9, "bad"},
+		trace.Violation: {"violation", "breaks an invariant", 9, "bad"},
 		trace.Crashed:   {"crash", "crashed", 8, "bad"},
 		trace.Killed:    {"kill", "killed", 7, "bad"},
 		trace.Stopped:   {"stop", "stopped", 6, "bad"},

@@ -220,7 +220,7 @@ func TestHeadline(t *testing.T) {
 	}{
 		{"", nil, nil, "DONE: nothing was checked, 0 nodes, 30.0 s"},
 		{"1 a up", []trace.Check{ok}, nil, "PASS: 1 of 1 check held, 1 node, 30.0 s"},
-		{"1 a up", []trace.Check{ok, bad}, nil, "FAIL: 1 of 2 checks did not hold, 1 node, 30.0 s"},
+		{"1 a up", []trace.Check{ok, bad}, nil, "FAIL: 1 of 2 checks did not hold (y), 1 node, 30.0 s"},
 		{"1 a violation", []trace.Check{ok}, nil, "FAIL: 1 invariant broke, 1 node, 30.0 s"},
 		{kill, []trace.Check{ok}, update, "PASS: 1 of 1 check held, 2 nodes, 30.0 s; primary replaced in 0.40 s; 97 % of the second revision's bytes not sent"},
 		{kill + "20 b killed", []trace.Check{ok}, nil, "PASS: 1 of 1 check held, 2 nodes, 30.0 s; primary replaced in 0.40 s"},
@@ -314,7 +314,7 @@ func TestAnyTrace(t *testing.T) {
 				r.Fatalf("gap %+v of %v", g, end)
 			}
 		}
-		if !reflect.DeepEqual(gaps, Gaps(tidy)) || Headline(tidy) != Headline(tidy) {
+		if line := Headline(tidy); !reflect.DeepEqual(gaps, Gaps(tidy)) || line != Headline(tidy) {
 			r.Fatal("asked twice, answered differently")
 		}
 		for _, x := range Revisions(tidy) {
@@ -323,4 +323,13 @@ func TestAnyTrace(t *testing.T) {
 			}
 		}
 	})
+}
+
+func TestClean(t *testing.T) {
+	for in, want := range map[string]string{"edge-1": "edge-1", "a\u202Eb": "a�b", "\x00\x1b[31m": "��[31m", "\xff": "�", "a\nb\tc": "a b c", "日本": "日本",
+		"zero\u200Bwidth": "zero�width", strings.Repeat("x", 301): strings.Repeat("x", 299) + "…"} {
+		if got := Clean(in); got != want {
+			t.Errorf("%q: %q, want %q", in, got, want)
+		}
+	}
 }

@@ -58,10 +58,24 @@ func verdict(t trace.Trace) string {
 	case v == Passed:
 		return fmt.Sprintf("PASS: %d of %s held, %s", held, count(len(t.Checks), "check"), about)
 	case held < len(t.Checks):
-		return fmt.Sprintf("FAIL: %d of %s did not hold, %s", len(t.Checks)-held, count(len(t.Checks), "check"), about)
+		return fmt.Sprintf("FAIL: %d of %s did not hold (%s), %s", len(t.Checks)-held, count(len(t.Checks), "check"), broken(t), about)
 	default:
 		return fmt.Sprintf("FAIL: %s broke, %s", count(violations(t), "invariant"), about)
 	}
+}
+
+// broken are the names of the checks that did not hold, or the first of many.
+func broken(t trace.Trace) string {
+	var names []string
+	for _, c := range t.Checks {
+		if !c.OK {
+			names = append(names, Clean(c.Name))
+		}
+	}
+	if len(names) > 2 {
+		return fmt.Sprintf("%s, and %d others", names[0], len(names)-1)
+	}
+	return strings.Join(names, "; ")
 }
 
 // highlights are what people ask for first: the failover and the bytes saved.

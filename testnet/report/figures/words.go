@@ -3,7 +3,10 @@ package figures
 import (
 	"fmt"
 	"math"
+	"strings"
 	"time"
+	"unicode"
+	"unicode/utf8"
 
 	"github.com/dustin/go-humanize"
 )
@@ -52,4 +55,27 @@ func Percent(part float64) string {
 	default:
 		return fmt.Sprintf("%.0f %%", math.Floor(p))
 	}
+}
+
+// readable is how much of a text is shown in the whole report; no name or reason is longer in earnest.
+const readable = 300
+
+// Clean is a text without what a reader could be deceived by: control characters and those that turn the direction of
+// what follows become a visible replacement, as does what is no UTF-8. It is cut where it is longer than 300 characters.
+func Clean(s string) string {
+	s = strings.Map(func(r rune) rune {
+		switch {
+		case r == '\n' || r == '\t':
+			return ' '
+		case r == utf8.RuneError || unicode.IsControl(r) || unicode.Is(unicode.Cf, r) || unicode.Is(unicode.Co, r) || unicode.Is(unicode.Cs, r):
+			return '\uFFFD'
+		case r == '\u2028' || r == '\u2029' || r == '\uFFFE' || r == '\uFFFF':
+			return '\uFFFD'
+		}
+		return r
+	}, s)
+	if runes := []rune(s); len(runes) > readable {
+		return string(runes[:readable-1]) + "…"
+	}
+	return s
 }
