@@ -56,7 +56,7 @@ var edges = map[string][]string{
 	"testnet/sim":            {"node/election", "protocols/record"},
 	"node/api":               {},
 	"node":                   {"blockstore", "blockstore/badgerstore", "blockstore/dag", "blockstore/diff", "blockstore/worktree", "protocols/", "discovery", "discovery/", "node/"},
-	"cmd/node":               {"node", "node/api", "testnet", "testnet/control", "testnet/link", "testnet/script"},
+	"cmd/node":               {"node", "node/api", "testnet", "testnet/control", "testnet/link", "testnet/nodes", "testnet/script"},
 	"testnet/trace":          {},
 	"testnet/script":         {},
 	"testnet/link":           {"node/api", "blockstore", "protocols/chunks", "protocols/delta"},

@@ -91,6 +91,7 @@ func (r *Registry) Follow(ctx context.Context, t record.Ticket, o FollowOptions)
 
 // once gets the newest revision, and tells what that took on the wire.
 func (g *get) once(ctx context.Context, t record.Ticket) (Got, error) {
+	defer g.r.moving()()
 	in0, out0 := g.net.Wire()
 	got, err := g.run(ctx, t)
 	for errors.Is(err, errSuperseded) { // what is on disk by now is reused

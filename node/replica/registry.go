@@ -130,6 +130,7 @@ type Registry struct {
 
 	layouts layouts
 	closing sync.WaitGroup // of what is over and still gives back its files
+	ease    ease
 
 	mu   sync.Mutex // guards what follows; never held across I/O
 	net  *Network
@@ -171,7 +172,7 @@ func Open(cfg Config) (*Registry, error) {
 	if err != nil {
 		return nil, fmt.Errorf("open sets: %w", err)
 	}
-	r := &Registry{cfg: cfg, self: self, states: states{cfg.Dir}, sets: map[cid.Cid]*Replica{}, places: map[string]bool{}, followers: map[cid.Cid]chan peer.ID{}}
+	r := &Registry{cfg: cfg, self: self, ease: ease{give: giveBack}, states: states{cfg.Dir}, sets: map[cid.Cid]*Replica{}, places: map[string]bool{}, followers: map[cid.Cid]chan peer.ID{}}
 	all, bad, err := r.states.load()
 	if err != nil {
 		return nil, err
@@ -213,7 +214,10 @@ func (r *Registry) load(st State) error {
 }
 
 // Wait returns when nothing that was done holds files open any more; call it before the program ends.
-func (r *Registry) Wait() { r.closing.Wait() }
+func (r *Registry) Wait() {
+	r.closing.Wait()
+	r.ease.close()
+}
 
 // Attach gives the registry its network and announces every set it can serve.
 func (r *Registry) Attach(n *Network) {

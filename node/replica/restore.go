@@ -44,6 +44,7 @@ func (r *Registry) Restore(ctx context.Context, t record.Ticket, o GetOptions) (
 	g := r.newGet(ctx, net, t, o)
 	defer g.look.wg.Wait()
 	defer cancel()
+	defer r.moving()()
 	in0, out0 := net.Wire()
 	got, err := g.restore(ctx, t)
 	in1, out1 := net.Wire()

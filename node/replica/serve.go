@@ -262,10 +262,11 @@ type reader struct {
 	peer    peer.ID
 	invite  []byte
 	version atomic.Uint64 // of the config that allows it
+	done    func()
 }
 
 func (r *Registry) reader(rep *Replica, p peer.ID, invite []byte) *reader {
-	rd := &reader{r: r, rep: rep, peer: p, invite: invite}
+	rd := &reader{r: r, rep: rep, peer: p, invite: invite, done: r.moving()}
 	rd.version.Store(rep.Verified().Config.Version)
 	return rd
 }
@@ -316,5 +317,8 @@ func (rd *reader) Walk(ctx context.Context, root cid.Cid, fn func(blockstore.Blo
 	return chunks.WalkNodes(ctx, root, rd.Get, fn)
 }
 
-// Close ends the reading; there is nothing to release.
-func (rd *reader) Close() error { return nil }
+// Close ends the reading.
+func (rd *reader) Close() error {
+	rd.done()
+	return nil
+}

@@ -465,7 +465,7 @@ func TestSlowReader(t *testing.T) {
 
 // TestCloseEndsCalls: Close ends a Read and a Write that wait, whatever they wait for, and leaves no goroutine.
 func TestCloseEndsCalls(t *testing.T) {
-	for name, p := range map[string]Plan{"plain": {}, "slow": {Up: 10, Down: 10}, "cut": twoWays(Rule{Cut: true}, Rule{Cut: true}), "late": twoWays(Rule{Latency: time.Hour / 60}, Rule{Latency: time.Hour / 60})} {
+	for name, p := range map[string]Plan{"plain": {}, "slow": {Up: 10, Down: 10}, "cut": twoWays(Rule{Cut: true}, Rule{Cut: true}), "late": twoWays(Rule{Latency: time.Minute}, Rule{Latency: time.Minute}), "deaf": twoWays(Rule{}, Rule{Cut: true})} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				_, c, far := pipe(t, p)

@@ -218,6 +218,9 @@ func (s *Stage) acknowledged(x *set, p published, snap snapshot) {
 	if !p.Changed {
 		return
 	}
+	if p.Durable {
+		s.oracle.Acknowledge(x.name, snap)
+	}
 	x.mu.Lock()
 	x.nth = append(x.nth, p.Revision)
 	if p.Revision >= x.last.Revision {

@@ -80,6 +80,30 @@ func (s *Stage) differs(ctx context.Context, set string, n *nodes.Node, final *s
 // brings its folder there.
 const folderPatience = 20 * time.Second
 
+// complete waits until a node's folder holds what was acknowledged, or reports what it lacks.
+func (s *Stage) complete(ctx context.Context, x *set, n *nodes.Node) error {
+	if n.Name == x.author || !s.keeps(n, x) {
+		return nil // an author's folder is its own; what was fetched once stays as it is
+	}
+	for end := s.rec.since() + folderPatience; ; {
+		lost, err := s.oracle.Lost(ctx, x.name, dir(n, x.name))
+		if err != nil || len(lost) == 0 {
+			return err
+		}
+		if s.rec.since() >= end {
+			for _, w := range lost {
+				s.rec.observe(func(at time.Duration) judge.Observation {
+					return judge.Lost{At: at, Node: n.Name, Set: x.name, Path: w.Path, Detail: w.Detail}
+				})
+			}
+			return nil
+		}
+		if err := pass(ctx, 10*askEvery); err != nil {
+			return err
+		}
+	}
+}
+
 // equal waits until a node's folder is what it must be, or reports how it is not.
 func (s *Stage) equal(ctx context.Context, x *set, n *nodes.Node) error {
 	for end := s.rec.since() + folderPatience; ; {
@@ -107,6 +131,9 @@ func (s *Stage) everyFile(ctx context.Context) error {
 			err := s.equal(ctx, x, n)
 			if errors.Is(err, fs.ErrNotExist) {
 				continue // it has nothing of the set
+			}
+			if err == nil {
+				err = s.complete(ctx, x, n)
 			}
 			if err != nil {
 				return err

@@ -10,6 +10,8 @@ import (
 	"strings"
 	"sync"
 
+	"github.com/dustin/go-humanize/english"
+
 	"github.com/shoal-p2p/shoal/node/api"
 	"github.com/shoal-p2p/shoal/testnet/edition"
 	"github.com/shoal-p2p/shoal/testnet/script"
@@ -48,7 +50,7 @@ func (s *Stage) share(ctx context.Context, do script.Share, random *rand.Rand) e
 	s.mu.Unlock()
 	s.rec.set(trace.Set{Name: x.name, ID: r.Set, Files: r.Files, Bytes: r.Bytes})
 	s.acknowledged(x, published{PublishResult: api.PublishResult{ShareResult: r, Changed: true}, node: n.Name, at: s.rec.since()}, snap)
-	s.say("%d files, %s: revision %d in %.1f s, set %s", r.Files, bytes(r.Bytes), r.Revision, r.Seconds, r.Set)
+	s.say("%s, %s: revision %d in %.1f s, set %s", english.Plural(r.Files, "file", ""), bytes(r.Bytes), r.Revision, r.Seconds, r.Set)
 	return nil
 }
 

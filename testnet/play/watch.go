@@ -21,6 +21,7 @@ func (s *Stage) Watch(ctx context.Context) {
 	var group sync.WaitGroup
 	defer group.Wait()
 	group.Go(func() { s.patrol(ctx) })
+	group.Go(func() { s.remember(ctx) })
 	watched := map[string]bool{}
 	clock := time.NewTicker(sampleEvery)
 	defer clock.Stop()
@@ -44,6 +45,42 @@ func (s *Stage) Watch(ctx context.Context) {
 			return
 		}
 	}
+}
+
+// rememberEvery is the pace at which histories are looked at. They show 16 revisions, and no scenario makes so many in it.
+const rememberEvery = time.Second
+
+// remember shows the judge what the nodes' histories say before they forget it.
+func (s *Stage) remember(ctx context.Context) {
+	for pass(ctx, rememberEvery) == nil {
+		for _, name := range s.Sets() {
+			x, err := s.set(name)
+			if err != nil {
+				continue
+			}
+			for _, n := range s.net.Nodes() {
+				if s.keeps(n, x) {
+					s.rememberAt(ctx, n, x)
+				}
+			}
+		}
+	}
+}
+
+func (s *Stage) rememberAt(ctx context.Context, n *nodes.Node, x *set) {
+	c, err := running(n)
+	if err != nil {
+		return
+	}
+	ctx, cancel := context.WithTimeout(ctx, askPatience)
+	defer cancel()
+	h, err := c.History(ctx, api.HistoryRequest{Set: x.id})
+	if err != nil {
+		return
+	}
+	s.rec.observe(func(at time.Duration) judge.Observation {
+		return judge.Remembered{At: at, Node: n.Name, Set: x.name, History: h.Revisions}
+	})
 }
 
 func lastLine(text string) string {

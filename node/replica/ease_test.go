@@ -1,0 +1,45 @@
+package replica
+
+import (
+	"testing"
+	"testing/synctest"
+	"time"
+)
+
+func TestEase(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		given := 0
+		e := &ease{give: func() { given++ }}
+		work := func(moved int64) {
+			e.begin()
+			e.end(moved)
+		}
+		after := func(d time.Duration, want int, why string) {
+			t.Helper()
+			time.Sleep(d)
+			synctest.Wait()
+			if given != want {
+				t.Fatalf("%s: given back %d times, want %d", why, given, want)
+			}
+		}
+		work(easeFrom - 1)
+		after(time.Minute, 0, "little was moved")
+		e.begin()
+		work(2 * easeFrom)
+		after(time.Minute, 0, "somebody is at work")
+		e.end(2 * easeFrom)
+		after(easeAfter-1, 0, "too early")
+		after(1, 1, "at rest")
+		work(3*easeFrom - 1)
+		after(time.Minute, 1, "little was moved since")
+		work(3 * easeFrom)
+		after(easeAfter/2, 1, "too early")
+		e.begin()
+		after(time.Minute, 1, "work goes on")
+		e.end(3 * easeFrom)
+		after(easeAfter, 2, "at rest again")
+		work(9 * easeFrom)
+		e.close()
+		after(time.Minute, 2, "closed")
+	})
+}
