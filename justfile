@@ -2,7 +2,7 @@
 default:
     @just --list
 
-# share, fetch, kill and verify on five real nodes on this machine
+# share, fetch, kill and verify on six real nodes on this machine
 demo *A:
     go run ./cmd/node testnet demo {{A}}
 
@@ -17,7 +17,7 @@ test:
     go test ./...
 
 race:
-    go test -race -count=1 -timeout 20m ./blockstore/badgerstore ./blockstore/memstore ./blockstore/worktree ./protocols/... ./discovery/... ./node/...
+    go test -race -count=1 -timeout 20m ./blockstore/badgerstore ./blockstore/memstore ./blockstore/worktree ./protocols/... ./discovery/... ./node/... ./testnet/control ./testnet/link ./testnet/oracle
 
 lint:
     test -z "$(gofmt -l .)" && go vet ./... && go tool -modfile=cmd/tools.mod staticcheck ./...
@@ -32,6 +32,10 @@ fuzz T="10s":
 # wall, CPU, memory and bytes beside rsync, aria2 and cp
 bench-peers *A:
     go run ./testnet/benchpeers {{A}}
+
+# plays every scenario N times over real nodes, with another seed each time
+scenarios N="1":
+    go test ./testnet -count=1 -timeout 12h -run TestScenarios -v -rounds {{N}}
 
 # kills, parts, stops and slows real nodes; prints how long a set was without service and what was lost
 chaos *A:

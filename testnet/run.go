@@ -144,6 +144,8 @@ func (r *runner) run(ctx context.Context, sc *script.Script) error {
 	err := r.stage.Play(ctx, sc)
 	if ctx.Err() == nil {
 		err = errors.Join(err, r.stage.Finish(ctx))
+	} else {
+		err = ctx.Err() // the invariants were not looked at
 	}
 	t := r.trace(sc)
 	if err != nil {

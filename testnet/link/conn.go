@@ -355,9 +355,10 @@ func (c *conn) close() error {
 	c.startCourier()
 	h.tell()
 	close(c.closed)
-	return errors.Join(
-		c.Conn.SetWriteDeadline(c.giveUp),       // the other end may not be reading
-		c.Conn.SetReadDeadline(time.Unix(1, 0))) // ends the pump, or a direct Read
+	err := c.Conn.SetWriteDeadline(c.giveUp) // the other end may not be reading
+	c.in.mu.Lock()
+	defer c.in.mu.Unlock()
+	return errors.Join(err, c.Conn.SetReadDeadline(time.Unix(1, 0))) // ends the pump, or a direct Read
 }
 
 // SetDeadline is SetReadDeadline and SetWriteDeadline.
@@ -367,18 +368,21 @@ func (c *conn) SetDeadline(t time.Time) error {
 
 // SetReadDeadline is for the Reads to come and the one that waits.
 func (c *conn) SetReadDeadline(t time.Time) error {
-	return c.in.setDeadline(t, c.Conn.SetReadDeadline)
+	return c.setDeadline(&c.in, t, c.Conn.SetReadDeadline)
 }
 
 // SetWriteDeadline is for the Writes to come and the one that waits.
 func (c *conn) SetWriteDeadline(t time.Time) error {
-	return c.out.setDeadline(t, c.Conn.SetWriteDeadline)
+	return c.setDeadline(&c.out, t, c.Conn.SetWriteDeadline)
 }
 
 // setDeadline passes it on to the raw connection while the calls go straight there.
-func (h *half) setDeadline(t time.Time, raw func(time.Time) error) error {
+func (c *conn) setDeadline(h *half, t time.Time, raw func(time.Time) error) error {
 	h.mu.Lock()
 	defer h.mu.Unlock()
+	if c.isClosed() {
+		return net.ErrClosed // those of the raw connection serve its end
+	}
 	h.deadline = t
 	h.tell()
 	if h.busy {

@@ -78,8 +78,10 @@ func FuzzPlan(f *testing.F) {
 		}
 		again, err := json.Marshal(p)
 		must(t, err)
-		if q, err := parse(again); err != nil || !reflect.DeepEqual(newState(p, nil).plan, newState(q, nil).plan) && len(p.Peers)+len(p.In)+len(p.Out) > 0 {
-			t.Errorf("%s: %v", again, err)
+		q, err := parse(again)
+		must(t, err)
+		if b, err := json.Marshal(q); err != nil || string(b) != string(again) {
+			t.Errorf("%s is read as %s: %v", again, b, err)
 		}
 		newState(p, newState(p, nil)).end()
 	})

@@ -55,19 +55,26 @@ func newBed(p Plan) *Bed {
 	return b
 }
 
-// echo opens a stream from one to the other and says how long four bytes need there and back.
-func echo(t testing.TB, from, to host.Host) (network.Stream, time.Duration) {
+// echo opens a stream from one to the other.
+func echo(t testing.TB, from, to host.Host) network.Stream {
 	t.Helper()
 	s, err := from.NewStream(t.Context(), to.ID(), sink)
 	must(t, err)
-	must(t, errors.Join(second(s.Write([]byte("ping"))), second(io.ReadFull(s, make([]byte, 4))))) // the stream is negotiated
-	start := time.Now()
-	s2, err := from.NewStream(t.Context(), to.ID(), sink)
-	must(t, err)
-	must(t, errors.Join(second(s2.Write([]byte("ping"))), second(io.ReadFull(s2, make([]byte, 4)))))
-	took := time.Since(start)
-	must(t, s2.Close())
-	return s, took
+	must(t, errors.Join(second(s.Write([]byte("ping"))), second(io.ReadFull(s, make([]byte, 4)))))
+	return s
+}
+
+// roundTrip is how long four bytes need there and back on a new stream; the best of some, for the machine may be busy.
+func roundTrip(t testing.TB, from, to host.Host) time.Duration {
+	t.Helper()
+	best := time.Hour
+	for range 6 { // the first has to agree on the protocol
+		start := time.Now()
+		s := echo(t, from, to)
+		best = min(best, time.Since(start))
+		must(t, s.Close())
+	}
+	return best
 }
 
 func second(_ int, err error) error { return err }
@@ -86,17 +93,15 @@ func TestHosts(t *testing.T) {
 			t.Errorf("connected over %+v", c.ConnState())
 		}
 	}
-	// Much longer only on a machine that is busy with something else, so only the least time is exact.
-	_, took := echo(t, client, server)
-	if took < 40*time.Millisecond || took > 400*time.Millisecond {
+	if took := roundTrip(t, client, server); took < 40*time.Millisecond || took > 60*time.Millisecond {
 		t.Errorf("a round trip of 40 ms took %v", took)
 	}
 	b.apply(Plan{Peers: peers, Out: late})
-	if _, took = echo(t, client, server); took < 20*time.Millisecond || took > 200*time.Millisecond {
+	if took := roundTrip(t, client, server); took < 20*time.Millisecond || took > 40*time.Millisecond {
 		t.Errorf("a round trip of 20 ms took %v", took)
 	}
 	b.apply(Plan{Peers: peers})
-	if _, took = echo(t, server, client); took > 20*time.Millisecond {
+	if took := roundTrip(t, server, client); took > 20*time.Millisecond {
 		t.Errorf("a round trip without delay took %v", took)
 	}
 }
@@ -161,7 +166,7 @@ func BenchmarkHosts(b *testing.B) {
 			}
 			client := newHost(b, near)
 			must(b, client.Connect(b.Context(), *host.InfoFromHost(server)))
-			s, _ := echo(b, client, server)
+			s := echo(b, client, server)
 			buf := make([]byte, 1<<20)
 			b.SetBytes(int64(len(buf)))
 			for b.Loop() {

@@ -90,7 +90,7 @@ func (s *Stage) Play(ctx context.Context, sc *script.Script) error {
 		}
 	}
 	s.background.Wait() // what repeats has its number or its time, and transfers their ends
-	return nil
+	return ctx.Err()    // with it, they end in the middle
 }
 
 // Close ends what statements left running.

@@ -210,7 +210,7 @@ func revisionTitle(r figures.Revision) string {
 	if len(r.Transfers) == 1 {
 		nodes = "1 node"
 	}
-	text := fmt.Sprintf("%s, revision %d: %s of %s received by %s", r.Set, r.Number, figures.Bytes(float64(r.WireIn)), figures.Bytes(float64(r.Total)), nodes)
+	text := fmt.Sprintf("%s, revision %d: %s for %s, %s received", r.Set, r.Number, figures.Bytes(float64(r.Total)), nodes, figures.Bytes(float64(r.WireIn)))
 	if r.Update() && r.NotSent() > 0 {
 		text += ", " + figures.Percent(r.NotSent()) + " not sent thanks to delta"
 	}
@@ -248,7 +248,7 @@ func most(rates []float64) string {
 }
 
 func ringCard(t trace.Trace) card {
-	c := card{ID: "ring", Title: "Topology", About: "roles in the end; lines are the links that were not plain, as they were last", Class: "right"}
+	c := card{ID: "ring", Title: "Topology", About: "roles in the end; lines: links that had a rule, as they were last", Class: "right"}
 	c.Table = table{Title: "The nodes and links as a table", Head: []string{"node", "to", "what"}}
 	if len(t.Nodes) == 0 {
 		return c

@@ -101,7 +101,7 @@ func newPage(t trace.Trace) page {
 	p := page{
 		// Nothing but the one script below runs, and nothing is loaded, whatever a name in the trace says.
 		Policy:   "default-src 'none'; style-src 'unsafe-inline'; script-src 'sha256-" + base64.StdEncoding.EncodeToString(sum[:]) + "'",
-		Title:    figures.Clean(cmp.Or(t.Scenario, "test network")),
+		Title:    figures.Clean(cmp.Or(name(t), "test network")),
 		Headline: figures.Headline(t),
 		Verdict:  map[figures.Verdict]string{figures.Passed: "PASS", figures.Failed: "FAIL", figures.Nothing: "DONE"}[verdict],
 		Class:    map[figures.Verdict]string{figures.Passed: "pass", figures.Failed: "fail", figures.Nothing: "none"}[verdict],

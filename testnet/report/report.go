@@ -114,7 +114,7 @@ type (
 // JUnit writes the checks as test cases, and every invariant that broke as one more that failed.
 func JUnit(w io.Writer, t trace.Trace) error {
 	tidy := figures.Tidy(t)
-	s := suite{Name: figures.Clean(t.Scenario), Time: seconds(tidy.Seconds), Timestamp: t.Started.UTC().Format("2006-01-02T15:04:05")}
+	s := suite{Name: figures.Clean(name(t)), Time: seconds(tidy.Seconds), Timestamp: t.Started.UTC().Format("2006-01-02T15:04:05")}
 	s.Properties = []property{{"seed", fmt.Sprint(t.Seed)}, {"version", figures.Clean(t.Version)}, {"nodes", fmt.Sprint(len(tidy.Nodes))}}
 	s.Out = figures.Headline(tidy)
 	add := func(name, class, detail string, ok bool, took float64) {
@@ -151,6 +151,11 @@ func JUnit(w io.Writer, t trace.Trace) error {
 		return fmt.Errorf("write report as JUnit XML: %w", err)
 	}
 	return nil
+}
+
+// name is that of the script without its folder.
+func name(t trace.Trace) string {
+	return t.Scenario[strings.LastIndexAny(t.Scenario, `/\`)+1:]
 }
 
 func violations(t trace.Trace) (all []trace.Event) {

@@ -206,7 +206,7 @@ func crowd(seed uint64) trace.Trace {
 	for i := 1; i <= 16; i++ {
 		names = append(names, fmt.Sprintf("edge-%d", i))
 	}
-	m := newTrace("flash-crowd", seed, 30*s, names...)
+	m := newTrace("some/folder/flash-crowd.txt", seed, 30*s, names...)
 	m.About = "Sixteen nodes want the same 64 MiB at once; the seeder sends little more than one copy."
 	m.Sets = []trace.Set{{Name: "film", ID: "bafyfilm", Files: 8, Bytes: 67_108_864}}
 	m.role(900*ms, "origin", "film", "primary")

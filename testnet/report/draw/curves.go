@@ -50,7 +50,20 @@ func (c *canvas) curve(curve figures.Curve, s span, y, row float64) {
 	}
 	flush()
 	c.ticks(curve, s, floor, height)
-	c.text("number", "end", s.x1-6, y+row/2+5, finish(curve, c.w < narrow), "")
+	text := finish(curve, c.w < narrow)
+	c.text("number", "end", clearOf(curve, s, measure(text)), y+row/2+5, text, "")
+}
+
+// clearOf is where a text of width w ends that no tick crosses: at the right end, or before the first tick.
+func clearOf(curve figures.Curve, s span, w float64) float64 {
+	right := s.x1 - 6
+	if len(curve.Whole) == 0 || s.x(curve.Whole[len(curve.Whole)-1]) < right-w-2 {
+		return right
+	}
+	if first := s.x(curve.Whole[0]) - 6; first-w > s.x0 {
+		return first
+	}
+	return right
 }
 
 // ticks mark when a revision was complete, as long as they can be told apart.

@@ -2,6 +2,7 @@ package draw
 
 import (
 	"fmt"
+	"math"
 	"strings"
 	"time"
 
@@ -118,13 +119,20 @@ func (c *canvas) stack(all []band, bin time.Duration, s span, base, unit float64
 	}
 }
 
-// area is the outline of a layer through the middles of the bins.
+// area is the outline of a layer: steps where a bin is wide enough to be seen, a line through their middles elsewhere.
 func area(below, above []float64, bin time.Duration, s span, base, unit float64) string {
+	const seen = 5 // pixels
+	edges := []time.Duration{bin / 2}
+	if s.x(bin)-s.x0 >= seen {
+		edges = []time.Duration{0, bin}
+	}
 	var forth, back []point
 	for i := range above {
-		x := s.x(time.Duration(i)*bin + bin/2)
-		forth = append(forth, point{x, base + unit*above[i]})
-		back = append(back, point{x, base + unit*below[i]})
+		for _, edge := range edges {
+			x := s.x(time.Duration(i)*bin + edge)
+			forth = append(forth, point{x, base + unit*above[i]})
+			back = append(back, point{x, base + unit*below[i]})
+		}
 	}
 	forth, back = thin(forth), thin(back)
 	for i, j := 0, len(back)-1; i < j; i, j = i+1, j-1 {
@@ -140,7 +148,7 @@ func (c *canvas) inside(name string, below, above []float64, bin time.Duration, 
 	if pixels <= 0 {
 		return
 	}
-	need := int((measure(name)+8)/pixels) + 2
+	need := int(math.Ceil((measure(name) + 8) / pixels))
 	best, where, middle := 0.0, -1, 0.0
 	for i := 0; i+need <= len(above); i++ {
 		low, high := 0.0, -1.0

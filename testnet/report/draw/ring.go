@@ -40,6 +40,9 @@ func edges(links []trace.Link) []edge {
 	return all
 }
 
+// plain is a link without a rule.
+const plain = "plain"
+
 // RuleSays is a link's rule in words: "20 ms ± 5 ms, 1 % lost, 1.3 MB/s".
 func RuleSays(l trace.Link) string {
 	if l.Cut {
@@ -60,7 +63,7 @@ func RuleSays(l trace.Link) string {
 		said = append(said, figures.Bytes(float64(l.Rate))+"/s")
 	}
 	if len(said) == 0 {
-		return "plain"
+		return plain
 	}
 	return strings.Join(said, ", ")
 }
@@ -142,8 +145,11 @@ func (c *canvas) links(all []edge, places map[string]point) {
 		length := max(math.Hypot(dx, dy), 1)
 		mx, my := (a.x+b.x)/2-dy/length*bend, (a.y+b.y)/2+dx/length*bend
 		class := "link"
-		if e.rule.Cut {
+		switch {
+		case e.rule.Cut:
 			class = "link cut"
+		case e.text == plain:
+			class = "link was"
 		}
 		arrow := " → "
 		if e.both {
@@ -161,7 +167,9 @@ func (c *canvas) links(all []edge, places map[string]point) {
 	}
 	r := room{taken: make([][][2]float64, int(c.h/15)+1)}
 	for i, e := range all {
-		c.rule(&r, e.text, middles[i], e.rule.Cut)
+		if e.text != plain {
+			c.rule(&r, e.text, middles[i], e.rule.Cut)
+		}
 	}
 }
 
