@@ -86,7 +86,7 @@ var sole = map[string][]string{
 	"github.com/ipfs/boxo/":                 {}, // tests only: independent readers of our DAGs
 	"github.com/ipfs/go-unixfsnode":         {},
 	"github.com/libp2p/go-libp2p/core/host": {"protocols/handler", "protocols/list", "protocols/chunks", "protocols/delta", "protocols/beacon", "protocols/council", "discovery/dht", "discovery/mdns", "discovery", "node/swarm", "node"},
-	"github.com/libp2p/go-libp2p/p2p/":      {"node/swarm", "node", "discovery", "discovery/mdns", "discovery/dht", "testnet/link"},
+	"github.com/libp2p/go-libp2p/p2p/":      {"node/swarm", "node", "discovery", "discovery/mdns", "discovery/dht"},
 	"github.com/chromedp/":                  {}, // tests only
 	"github.com/vbauerster/mpb/":            {"cmd/node"},
 }

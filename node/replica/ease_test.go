@@ -1,6 +1,7 @@
 package replica
 
 import (
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -8,18 +9,18 @@ import (
 
 func TestEase(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		given := 0
-		e := &ease{give: func() { given++ }}
+		var given atomic.Int32
+		e := &ease{give: func() { given.Add(1) }}
 		work := func(moved int64) {
 			e.begin()
 			e.end(moved)
 		}
-		after := func(d time.Duration, want int, why string) {
+		after := func(d time.Duration, want int32, why string) {
 			t.Helper()
 			time.Sleep(d)
 			synctest.Wait()
-			if given != want {
-				t.Fatalf("%s: given back %d times, want %d", why, given, want)
+			if n := given.Load(); n != want {
+				t.Fatalf("%s: given back %d times, want %d", why, n, want)
 			}
 		}
 		work(easeFrom - 1)

@@ -464,11 +464,13 @@ func (s *Stage) groups() [][]*nodes.Node {
 	s.mu.Lock()
 	cuts := maps.Clone(s.cuts)
 	s.mu.Unlock()
-	var groups [][]*nodes.Node
-	for _, n := range s.net.Nodes() {
-		if n.State() != nodes.Running {
-			continue
-		}
+	run := slices.DeleteFunc(s.net.Nodes(), func(n *nodes.Node) bool { return n.State() != nodes.Running })
+	return reachable(run, cuts)
+}
+
+// reachable puts nodes into groups that reach each other, over others too: by links that are cut in neither direction.
+func reachable(all []*nodes.Node, cuts map[[2]string]bool) (groups [][]*nodes.Node) {
+	for _, n := range all {
 		joined := []*nodes.Node{n}
 		var apart [][]*nodes.Node
 		for _, g := range groups {

@@ -165,15 +165,8 @@ func (s *Stage) has(ctx context.Context, c script.Has) error {
 	})
 }
 
-// pending tells whether a get has neither ended nor failed.
-func (j *job) pending() bool {
-	if j == nil || j.what != "get" {
-		return false
-	}
-	j.mu.Lock()
-	defer j.mu.Unlock()
-	return j.took == 0 && j.err == nil
-}
+// pending tells whether a get goes on.
+func (j *job) pending() bool { return j != nil && j.what == "get" && !j.ended() }
 
 // errGivenUp is wrapped where nobody tries any more.
 var errGivenUp = errors.New("it is not tried again")
@@ -305,15 +298,22 @@ func (s *Stage) traffic(ctx context.Context, n *nodes.Node) (in, out int64, err 
 	return st.WireIn, st.WireOut, err
 }
 
+// mark is what a process had received and sent when it was marked.
+type mark struct {
+	pid     int
+	in, out int64
+}
+
 // mark lets Moved count from now on.
 func (s *Stage) mark(ctx context.Context) error {
 	for _, n := range s.net.Nodes() {
+		pid := n.PID()
 		in, out, err := s.traffic(ctx, n)
 		if err != nil {
-			continue // it will count from its start
+			continue // it will count from its next start
 		}
 		s.mu.Lock()
-		s.marks[n.Name] = [2]int64{in, out}
+		s.marks[n.Name] = mark{pid, in, out}
 		s.mu.Unlock()
 	}
 	return nil
@@ -332,23 +332,26 @@ func (s *Stage) moved(ctx context.Context, c script.Moved) (ok bool, text string
 	var most int64
 	err = s.every(ctx, c.Who, func(n *nodes.Node) error {
 		in, out, err := s.traffic(ctx, n)
-		s.mu.Lock()
-		mark := s.marks[n.Name]
-		s.mu.Unlock()
-		moved, at := in, mark[0]
-		if c.Sent {
-			moved, at = out, mark[1]
+		if err != nil {
+			return err
 		}
-		if moved >= at { // else the process is another one
-			moved -= at
+		s.mu.Lock()
+		before := s.marks[n.Name]
+		s.mu.Unlock()
+		if before.pid != n.PID() {
+			before = mark{} // another process counts from its start
+		}
+		moved := in - before.in
+		if c.Sent {
+			moved = out - before.out
 		}
 		if most = max(most, moved); c.Least {
 			most = moved
 		}
-		if err == nil && (moved >= bound) != c.Least && moved != bound {
-			err = fmt.Errorf("%s, the bound is %s", bytes(moved), what)
+		if (moved >= bound) != c.Least && moved != bound {
+			return fmt.Errorf("%s, the bound is %s", bytes(moved), what)
 		}
-		return err
+		return nil
 	})
 	return err == nil, fmt.Sprintf("%s of %s", bytes(most), what), err
 }

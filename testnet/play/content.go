@@ -78,7 +78,9 @@ func edit(dir, aside, kind string, size int64, random *rand.Rand, show func(path
 	case script.Remove:
 		return name + " removed", os.Remove(filepath.Join(dir, name))
 	case script.Rename:
-		to := fmt.Sprintf("%s-%04x", strings.SplitN(name, "-moved-", 2)[0]+"-moved", random.Uint32()&0xffff)
+		folder, base := filepath.Split(name)
+		base, _, _ = strings.Cut(base, "-moved-") // of an earlier rename
+		to := fmt.Sprintf("%s%s-moved-%04x", folder, base, random.Uint32()&0xffff)
 		return name + " is " + to, os.Rename(filepath.Join(dir, name), filepath.Join(dir, to))
 	}
 	if err := copyFile(filepath.Join(dir, name), filepath.Join(aside, name)); err != nil {

@@ -23,11 +23,11 @@ type job struct {
 	set   string
 	began time.Duration
 
-	mu    sync.Mutex    // guards what follows
-	part  float64       // of the newest revision that it fetches, 0 to 1
-	took  time.Duration // of a get, or until a follow was complete for the first time; 0 = not yet
-	ended bool
-	err   error
+	mu   sync.Mutex    // guards what follows
+	part float64       // of the newest revision that it fetches, 0 to 1
+	took time.Duration // of a get, or until a follow was complete for the first time; 0 = not yet
+	over bool          // nobody is at it any more; a follow goes on by itself
+	err  error
 }
 
 func (j *job) reach(p *api.Progress) {
@@ -46,6 +46,18 @@ func (j *job) complete(took time.Duration) {
 	if j.took == 0 {
 		j.took = took
 	}
+}
+
+func (j *job) end() {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	j.over = true
+}
+
+func (j *job) ended() bool {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	return j.over
 }
 
 func (j *job) state() (part float64, took time.Duration) {
@@ -91,12 +103,14 @@ func (s *Stage) get(ctx context.Context, do script.Get) error {
 			return err
 		}
 		j := s.job("get", n.Name, x.name)
-		s.background.Go(func() { s.fetch(s.life, x, n, c, j) })
+		life := s.life()
+		s.background.Go(func() { s.fetch(life, x, n, c, j) })
 	}
 	return nil
 }
 
 func (s *Stage) fetch(ctx context.Context, x *set, n *nodes.Node, c *api.Client, j *job) {
+	defer j.end()
 	defer x.lock(n.Name)()
 	r, err := c.Get(ctx, api.GetRequest{Ticket: x.id, Dest: dir(n, x.name)}, func(p api.Progress) { j.reach(&p) })
 	if err != nil {
@@ -149,8 +163,10 @@ func (s *Stage) follow(ctx context.Context, name string, at script.Who, replica 
 			return err
 		}
 		j := s.job("follow", n.Name, x.name)
+		life := s.life()
 		s.background.Go(func() {
-			if err := s.handOver(s.life, x, n, c, replica); err != nil && s.life.Err() == nil {
+			defer j.end()
+			if err := s.handOver(life, x, n, c, replica); err != nil && life.Err() == nil {
 				j.mu.Lock()
 				j.err = err
 				j.mu.Unlock()

@@ -133,14 +133,22 @@ func (s *Stage) settle(ctx context.Context) error {
 		if ctx.Err() != nil {
 			return ctx.Err()
 		}
-		if wrong != nil {
+		groups := s.groups()
+		switch { // who is cut off may lack what it cannot get
+		case wrong != nil && len(groups) > 1:
 			s.rec.event(trace.Event{Kind: trace.Failed, Set: name, Text: "the nodes do not agree: " + wrong.Error()})
+		case wrong != nil:
+			s.rec.violation(judge.Violation{Invariant: script.Agree, Set: name, Text: fmt.Sprintf("not within %v: %v", settlePatience, wrong)})
 		}
 		var finals []judge.Final
-		for i, group := range s.groups() {
+		for i, group := range groups {
 			for _, n := range group {
-				if f, ok := s.final(ctx, n, x, i); ok {
+				f, err := s.final(ctx, n, x, i)
+				switch {
+				case err == nil:
 					finals = append(finals, f)
+				case s.keeps(n, x) && n.State() == nodes.Running:
+					s.rec.violation(judge.Violation{Invariant: script.Agree, Node: n.Name, Set: name, Text: "it does not say what it has: " + err.Error()})
 				}
 			}
 		}
@@ -149,19 +157,21 @@ func (s *Stage) settle(ctx context.Context) error {
 	return nil
 }
 
-// final is what a node shows of a set; false for one that has nothing of it.
-func (s *Stage) final(ctx context.Context, n *nodes.Node, x *set, group int) (judge.Final, bool) {
+// final is what a node shows of a set.
+func (s *Stage) final(ctx context.Context, n *nodes.Node, x *set, group int) (judge.Final, error) {
 	info, err := s.show(ctx, n, x)
 	if err != nil {
-		return judge.Final{}, false
+		return judge.Final{}, err
 	}
 	c, err := running(n)
 	if err != nil {
-		return judge.Final{}, false
+		return judge.Final{}, err
 	}
+	ctx, cancel := context.WithTimeout(ctx, askPatience)
+	defer cancel()
 	h, err := c.History(ctx, api.HistoryRequest{Set: x.id})
 	if err != nil {
-		return judge.Final{}, false
+		return judge.Final{}, err
 	}
-	return judge.FinalOf(n.Name, n.PeerID, x.name, group, info, h), true
+	return judge.FinalOf(n.Name, n.PeerID, x.name, group, info, h), nil
 }

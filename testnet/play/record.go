@@ -125,6 +125,14 @@ func (r *recorder) settle(finals []judge.Final) {
 	r.broke(r.judge.Settle(finals))
 }
 
+// violation notes what is seen to be broken without the judge.
+func (r *recorder) violation(v judge.Violation) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	v.At = r.since()
+	r.broke([]judge.Violation{v})
+}
+
 // broke needs mu to be held.
 func (r *recorder) broke(found []judge.Violation) {
 	for _, v := range found {

@@ -47,16 +47,16 @@ type Stage struct {
 	rec    *recorder
 	oracle *oracle.Oracle
 
-	background sync.WaitGroup // gets, follows and repeated statements, until life ends
-	life       context.Context
-	end        context.CancelFunc
+	repeats    sync.WaitGroup // repeated statements, until life ends
+	background sync.WaitGroup // gets and follows, likewise
 
 	mu    sync.Mutex // guards what follows
+	alive lifetime
 	sets  map[string]*set
 	jobs  []*job
-	marks map[string][2]int64 // by node: bytes received and sent when they were marked
-	cuts  map[[2]string]bool  // from, to
-	drawn int                 // random streams handed out to statements without a line
+	marks map[string]mark    // by node
+	cuts  map[[2]string]bool // from, to
+	drawn int                // random streams handed out to statements without a line
 }
 
 // New makes a stage; nothing runs yet.
@@ -70,8 +70,9 @@ func New(o Options) *Stage {
 	if o.Now == nil {
 		o.Now = time.Now
 	}
-	s := &Stage{net: o.Net, seed: o.Seed, say: o.Say, step: o.Step, oracle: oracle.New(), sets: map[string]*set{}, marks: map[string][2]int64{}, cuts: map[[2]string]bool{}}
-	s.life, s.end = context.WithCancel(o.Life)
+	s := &Stage{net: o.Net, seed: o.Seed, say: o.Say, step: o.Step, oracle: oracle.New(), sets: map[string]*set{}, marks: map[string]mark{}, cuts: map[[2]string]bool{}}
+	s.alive.outer = o.Life
+	s.alive.ctx, s.alive.end = context.WithCancel(o.Life)
 	s.rec = newRecorder(o.Now, o.Seed)
 	return s
 }
@@ -80,22 +81,65 @@ func New(o Options) *Stage {
 func (s *Stage) Trace() trace.Trace { return s.rec.trace(s.net) }
 
 // Play carries out a script's statements. An error is one that ends the script: a statement that could not be carried
-// out, or a wait that was in vain. Whatever goes on beside the statements has ended when it returns.
+// out, a wait that was in vain, or ctx. Whatever goes on beside the statements has ended when it returns: what repeats
+// has its number or its time, and transfers get waitPatience; one that has not ended by then is a failed check.
 func (s *Stage) Play(ctx context.Context, sc *script.Script) error {
+	defer context.AfterFunc(ctx, s.end)()
 	for _, st := range sc.Statements {
 		if err := s.statement(ctx, st); err != nil {
-			s.end()
-			s.background.Wait()
+			s.Close()
 			return fmt.Errorf("line %d: %s: %w", st.Line, st.Text, err)
 		}
 	}
-	s.background.Wait() // what repeats has its number or its time, and transfers their ends
-	return ctx.Err()    // with it, they end in the middle
+	s.repeats.Wait()
+	late := time.AfterFunc(waitPatience, s.unfinished)
+	s.background.Wait()
+	late.Stop()
+	return ctx.Err() // with it, they ended in the middle
+}
+
+// lifetime is how long what statements left running may go on.
+type lifetime struct {
+	outer context.Context // of the stage
+	ctx   context.Context
+	end   context.CancelFunc
+}
+
+// life is the context of what a statement leaves running. Where it was ended and the stage goes on, a new one begins.
+func (s *Stage) life() context.Context {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.alive.ctx.Err() != nil && s.alive.outer.Err() == nil {
+		s.alive.ctx, s.alive.end = context.WithCancel(s.alive.outer)
+	}
+	return s.alive.ctx
+}
+
+// end ends what statements left running.
+func (s *Stage) end() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.alive.end()
+}
+
+// unfinished ends the transfers that go on and says which.
+func (s *Stage) unfinished() {
+	s.mu.Lock()
+	jobs := slices.Clone(s.jobs)
+	s.mu.Unlock()
+	for _, j := range jobs {
+		if !j.ended() {
+			s.rec.check(trace.Check{Name: fmt.Sprintf("%s of %s at %s ends", j.what, j.set, j.node),
+				Detail: fmt.Sprintf("not within %v after the last statement", waitPatience)})
+		}
+	}
+	s.end()
 }
 
 // Close ends what statements left running.
 func (s *Stage) Close() {
 	s.end()
+	s.repeats.Wait()
 	s.background.Wait()
 }
 
@@ -111,7 +155,8 @@ func (s *Stage) Do(ctx context.Context, st script.Statement) error {
 func (s *Stage) statement(ctx context.Context, st script.Statement) error {
 	switch {
 	case st.When.Every > 0:
-		s.background.Go(func() { s.repeat(s.life, st) })
+		life := s.life()
+		s.repeats.Go(func() { s.repeat(life, st) })
 		return nil
 	case st.When.After > 0:
 		if err := pass(ctx, st.When.After); err != nil {
@@ -141,12 +186,12 @@ func (s *Stage) repeat(ctx context.Context, st script.Statement) {
 	t := time.NewTicker(st.When.Every)
 	defer t.Stop()
 	end := s.rec.since() + st.When.For
-	for n := 0; ctx.Err() == nil; n++ {
-		if st.When.Times > 0 && n >= st.When.Times || st.When.For > 0 && s.rec.since() >= end {
-			return
-		}
+	for n := 0; ctx.Err() == nil && (st.When.For == 0 || s.rec.since() < end); n++ {
 		if err := s.act(ctx, st, s.random(st, n)); err != nil && ctx.Err() == nil {
 			s.rec.event(trace.Event{Kind: trace.Failed, Text: st.Text + ": " + err.Error()})
+		}
+		if n+1 == st.When.Times {
+			return
 		}
 		select {
 		case <-t.C:
