@@ -156,6 +156,9 @@ func (n *Node) startFollow(t record.Ticket, wish followWish, force, resumed bool
 				}},
 			Done: func(ctx context.Context, got replica.Got) {
 				r := n.getResult(got)
+				if got.Began.After(begun) { // of a replica, which hears of revisions by its vote
+					begun = got.Began
+				}
 				r.Seconds = n.now().Sub(begun).Seconds()
 				n.reconfigured(t.Set)
 				if len(r.Conflicts) > 0 {
@@ -244,6 +247,13 @@ func (n *Node) hook(ctx context.Context, command string, r api.GetResult, previo
 	n.tell(e)
 }
 
+const (
+	// watchDebounce is how long a folder must be still before it is published.
+	watchDebounce = 2 * time.Second
+	// watchRescan finds what no notification told of.
+	watchRescan = time.Hour
+)
+
 // startWatch publishes a shared folder whenever it has changed.
 func (n *Node) startWatch(set string, wish watchWish) {
 	n.jobs.start("watch "+set, func(ctx context.Context) {
@@ -256,7 +266,7 @@ func (n *Node) startWatch(set string, wish watchWish) {
 			n.cfg.Log.Warn("watch", "path", wish.Path, "notice", text)
 			n.tell(api.Event{Kind: api.EventNotice, Set: set, Detail: text})
 		}
-		o := watch.Options{Debounce: n.cfg.Share.Debounce, Rescan: n.cfg.Share.Rescan, Notice: notice, Log: n.cfg.Log,
+		o := watch.Options{Debounce: watchDebounce, Rescan: watchRescan, Notice: notice, Log: n.cfg.Log,
 			Skip: func(rel string) bool {
 				return rel == worktree.TempDir || strings.HasPrefix(rel, worktree.TempDir+"/")
 			}}

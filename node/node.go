@@ -38,6 +38,26 @@ import (
 	"github.com/shoal-p2p/shoal/protocols/list"
 )
 
+// Config is what a node is made of.
+type Config struct {
+	Home      string        // folder of the node's own state
+	Listen    []string      // multiaddresses; nil = the default port on every interface, or any free one
+	Bootstrap []string      // multiaddresses with /p2p/ of nodes to join through
+	MDNS      bool          // find peers on the local network
+	DHT       string        // "server" (default), "client" for a node that nobody can dial, or "off"
+	Up, Down  int64         // bytes per second of payload; 0 = no limit
+	Reserve   int64         // bytes of free disk to leave; 0 = default
+	Keep      int           // revisions of a set that can be given back, the newest included; 0 = default
+	KeepBytes int64         // bytes kept of a set's past revisions; 0 = default
+	Offline   bool          // no network: commands that only read
+	Brief     bool          // it ends with a command: it answers nobody's look-ups and announces no revisions
+	Resume    bool          // follow and watch again what was followed and watched when the home was used the last time
+	Interval  time.Duration // of beacons in elections; 0 = as the set or the network asks
+	Version   string
+	Log       *slog.Logger
+	Bed       *Bed // nil in production
+}
+
 // Node is one node. Create it with New; its methods are safe for concurrent use.
 type Node struct {
 	cfg    Config
@@ -94,7 +114,7 @@ func open(cfg Config) (*Node, error) {
 	if n.jobs, err = loadJobs(h.jobs()); err != nil {
 		return nil, errors.Join(err, n.store.Close())
 	}
-	n.sets, err = replica.Open(replica.Config{Store: n.store, Home: h.dir, HomeMarks: homeMarks(), Dir: h.records(), Segments: h.segments(), Keep: replica.KeepPolicy{Revisions: cfg.Store.Keep, Bytes: cfg.Store.KeepBytes}, Key: n.key, OwnerKey: n.ownerKey,
+	n.sets, err = replica.Open(replica.Config{Store: n.store, Home: h.dir, HomeMarks: homeMarks(), Dir: h.records(), Segments: h.segments(), Keep: replica.KeepPolicy{Revisions: cfg.Keep, Bytes: cfg.KeepBytes}, Key: n.key, OwnerKey: n.ownerKey,
 		Changed: func(rep *replica.Replica) { n.reconfigured(rep.Set()) }, FreeSpace: cfg.Bed.folderSpace(), Now: n.now, Log: cfg.Log})
 	if err != nil {
 		return nil, errors.Join(err, n.store.Close())
@@ -153,7 +173,7 @@ func (n *Node) serve(ctx context.Context) error {
 		return err
 	}
 	bytes := &wireCounter{}
-	host, err := swarm.New(ctx, swarm.Config{Key: n.key, Listen: n.cfg.Listen, MaxConnections: n.cfg.Net.MaxConnections, Bandwidth: bytes, UserAgent: "shoal/" + n.cfg.Version,
+	host, err := swarm.New(ctx, swarm.Config{Key: n.key, Listen: n.cfg.Listen, Bandwidth: bytes, UserAgent: "shoal/" + n.cfg.Version,
 		Protocols: []protocol.ID{list.ID, chunks.ID, delta.ID, beacon.ID, wirecouncil.ID}, Log: n.cfg.Log, Options: n.cfg.Bed.network()})
 	if err != nil {
 		return err
@@ -171,7 +191,7 @@ func (n *Node) serve(ctx context.Context) error {
 	announce = discovery.NewAnnouncements(table, rand.Float64, n.cfg.Log)
 	w.finder = discovery.Merge(table, static.Peers(bootstrap), w)
 
-	up := limiter(n.cfg.Transfer.Up)
+	up := limiter(n.cfg.Up)
 	defer list.Register(host, n.sets.Catalog(), n.cfg.Log)()
 	defer chunks.Register(host, n.cfg.Bed.blocks(n.sets.Source()), chunks.ServerOptions{Limiter: up, Log: n.cfg.Log})()
 	defer delta.Register(host, n.cfg.Bed.deltas(n.sets.Deltas()), delta.ServerOptions{Limiter: up, Log: n.cfg.Log})()
@@ -204,11 +224,11 @@ func (n *Node) openTable(ctx context.Context, w *network, bootstrap static.Peers
 	open := func() (table, error) {
 		return dht.New(ctx, w.host, dht.Options{
 			Bootstrap: func() []peer.AddrInfo { return append(w.good(n.now()), bootstrap...) },
-			Server:    n.cfg.Net.DHT != "client" && !n.cfg.Brief, Joined: joined, ClearBackoff: w.host.ClearBackoff,
+			Server:    n.cfg.DHT != "client" && !n.cfg.Brief, Joined: joined, ClearBackoff: w.host.ClearBackoff,
 			Shuffle: rand.Shuffle, Log: n.cfg.Log})
 	}
 	switch {
-	case n.cfg.Net.DHT == "off":
+	case n.cfg.DHT == "off":
 		return noTable{}, nil
 	case n.cfg.Brief:
 		return newLateTable(open, n.cfg.Log), nil
@@ -246,7 +266,7 @@ func (n *Node) work(ctx context.Context, w *network, table table, announce *disc
 	group.Go(func() error { return redial.Run(ctx) })
 	group.Go(func() error { return w.observe(ctx) })
 	group.Go(func() error { return n.tidy(ctx) })
-	if n.cfg.Net.MDNS {
+	if n.cfg.MDNS {
 		group.Go(func() error { return w.local(ctx) })
 	}
 	n.jobs.open(ctx)
@@ -309,7 +329,7 @@ func (n *Node) attach(w *network, announce *discovery.Announcements) {
 	n.net = w
 	n.mu.Unlock()
 	n.sets.Attach(&replica.Network{Self: w.host.AddrInfo, Swarm: w, Streams: w, Finder: w.finder, Announce: announce,
-		Peers: func() int { return len(w.host.Network().Peers()) }, Wire: w.wire, Down: limiter(n.cfg.Transfer.Down)})
+		Peers: func() int { return len(w.host.Network().Peers()) }, Wire: w.wire, Down: limiter(n.cfg.Down)})
 }
 
 func (n *Node) network() *network {

@@ -34,7 +34,10 @@ func Demo(ctx context.Context, o DemoOptions) error {
 	}
 	text := string(scenario.Text)
 	if o.Data != "" {
-		text = strings.Replace(text, "from toolchain", fmt.Sprintf("from %q", o.Data), 1)
+		if strings.ContainsAny(o.Data, "\"\n") {
+			return fmt.Errorf("demo: the name of the folder %q holds what a script cannot say", o.Data)
+		}
+		text = strings.Replace(text, "from toolchain", `from "`+o.Data+`"`, 1)
 		text = strings.Replace(text, "upgrade", "overwrite 4KiB", 1)
 	}
 	return Run(ctx, RunOptions{Name: "demo", Text: []byte(text), Exe: o.Exe, Report: o.Report, Seed: demoSeed, Keep: o.Keep, Stay: !o.Exit, JSON: o.JSON, Out: o.Out})

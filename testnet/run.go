@@ -113,7 +113,15 @@ func open(ctx context.Context, o RunOptions) (*runner, error) {
 			return nil, fmt.Errorf("testnet: %w", err)
 		}
 	}
+	if o.Report != "" { // better now than after the run
+		if err := os.MkdirAll(o.Report, 0o755); err != nil {
+			return nil, fmt.Errorf("report: %w", err)
+		}
+	}
 	if r.net, err = nodes.Open(nodes.Options{Dir: r.dir, Exe: o.Exe, Seed: o.Seed, NetNS: o.NetNS}); err != nil {
+		if o.Dir == "" {
+			err = errors.Join(err, os.RemoveAll(r.dir))
+		}
 		return nil, err
 	}
 	r.stage = play.New(play.Options{Life: ctx, Net: r.net, Seed: o.Seed, Say: r.say, Step: r.step})
@@ -241,18 +249,16 @@ func (r *runner) conclude(t trace.Trace) (Result, error) {
 			res.Failed++
 		}
 	}
+	var unwritten error
 	if r.o.Report != "" {
-		var err error
-		if res.Report, err = report.Write(r.o.Report, t); err != nil {
-			return res, err
-		}
+		res.Report, unwritten = report.Write(r.o.Report, t)
 	}
 	if r.o.JSON {
 		line, err := json.Marshal(res)
 		if err == nil {
 			_, err = fmt.Fprintf(r.o.Out, "%s\n", line)
 		}
-		return res, err
+		return res, errors.Join(err, unwritten)
 	}
 	for _, c := range t.Checks {
 		if !c.OK {
@@ -267,7 +273,7 @@ func (r *runner) conclude(t trace.Trace) (Result, error) {
 		where = " · report: " + res.Report
 	}
 	r.line("%s  %d of %d checks · %.0f s · seed %d%s", verdict, res.Passed, res.Passed+res.Failed, res.Seconds, res.Seed, where)
-	return res, nil
+	return res, unwritten
 }
 
 // close ends all nodes, and removes their folders unless they are to stay.

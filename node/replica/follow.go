@@ -93,6 +93,7 @@ func (r *Registry) Follow(ctx context.Context, t record.Ticket, o FollowOptions)
 func (g *get) once(ctx context.Context, t record.Ticket) (Got, error) {
 	defer g.r.moving()()
 	in0, out0 := g.net.Wire()
+	began := g.r.cfg.Now()
 	got, err := g.run(ctx, t)
 	for errors.Is(err, errSuperseded) { // what is on disk by now is reused
 		before := got
@@ -102,6 +103,10 @@ func (g *get) once(ctx context.Context, t record.Ticket) (Got, error) {
 	}
 	in1, out1 := g.net.Wire()
 	got.WireIn, got.WireOut = in1-in0, out1-out0
+	got.Began = began
+	if err == nil && got.Replica != nil && !g.o.Plan && g.o.Revision == 0 {
+		got.Replica.unload(&got)
+	}
 	return got, err
 }
 

@@ -76,6 +76,7 @@ type Got struct {
 	Done    worktree.Result
 	WireIn  int64
 	WireOut int64
+	Began   time.Time // with the search for holders, or when a follower heard of the revision
 	// Unconfirmed: nobody could be asked whether there is a newer one.
 	Unconfirmed bool
 

@@ -147,10 +147,16 @@ func (s *seat) pursue(w *want) error {
 func (r *Registry) fetchAside(ctx context.Context, rep *Replica, e entry, look *lookout, old <-chan struct{}, have [][]byte) error {
 	g := r.asideGet(rep, e, look)
 	defer g.hangUp()
+	in0, out0 := g.net.Wire()
 	s, nodes, err := g.layout(ctx, e.Head)
 	if err != nil {
 		return err
 	}
+	defer func() {
+		in1, out1 := g.net.Wire()
+		s.haul.in, s.haul.out = in1-in0, out1-out0
+		rep.arrived(s.haul)
+	}()
 	if err := g.vet(ctx, e, have); err != nil {
 		return err
 	}
@@ -218,11 +224,41 @@ func (g *get) fetchLeaves(ctx context.Context, s *session) error {
 		if err != nil {
 			return err
 		}
-		if err := p.run(ctx); err != nil {
+		err = p.run(ctx)
+		s.haul.patched, s.haul.fetched = s.haul.patched+p.patched, s.haul.fetched+p.fetched
+		if err != nil {
 			return err
 		}
 	}
-	return newDownload(g, s).run(ctx)
+	d := newDownload(g, s)
+	err := d.run(ctx)
+	s.haul.fetched += d.fetched
+	return err
+}
+
+// haul is what a voter received for the council, before its folder is brought there from its own disk.
+type haul struct {
+	in, out          int64 // all bytes on the wire
+	patched, fetched int64 // leaf bytes
+}
+
+// arrived adds to what the next revision in the folder is made of.
+func (rep *Replica) arrived(h haul) {
+	rep.mu.Lock()
+	defer rep.mu.Unlock()
+	rep.haul.in, rep.haul.out = rep.haul.in+h.in, rep.haul.out+h.out
+	rep.haul.patched, rep.haul.fetched = rep.haul.patched+h.patched, rep.haul.fetched+h.fetched
+}
+
+// unload adds what was received for the council since the last time to what a get of the folder did.
+func (rep *Replica) unload(got *Got) {
+	rep.mu.Lock()
+	h := rep.haul
+	rep.haul = haul{}
+	rep.mu.Unlock()
+	got.WireIn, got.WireOut = got.WireIn+h.in, got.WireOut+h.out
+	got.Patched += min(h.patched, got.Reused())
+	got.Fetched += min(h.fetched, got.Reused())
 }
 
 // borrow flattens a revision whose folders lie here or at a holder; nothing of it is kept.

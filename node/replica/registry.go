@@ -104,7 +104,7 @@ type Network struct {
 	Wire     func() (in, out int64) // bytes on all streams of our protocols so far
 }
 
-// Config is what a Registry is made of; all fields but Segments, Keep and FreeSpace are required.
+// Config is what a Registry is made of; all fields but Segments, Keep, Changed and FreeSpace are required.
 type Config struct {
 	Store Store
 	Home  string // folder of the node's own state: never shared, never written by a get
@@ -163,6 +163,7 @@ type Replica struct {
 	session  *session      // the get in progress, or nil
 	seat     *seat         // this node votes on the set's order; nil = it does not
 	bulk     *bulk         // what its follower is to fetch for the council, or nil
+	haul     haul          // received for the council since the folder was brought to a revision last
 	freed    chan struct{} // closed when busy ends; nil while nobody waits
 }
 

@@ -24,6 +24,7 @@ type session struct {
 	nodes atomic.Pointer[map[cid.Cid][]byte] // nodes that are not in the store yet; nil once all are
 	index map[cid.Cid]uint32                 // leaf -> its number in lay.Leaves
 	out   sink
+	haul  haul // of one that fetches for the council: what it received
 
 	readers sync.WaitGroup // of out; grows only while the session is visible
 	buffers sync.Pool      // of *[]byte: room for a leaf on its way in

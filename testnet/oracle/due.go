@@ -69,7 +69,7 @@ func (o *Oracle) Lost(ctx context.Context, set, dir string) ([]Wrong, error) {
 	defer o.mu.Unlock()
 	found := map[string]string{}
 	for path, e := range o.of(set).due {
-		if !has[e.String()] {
+		if !has[e.String()] && !o.excuses(filepath.Clean(dir), path) {
 			found[path] = fmt.Sprintf("%s was called durable, was not changed since, and is under no name", e)
 		}
 	}

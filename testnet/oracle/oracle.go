@@ -247,9 +247,11 @@ func original(path string) string { return mark.ReplaceAllString(path, "") }
 func (o *Oracle) free(dir, path string) bool {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	if o.edited[dir] {
-		return true
-	}
+	return o.edited[dir] || o.excuses(dir, path)
+}
+
+// excuses tells whether a path of a folder was damaged or edited on purpose. mu is held.
+func (o *Oracle) excuses(dir, path string) bool {
 	excused := o.excused[dir]
 	if len(excused) == 0 {
 		return false

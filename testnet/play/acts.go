@@ -79,7 +79,12 @@ func (s *Stage) harm(ctx context.Context, st script.Statement, random *rand.Rand
 
 func (s *Stage) start(ctx context.Context, names []string) error {
 	began := s.rec.since()
-	if err := s.net.Add(ctx, names...); err != nil {
+	err := s.net.Add(ctx, names...)
+	select {
+	case s.born <- struct{}{}:
+	default:
+	}
+	if err != nil {
 		return err
 	}
 	for _, name := range names {
@@ -337,7 +342,7 @@ func (s *Stage) rules(ctx context.Context, links [][2]string, change func(*link.
 			r := t.Rules[p]
 			change(&r)
 			t.Rules[p] = r
-			s.parted(p, r.Cut)
+			s.parted(p, r.Cut || r.Loss >= 1)
 			s.rec.link(trace.Link{From: p[0], To: p[1], Latency: r.Latency, Jitter: r.Jitter, Loss: r.Loss, Rate: r.Rate, Cut: r.Cut})
 		}
 	})

@@ -265,6 +265,9 @@ func (s *Stage) agreed(ctx context.Context, x *set, group []*nodes.Node) error {
 		if err != nil {
 			return fmt.Errorf("%s: %w", n.Name, err)
 		}
+		if info.Forks > 0 && !x.strict { // a strict set hides what lost
+			return fmt.Errorf("%s has %d revisions to merge", n.Name, info.Forks)
+		}
 		if !whole(info) {
 			return fmt.Errorf("%s has not all of it: revision %d, %s, %d behind", n.Name, info.Revision, info.State, info.Behind)
 		}
@@ -442,9 +445,17 @@ func (s *Stage) refuses(ctx context.Context, c script.Refuses) error {
 			return err
 		}
 		p, err := s.publish(ctx, x, n, refusePatience)
-		if err == nil {
+		var said *api.Error
+		switch {
+		case err == nil:
 			return fmt.Errorf("it published: %s", s.acknowledgement(p))
+		case errors.As(err, &said) && slices.Contains(refusals(), said.Code):
+			return nil
 		}
-		return nil
+		return fmt.Errorf("it did not get as far: %w", err)
 	})
 }
+
+// refusals are the codes with which a node says that a revision may not be published, rather than that something is
+// wrong: it has no right to, or there is no order to be had.
+func refusals() []string { return []string{"not_writer", "no_primary", "minority", "unsettled"} }

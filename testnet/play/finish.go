@@ -14,14 +14,20 @@ import (
 	"github.com/shoal-p2p/shoal/testnet/trace"
 )
 
-// Finish brings the network to rest: cuts are healed, disks freed, liars honest, nodes resumed and started again; then
+// Finish brings the network to rest: links are plain, disks freed, liars honest, nodes resumed and started again; then
 // every invariant must hold.
 func (s *Stage) Finish(ctx context.Context) error {
 	s.begins(script.Statement{Text: "in the end: heal everything, start every node, check"})
 	if err := s.heal(ctx, script.Heal{All: true}); err != nil {
 		return fmt.Errorf("finish: %w", err)
 	}
+	s.mu.Lock()
+	clear(s.cuts)
+	s.mu.Unlock()
 	err := s.net.Shape(ctx, func(t *nodes.Shape) {
+		clear(t.Rules)
+		clear(t.Up)
+		clear(t.Down)
 		clear(t.Lies)
 		clear(t.Full)
 	})
@@ -129,7 +135,7 @@ func (s *Stage) settle(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		wrong := s.until(ctx, script.There{Set: name, What: "agrees"}, settlePatience)
+		wrong := s.quiet(ctx, name)
 		if ctx.Err() != nil {
 			return ctx.Err()
 		}
@@ -155,6 +161,26 @@ func (s *Stage) settle(ctx context.Context) error {
 		s.rec.settle(finals)
 	}
 	return nil
+}
+
+// restTime is how long nodes that agree must go on doing so: two beacons, after which who has something to merge
+// has begun to.
+const restTime = 500 * time.Millisecond
+
+// quiet waits until the nodes agree and it stays so, or says why they do not.
+func (s *Stage) quiet(ctx context.Context, set string) error {
+	agrees := script.There{Set: set, What: "agrees"}
+	for end := s.rec.since() + settlePatience; ; {
+		if wrong := s.until(ctx, agrees, end-s.rec.since()); wrong != nil {
+			return wrong
+		}
+		if err := pass(ctx, restTime); err != nil {
+			return err
+		}
+		if s.holds(ctx, agrees) == nil {
+			return nil
+		}
+	}
 }
 
 // final is what a node shows of a set.

@@ -46,6 +46,7 @@ type Stage struct {
 	step   func(time.Duration, string)
 	rec    *recorder
 	oracle *oracle.Oracle
+	born   chan struct{} // holds a token while there may be nodes that are not watched
 
 	repeats    sync.WaitGroup // repeated statements, until life ends
 	background sync.WaitGroup // gets and follows, likewise
@@ -70,7 +71,7 @@ func New(o Options) *Stage {
 	if o.Now == nil {
 		o.Now = time.Now
 	}
-	s := &Stage{net: o.Net, seed: o.Seed, say: o.Say, step: o.Step, oracle: oracle.New(), sets: map[string]*set{}, marks: map[string]mark{}, cuts: map[[2]string]bool{}}
+	s := &Stage{net: o.Net, seed: o.Seed, say: o.Say, step: o.Step, oracle: oracle.New(), born: make(chan struct{}, 1), sets: map[string]*set{}, marks: map[string]mark{}, cuts: map[[2]string]bool{}}
 	s.alive.outer = o.Life
 	s.alive.ctx, s.alive.end = context.WithCancel(o.Life)
 	s.rec = newRecorder(o.Now, o.Seed)
@@ -145,6 +146,7 @@ func (s *Stage) Close() {
 
 // Do carries out one statement that somebody typed.
 func (s *Stage) Do(ctx context.Context, st script.Statement) error {
+	st.Line = 0 // it is of no script
 	if err := s.statement(ctx, st); err != nil {
 		return fmt.Errorf("%s: %w", st.Text, err)
 	}

@@ -23,8 +23,6 @@ func (s *Stage) Watch(ctx context.Context) {
 	group.Go(func() { s.patrol(ctx) })
 	group.Go(func() { s.remember(ctx) })
 	watched := map[string]bool{}
-	clock := time.NewTicker(sampleEvery)
-	defer clock.Stop()
 	for {
 		for _, n := range s.net.Nodes() {
 			if !watched[n.Name] {
@@ -40,7 +38,7 @@ func (s *Stage) Watch(ctx context.Context) {
 			})
 			s.rec.event(trace.Event{Kind: trace.Crashed, Node: c.Node, Text: c.Detail})
 			s.say("%s ended by itself: %s", c.Node, lastLine(c.Detail))
-		case <-clock.C:
+		case <-s.born:
 		case <-ctx.Done():
 			return
 		}
@@ -160,7 +158,7 @@ func whole(info api.SetInfo) bool {
 
 // hear listens to one node's events, and begins again when the node does.
 func (s *Stage) hear(ctx context.Context, n *nodes.Node) {
-	clock := time.NewTicker(sampleEvery)
+	clock := time.NewTicker(askEvery) // a node that has just begun says what nobody else knows
 	defer clock.Stop()
 	for {
 		if c, err := running(n); err == nil {

@@ -127,9 +127,9 @@ func link(p *parser) Action {
 		t := p.peek()
 		switch p.need("latency", "jitter", "loss", "rate", "plain") {
 		case "latency":
-			l.Latency = new(p.duration(true))
+			l.Latency = new(p.latency())
 		case "jitter":
-			l.Jitter = new(p.duration(true))
+			l.Jitter = new(p.latency())
 		case "loss":
 			l.Loss = new(p.percent(true))
 		case "rate":

@@ -29,6 +29,10 @@ func (a *author) thousandths(least, most int) float64 { return float64(a.int(lea
 
 func (a *author) bytes() int64 { return rapid.Int64Range(1, maxBytes).Draw(a.t, "bytes") }
 
+func (a *author) latency() time.Duration {
+	return time.Duration(rapid.Int64Range(0, int64(maxLatency)).Draw(a.t, "latency"))
+}
+
 func (a *author) duration(least time.Duration) time.Duration {
 	return time.Duration(rapid.Int64Range(int64(least), int64(maxDuration)).Draw(a.t, "duration"))
 }
@@ -213,10 +217,10 @@ func (a *author) link() Action {
 	var l Link
 	l.From, l.To, l.Both = a.sides()
 	if a.bool() {
-		l.Latency = new(a.duration(0))
+		l.Latency = new(a.latency())
 	}
 	if a.bool() {
-		l.Jitter = new(a.duration(0))
+		l.Jitter = new(a.latency())
 	}
 	if a.bool() {
 		l.Loss = new(a.thousandths(0, 100_000) / 100)

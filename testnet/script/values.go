@@ -114,6 +114,19 @@ func (p *parser) duration(zero bool) time.Duration {
 	return d
 }
 
+// maxLatency of a link is what shaping takes: longer than any real one, and than most patience of a node.
+const maxLatency = time.Minute
+
+// latency takes a time that bytes may be on their way.
+func (p *parser) latency() time.Duration {
+	t := p.peek()
+	d := p.duration(true)
+	if p.err == nil && d > maxLatency {
+		p.fail(t, "%s is too long for a link; expected at most %s", t.text, formatDuration(maxLatency))
+	}
+	return d
+}
+
 // percent is 0 to 1. zero says whether it may be 0.
 func (p *parser) percent(zero bool) float64 {
 	t := p.take()
