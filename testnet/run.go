@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -68,6 +69,9 @@ func Run(ctx context.Context, o RunOptions) error {
 	if err != nil {
 		return err
 	}
+	if !slices.ContainsFunc(sc.Statements, func(st script.Statement) bool { _, ok := st.Do.(script.Nodes); return ok }) {
+		return script.Errors{{Name: o.Name, Line: 1, Col: 1, Text: "the script starts no node; expected a statement such as: nodes a, b, c"}}
+	}
 	r, err := open(ctx, o)
 	if err != nil {
 		return err
@@ -101,12 +105,12 @@ type runner struct {
 
 	once  sync.Once  // closes quit
 	mu    sync.Mutex // guards what follows, and Out
-	heard map[int]func(string)
+	heard map[int]chan<- string
 	ears  int
 }
 
 func open(ctx context.Context, o RunOptions) (*runner, error) {
-	r := &runner{o: o, dir: o.Dir, began: time.Now(), quit: make(chan struct{}), heard: map[int]func(string){}}
+	r := &runner{o: o, dir: o.Dir, began: time.Now(), quit: make(chan struct{}), heard: map[int]chan<- string{}}
 	var err error
 	if r.dir == "" {
 		if r.dir, err = os.MkdirTemp("", "shoal-testnet-"); err != nil {
@@ -304,8 +308,11 @@ func (r *runner) say(format string, a ...any) {
 	r.line("%10s%s", "", text)
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	for _, tell := range r.heard {
-		tell(text)
+	for _, told := range r.heard {
+		select {
+		case told <- text:
+		default:
+		}
 	}
 }
 
@@ -315,18 +322,29 @@ func (r *runner) Do(ctx context.Context, line string, say func(string)) error {
 	if err != nil {
 		return err
 	}
+	told := make(chan string, tellRoom)
+	var telling sync.WaitGroup
+	telling.Go(func() {
+		for text := range told {
+			say(text)
+		}
+	})
 	r.mu.Lock()
 	r.ears++
 	ear := r.ears
-	r.heard[ear] = say
+	r.heard[ear] = told
 	r.mu.Unlock()
-	defer func() {
-		r.mu.Lock()
-		defer r.mu.Unlock()
-		delete(r.heard, ear)
-	}()
-	return r.stage.Do(ctx, st)
+	err = r.stage.Do(ctx, st)
+	r.mu.Lock()
+	delete(r.heard, ear)
+	r.mu.Unlock()
+	close(told) // nobody else has it now
+	telling.Wait()
+	return err
 }
+
+// tellRoom is how much may be told to another terminal that does not read; the rest it misses.
+const tellRoom = 256
 
 // List tells what every node is.
 func (r *runner) List(context.Context) []control.Info { return r.stage.List() }

@@ -147,6 +147,17 @@ func TestRule9LostBytesAreNotOffered(t *testing.T) {
 	}
 }
 
+// A store that has nothing else keeps a head whose bytes are gone: the next one is made of it.
+func TestRule9TheOnlyHeadIsKept(t *testing.T) {
+	r := start(t, "A", AP, "AB")
+	x := head(epoch(1, 1, "A"), 1)
+	r.step(0, Fetched{x})
+	r.step(0, Lost{Head: x})
+	if p := r.m.Persistent(); !p.Have.Equal(frontier(x)) {
+		t.Errorf("%+v", p)
+	}
+}
+
 func TestRule9TwoHeadsOfOneNumber(t *testing.T) {
 	e := epoch(1, 1, "A")
 	a := head(e, 1)

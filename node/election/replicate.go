@@ -115,17 +115,22 @@ func (m *Member) fetched(h *Head) {
 	m.acknowledge()
 }
 
-// lostBytes takes a head out of Have that cannot be given to anybody any more, so that it can be abandoned.
+// lostBytes takes a head out of Have that cannot be given to anybody any more, so that it can be abandoned. The only one
+// stays: without a parent the next head would begin the history anew.
 func (m *Member) lostBytes(e Lost) {
 	if m.role == Primary || !m.disk.Have.Holds(e.Head) || m.disk.Durable.Covers(e.Head) {
 		return
 	}
-	m.disk.Have = m.disk.Have.without(func(h *Head) bool { return h.ID == e.Head.ID })
+	left := m.disk.Have.without(func(h *Head) bool { return h.ID == e.Head.ID })
 	for _, h := range e.Held {
 		if e.Head.Covers(h) && !h.Covers(e.Head) {
-			m.disk.Have = m.disk.Have.Add(h)
+			left = left.Add(h)
 		}
 	}
+	if len(left) == 0 {
+		return
+	}
+	m.disk.Have = left
 	m.touch()
 	m.beaconSoon()
 }

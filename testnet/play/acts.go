@@ -227,7 +227,7 @@ func (s *Stage) acknowledged(x *set, p published, snap snapshot) {
 		s.oracle.Acknowledge(x.name, snap)
 	}
 	x.mu.Lock()
-	x.nth = append(x.nth, p.Revision)
+	x.nth = append(x.nth, p)
 	if p.Revision >= x.last.Revision {
 		x.last = p
 	}

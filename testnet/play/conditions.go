@@ -158,11 +158,53 @@ func (s *Stage) has(ctx context.Context, c script.Has) error {
 		if j.pending() {
 			return errors.New("it is being fetched")
 		}
-		if !whole(info) || info.Revision < wanted {
-			return errors.Join(fmt.Errorf("it has revision %d, %s, %d behind; revision %d is wanted", info.Revision, info.State, info.Behind, wanted), j.failure())
+		if !whole(info) {
+			return errors.Join(fmt.Errorf("it has not all of revision %d: %s, %d behind", info.Revision, info.State, info.Behind), j.failure())
 		}
-		return nil
+		return s.includes(ctx, n, x, info, wanted)
 	})
+}
+
+// includes is nil if what a node shows is a revision, or was made of it. Numbers prove nothing: two sides of a split
+// count alike.
+func (s *Stage) includes(ctx context.Context, n *nodes.Node, x *set, info api.SetInfo, wanted published) error {
+	if info.Root == wanted.Root || info.Head == wanted.Head {
+		return nil
+	}
+	h, err := s.history(ctx, n, x)
+	if err != nil {
+		return err
+	}
+	for _, r := range h.Revisions {
+		if r.Head == wanted.Head {
+			return nil
+		}
+	}
+	if len(h.Revisions) == 0 || !covers(h.Revisions[0].Vector, wanted.Vector) {
+		return fmt.Errorf("it has revision %d (%s), which does not include revision %d of %s (%s)", info.Revision, tail(info.Root), wanted.Revision, wanted.node, tail(wanted.Root))
+	}
+	return nil
+}
+
+// covers tells whether a head with vector v includes one with vector o.
+func covers(v, o map[string]uint64) bool {
+	for store, seq := range o {
+		if v[store] < seq {
+			return false
+		}
+	}
+	return len(o) > 0
+}
+
+// history asks a node for the revisions it knows of.
+func (s *Stage) history(ctx context.Context, n *nodes.Node, x *set) (api.HistoryResult, error) {
+	c, err := running(n)
+	if err != nil {
+		return api.HistoryResult{}, err
+	}
+	ctx, cancel := context.WithTimeout(ctx, askPatience)
+	defer cancel()
+	return c.History(ctx, api.HistoryRequest{Set: x.id})
 }
 
 // pending tells whether a get goes on.

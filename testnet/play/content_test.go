@@ -296,6 +296,10 @@ func TestEditOfAReadOnlyFile(t *testing.T) {
 		if wrong := asAsked(kind, 8, before, contents(t, dir)); wrong != "" {
 			t.Errorf("%s: %s", kind, wrong)
 		}
+		info, err := os.Stat(filepath.Join(dir, "a"))
+		if writes := kind != script.Rename && kind != script.Remove; writes && (err != nil || info.Mode()&0o200 == 0) { // not all who run this are root
+			t.Errorf("%s: who edits it may not write it: %v (%v)", kind, info, err)
+		}
 	}
 }
 

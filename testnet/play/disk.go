@@ -114,6 +114,9 @@ func (s *Stage) equal(ctx context.Context, x *set, n *nodes.Node) error {
 		if wrong, err := s.differs(ctx, x.name, n, final); err != nil || len(wrong) == 0 {
 			return err
 		}
+		if wrong, err := s.differs(ctx, x.name, n, nil); err != nil || len(wrong) > 0 { // no time makes it right
+			return errors.Join(err, s.look(ctx, x.name, n, final))
+		}
 		if err := pass(ctx, 10*askEvery); err != nil {
 			return err
 		}
@@ -129,7 +132,7 @@ func (s *Stage) everyFile(ctx context.Context) error {
 		}
 		for _, n := range s.net.Nodes() {
 			err := s.equal(ctx, x, n)
-			if errors.Is(err, fs.ErrNotExist) {
+			if errors.Is(err, fs.ErrNotExist) && (!s.keeps(n, x) || n.State() != nodes.Running) {
 				continue // it has nothing of the set
 			}
 			if err == nil {

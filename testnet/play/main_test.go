@@ -65,6 +65,17 @@ type scene struct {
 
 func newScene(t *testing.T) *scene {
 	t.Helper()
+	return newSceneOf(t, time.Now)
+}
+
+// hasty is a time that goes by twenty times as fast: what is waited for in vain is given up as much earlier.
+func hasty() func() time.Time {
+	began := time.Now()
+	return func() time.Time { return began.Add(20 * time.Since(began)) }
+}
+
+func newSceneOf(t *testing.T, now func() time.Time) *scene {
+	t.Helper()
 	t.Parallel() // nodes mostly wait
 	net, err := nodes.Open(nodes.Options{Dir: t.TempDir(), Exe: binary, Seed: 1})
 	if err != nil {
@@ -72,7 +83,7 @@ func newScene(t *testing.T) *scene {
 	}
 	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	x := &scene{t: t, ctx: ctx, net: net}
-	x.Stage = New(Options{Life: ctx, Net: net, Seed: 1, Say: func(format string, a ...any) {
+	x.Stage = New(Options{Life: ctx, Net: net, Seed: 1, Now: now, Say: func(format string, a ...any) {
 		x.mu.Lock()
 		defer x.mu.Unlock()
 		x.said = append(x.said, fmt.Sprintf(format, a...))

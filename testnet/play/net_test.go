@@ -1,10 +1,15 @@
 package play
 
 import (
+	"errors"
+	"io/fs"
+	"maps"
 	"os"
 	"strings"
 	"testing"
 
+	"github.com/shoal-p2p/shoal/testnet/link"
+	"github.com/shoal-p2p/shoal/testnet/nodes"
 	"github.com/shoal-p2p/shoal/testnet/script"
 	"github.com/shoal-p2p/shoal/testnet/trace"
 )
@@ -194,7 +199,7 @@ wait 100ms
 func TestALiarIsNotBelieved(t *testing.T) {
 	x := newScene(t)
 	x.play(`
-nodes origin, liar-1, edge-1, edge-2
+nodes origin, liar-1, edge-1 to edge-3
 share docs at origin size 2MiB in 2 files
 follow docs at liar-1
 wait until liar-1 has docs within 20s
@@ -206,7 +211,7 @@ get docs at edge-2
 expect edge-2 has docs within 1s
 `)
 	x.failing("expect edge-2 has docs within 1s") // all who have it lie
-	x.do("honest liar-1, origin, edge-1", "get docs at edge-2", "wait until edge-2 has docs within 20s")
+	x.do("honest liar-1, origin, edge-1", "get docs at edge-3", "wait until edge-3 has docs within 20s")
 	x.finish("expect edge-2 has docs within 1s")
 	if len(x.events(trace.Lying, "")) != 3 || len(x.events(trace.Honest, "")) != 3 {
 		t.Errorf("lying %v, honest %v", x.events(trace.Lying, ""), x.events(trace.Honest, ""))
@@ -324,15 +329,11 @@ func TestAWrongByteIsFoundWhileTheScriptRuns(t *testing.T) {
 	x := newScene(t)
 	x.do("nodes origin, edge", "share docs at origin size 64KiB in 2 files", "get docs at edge", "wait until edge has docs within 20s")
 	path := x.file("edge", "docs", "file-001")
-	was, err := os.ReadFile(path)
-	if err != nil {
-		t.Fatal(err)
-	}
 	if _, err := flip(path, source(1)); err != nil {
 		t.Fatal(err)
 	}
 	x.until("the patrol comes by", func() bool { return len(x.events(trace.Violation, "edge")) > 0 })
-	if err := os.WriteFile(path, was, 0o644); err != nil { // it is right in the end
+	if _, err := flip(path, source(1)); err != nil { // the same bit: it is right in the end
 		t.Fatal(err)
 	}
 	x.do("check files")
@@ -357,4 +358,88 @@ func TestFilesThatWereFetchedAreLeftAlone(t *testing.T) {
 	x.do("nodes origin, edge", "share docs at origin size 64KiB in 2 files", "get docs at edge", "wait until edge has docs within 20s",
 		"edit docs at origin append 1KiB", "publish docs at origin")
 	x.finish() // edge has the first revision, and that is right
+}
+
+func TestSlowAndOddLinks(t *testing.T) {
+	x := newScene(t)
+	x.play(`
+nodes origin, edge
+share docs at origin size 2MiB in 2 files private
+link origin to edge latency 2ms loss 1% rate 100Mbit/s
+slow edge to 1MB/s
+grant docs to edge reader
+get docs at edge
+wait until edge has 20% of docs within 20s
+expect edge has docs
+downlink edge unlimited
+wait until edge has docs within 20s
+`)
+	x.failing("expect edge has docs")
+	l := x.Trace().Links
+	if len(l) != 1 || l[0].Rate != 12_500_000 || l[0].Loss != 0.01 || l[0].From != "origin" {
+		t.Errorf("links %+v", l)
+	}
+	x.do("link origin and edge plain")
+	if l := x.Trace().Links; len(l) != 2 || l[0] != (trace.Link{From: "edge", To: "origin"}) || l[1] != (trace.Link{From: "origin", To: "edge"}) {
+		t.Errorf("links %+v", l)
+	}
+	x.do("cut origin to edge", "heal origin to edge", "check")
+	x.failing("expect edge has docs")
+}
+
+func TestSharedFolders(t *testing.T) {
+	x := newScene(t)
+	from := plant(t, t.TempDir(), map[string]string{"a/b.go": "package b\n", "c.txt": strings.Repeat("c", 5000)})
+	x.do("nodes origin, edge", `share docs at origin from "`+from+`"`, "follow docs at edge", "wait until edge has docs within 20s")
+	for name, want := range contents(t, from) {
+		if got, err := os.ReadFile(x.file("edge", "docs", name)); err != nil || string(got) != want {
+			t.Errorf("%s: %d bytes (%v), want %d", name, len(got), err, len(want))
+		}
+	}
+	again := script.Share{Set: "docs", At: script.Who{Names: []string{"origin"}}, Size: 1000, Files: 1}
+	if err := x.Do(x.ctx, script.Statement{Do: again}); err == nil || !strings.Contains(err.Error(), "exists already") {
+		t.Errorf("shared again: %v", err)
+	}
+	if err := x.line(`share more at origin from "` + from + `/none"`); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("shared what is not there: %v", err)
+	}
+	// where there is nothing newer to take, an upgrade is a small change
+	before := contents(t, x.file("origin", "docs", ""))
+	x.do("edit docs at origin upgrade", "publish docs at origin", "wait until edge has revision 2 of docs within 20s")
+	if maps.Equal(before, contents(t, x.file("origin", "docs", ""))) {
+		t.Error("the upgrade changed nothing")
+	}
+	x.finish()
+}
+
+func TestOtherRevisionsOfWhatAgreesAreFound(t *testing.T) {
+	x := newSceneOf(t, hasty())
+	x.do("nodes origin, edge", "share docs at origin size 64KiB in 2 files", "follow docs at edge", "wait until edge has docs within 200s")
+	err := x.net.Shape(x.ctx, func(s *nodes.Shape) { // nobody tells the stage
+		s.Rules[[2]string{"origin", "edge"}] = link.Rule{Cut: true}
+		s.Rules[[2]string{"edge", "origin"}] = link.Rule{Cut: true}
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	x.do("edit docs at origin append 1KiB", "publish docs at origin", "expect docs agrees", "check agree")
+	x.failing(meaning(script.Agree), "expect docs agrees")
+}
+
+func TestWhatWasAcknowledgedAndIsGoneIsFound(t *testing.T) {
+	x := newSceneOf(t, hasty())
+	x.do("nodes origin, keeper, edge", "share docs at origin size 64KiB in 2 files", "replicate docs at keeper", "wait until docs has a backup within 200s",
+		"follow docs at edge", "wait until all have docs within 200s", "edit docs at origin append 1KiB 9 times", "publish docs at origin",
+		"expect docs is durable", "wait until edge has revision 2 of docs within 200s")
+	x.do("check acknowledged, files")
+	x.failing()
+	x.unrun()
+	for _, name := range []string{"file-001", "file-002"} {
+		if err := os.Remove(x.file("edge", "docs", name)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	x.do("check acknowledged, files")
+	x.do("check acknowledged")
+	x.failing(meaning(script.Files), meaning(script.Acknowledged))
 }

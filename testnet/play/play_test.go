@@ -8,6 +8,8 @@ import (
 	"math/rand/v2"
 	"slices"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -29,7 +31,7 @@ func bare(seed uint64) *Stage {
 func withSet(s *Stage, name string, acks ...published) *set {
 	x := &set{name: name, id: "id-of-" + name, author: "origin", size: 1000}
 	for _, p := range acks {
-		x.nth = append(x.nth, p.Revision)
+		x.nth = append(x.nth, p)
 		x.last = p
 	}
 	s.sets[name] = x
@@ -211,6 +213,25 @@ func TestWhole(t *testing.T) {
 	}
 }
 
+func TestCovers(t *testing.T) {
+	type vector = map[string]uint64
+	for _, c := range []struct {
+		v, o vector
+		want bool
+	}{
+		{vector{"a": 2, "b": 1}, vector{"a": 2}, true},
+		{vector{"a": 2, "b": 1}, vector{"a": 1, "b": 1}, true},
+		{vector{"a": 2}, vector{"a": 3}, false},
+		{vector{"a": 2}, vector{"a": 2, "b": 1}, false},
+		{vector{"a": 2}, nil, false}, // nothing is known of it
+		{nil, vector{"a": 1}, false},
+	} {
+		if got := covers(c.v, c.o); got != c.want {
+			t.Errorf("%v covers %v: %v", c.v, c.o, got)
+		}
+	}
+}
+
 func TestLastLine(t *testing.T) {
 	for text, want := range map[string]string{"": "", "a": "a", "a\nb\n": "b", "a\n\n": "a"} {
 		if got := lastLine(text); got != want {
@@ -240,7 +261,10 @@ func TestAcknowledgement(t *testing.T) {
 // told are the statements of a script in the words a stage says that they begin with, and when, in fake time.
 func told(t *testing.T, statements ...script.Statement) (lines []string, s *Stage, err error) {
 	t.Helper()
+	var mu sync.Mutex
 	s = New(Options{Life: t.Context(), Net: &nodes.Net{}, Step: func(at time.Duration, text string) {
+		mu.Lock()
+		defer mu.Unlock()
 		lines = append(lines, fmt.Sprintf("%v %s", at, text))
 	}})
 	for i := range statements {
@@ -340,6 +364,9 @@ func TestAWaitInVainEndsTheScriptAndWhatRepeats(t *testing.T) {
 		if slices.Contains(got, "1.5s never") || len(rounds(s, "forever")) != 2 || s.Trace().Seconds != 1.5 {
 			t.Errorf("%q, rounds at %v, took %g s", got, rounds(s, "forever"), s.Trace().Seconds)
 		}
+		if err := pass(t.Context(), 10*time.Second); err != nil || len(rounds(s, "forever")) != 2 {
+			t.Errorf("afterwards rounds at %v (%v)", rounds(s, "forever"), err)
+		}
 	})
 }
 
@@ -419,6 +446,70 @@ func TestExpectThatIsEndedIsNoCheck(t *testing.T) {
 		err := s.Do(ctx, script.Statement{Text: "expect", Do: script.Expect{What: script.There{Set: "none", What: "durable"}, Within: time.Hour}})
 		if !errors.Is(err, context.DeadlineExceeded) || len(s.Trace().Checks) > 0 {
 			t.Errorf("error %v, checks %v", err, s.Trace().Checks)
+		}
+	})
+}
+
+func TestTransfersThatDoNotEndAreFailedChecks(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := bare(1)
+		j, life := s.job("get", "edge", "docs"), s.life()
+		s.background.Go(func() {
+			<-life.Done()
+			j.end()
+		})
+		s.job("get", "fast", "docs").end()
+		if err := s.Play(t.Context(), &script.Script{}); err != nil {
+			t.Fatal(err)
+		}
+		synctest.Wait()
+		tr := s.Trace()
+		if len(tr.Checks) != 1 || tr.Checks[0].OK || tr.Checks[0].Name != "get of docs at edge ends" || tr.Seconds != waitPatience.Seconds() {
+			t.Errorf("after %g s: %+v", tr.Seconds, tr.Checks)
+		}
+		if s.life().Err() != nil {
+			t.Error("a stage whose script has ended begins nothing more")
+		}
+	})
+}
+
+// Somebody may type a statement just when a script is about to end.
+func TestMoreMayBeginWhileSomebodyWaits(t *testing.T) {
+	var c crew
+	var ran atomic.Int64
+	const times = 100_000 // a sync.WaitGroup panics before the thousandth
+	var group sync.WaitGroup
+	group.Go(func() {
+		for ran.Load() < times {
+			c.Wait()
+		}
+	})
+	for range times {
+		c.Go(func() { ran.Add(1) })
+	}
+	group.Wait()
+	c.Wait()
+	if n := ran.Load(); n != times || c.n != 0 {
+		t.Errorf("%d of %d ran when nobody was to be waited for any more", n, times)
+	}
+}
+
+func TestACrewIsWaitedFor(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var c crew
+		began := time.Now()
+		c.Wait() // for nobody
+		for _, d := range []time.Duration{2, 5, 3} {
+			c.Go(func() { _ = pass(t.Context(), d*time.Second) })
+		}
+		c.Wait()
+		if d := time.Since(began); d != 5*time.Second {
+			t.Errorf("waited for %v", d)
+		}
+		c.Go(func() { _ = pass(t.Context(), time.Second) })
+		c.Wait()
+		if d := time.Since(began); d != 6*time.Second {
+			t.Errorf("waited for %v", d)
 		}
 	})
 }

@@ -136,9 +136,9 @@ func TestVerdictsTellWhatTheyRestOn(t *testing.T) {
 		got = append(got, fmt.Sprintf("%v %s: %s", c.OK, c.Name, c.Detail))
 	}
 	want := []string{
-		"true what was acknowledged is there: 1 durable revisions",
-		"true one primary per epoch: 2 epochs seen",
-		"true all nodes have the same root: 6 states compared",
+		"true what was acknowledged is there: 1 durable revision",
+		"true one primary per epoch: 2 epochs",
+		"true all nodes have the same root: 6 states",
 		"false no wrong byte on any disk: n0 docs p at n0: wrong; n1 docs p at n1: wrong; n2 docs p at n2: wrong; and 2 more",
 		"true no node ended by itself: 1 nodes",
 	}
@@ -225,8 +225,8 @@ func TestRevisionsOfASet(t *testing.T) {
 	s := bare(1)
 	x := withSet(s, "docs", revision(2, 0, "a"), revision(5, 0, "a", "b"))
 	for nth, want := range map[uint64]uint64{0: 5, 1: 2, 2: 5} {
-		if got, err := x.revision(nth); err != nil || got != want {
-			t.Errorf("%d: revision %d (%v), want %d", nth, got, err, want)
+		if got, err := x.revision(nth); err != nil || got.Revision != want {
+			t.Errorf("%d: revision %d (%v), want %d", nth, got.Revision, err, want)
 		}
 	}
 	if _, err := x.revision(3); err == nil {

@@ -33,9 +33,9 @@ type Options struct {
 	Life context.Context // ends what statements leave running: fetches, and what repeats
 	Net  *nodes.Net
 	Seed uint64                              // of contents, edits, and what else is left to chance
-	Say  func(format string, a ...any)       // a line for people; nil = silent
+	Say  func(format string, a ...any)       // a line for people, by any goroutine; nil = silent
 	Now  func() time.Time                    // nil = time.Now
-	Step func(at time.Duration, text string) // a statement begins; nil = silent
+	Step func(at time.Duration, text string) // a statement begins, likewise; nil = silent
 }
 
 // Stage is a network that statements are played on. Its methods are safe for concurrent use.
@@ -48,8 +48,8 @@ type Stage struct {
 	oracle *oracle.Oracle
 	born   chan struct{} // holds a token while there may be nodes that are not watched
 
-	repeats    sync.WaitGroup // repeated statements, until life ends
-	background sync.WaitGroup // gets and follows, likewise
+	repeats    crew // repeated statements, until life ends
+	background crew // gets and follows, likewise
 
 	mu    sync.Mutex // guards what follows
 	alive lifetime
@@ -227,7 +227,7 @@ type set struct {
 
 	mu     sync.Mutex             // guards what follows
 	last   published              // the newest that was acknowledged
-	nth    []uint64               // revisions in the order in which they were acknowledged
+	nth    []published            // in the order in which they were acknowledged
 	edited map[string]bool        // nodes whose folders the script edited
 	folder map[string]*sync.Mutex // by node: held while its folder is edited or published
 }
@@ -246,15 +246,15 @@ func (x *set) latest() published {
 	return x.last
 }
 
-// revision is the number of the nth revision that was acknowledged, from 1; of the newest for 0.
-func (x *set) revision(nth uint64) (uint64, error) {
+// revision is the nth that was acknowledged, from 1; the newest for 0.
+func (x *set) revision(nth uint64) (published, error) {
 	x.mu.Lock()
 	defer x.mu.Unlock()
 	switch {
 	case nth == 0:
-		return x.last.Revision, nil
+		return x.last, nil
 	case nth > uint64(len(x.nth)):
-		return 0, fmt.Errorf("%d revisions of %s were published so far", len(x.nth), x.name)
+		return published{}, fmt.Errorf("%d revisions of %s were published so far", len(x.nth), x.name)
 	}
 	return x.nth[nth-1], nil
 }
