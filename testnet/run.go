@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"sync"
@@ -112,7 +113,11 @@ type runner struct {
 func open(ctx context.Context, o RunOptions) (*runner, error) {
 	r := &runner{o: o, dir: o.Dir, began: time.Now(), quit: make(chan struct{}), heard: map[int]chan<- string{}}
 	var err error
-	if r.dir == "" {
+	switch {
+	case r.dir != "":
+	case o.NetNS: // one name, so that what a run that was killed left is found and swept by the next
+		r.dir = filepath.Join(os.TempDir(), "shoal-testnet-netns")
+	default:
 		if r.dir, err = os.MkdirTemp("", "shoal-testnet-"); err != nil {
 			return nil, fmt.Errorf("testnet: %w", err)
 		}

@@ -75,11 +75,18 @@ func (b *Bed) Run(ctx context.Context) error {
 		}
 		if err != nil {
 			b.log.Warn("testnet mode", "err", err)
+			select {
+			case <-time.After(acceptPause):
+			case <-ctx.Done():
+			}
 			continue
 		}
 		b.answer(c)
 	}
 }
+
+// acceptPause is how long a lack, such as of file descriptors, is left to pass.
+const acceptPause = 100 * time.Millisecond
 
 // Listening is closed once Run can be told.
 func (b *Bed) Listening() <-chan struct{} { return b.listening }

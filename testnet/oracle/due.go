@@ -17,8 +17,12 @@ import (
 func (s *set) changes(dir string, snap Snapshot) (fresh []string) {
 	before := s.authors[dir].entries
 	for path, e := range snap.entries {
-		if old, ok := before[path]; ok && old.same(e) {
+		old, was := before[path]
+		if was && old.same(e) {
 			continue
+		}
+		if was {
+			s.release(old)
 		}
 		if want, ok := s.due[path]; ok && want.same(e) {
 			continue // it came from who wrote it
@@ -29,13 +33,24 @@ func (s *set) changes(dir string, snap Snapshot) (fresh []string) {
 			fresh = append(fresh, path)
 		}
 	}
-	for path := range before {
+	for path, old := range before {
 		if _, ok := snap.entries[path]; !ok {
+			s.release(old)
 			delete(s.due, path)
 			s.touched[path] = snap.number
 		}
 	}
 	return fresh
+}
+
+// release lets a content go that somebody replaced or removed, under whatever name he had it: it is looked for under
+// every name.
+func (s *set) release(old entry) {
+	for path, e := range s.due {
+		if e.same(old) {
+			delete(s.due, path)
+		}
+	}
 }
 
 // same tells whether two entries have one content.

@@ -70,6 +70,8 @@ func edit(dir, aside, kind string, size int64, random *rand.Rand, show func(path
 	if err != nil {
 		return "", fmt.Errorf("edit: %w", err)
 	}
+	// The names of conflict copies are another node's choice: the same seed would not edit the same file.
+	all = slices.DeleteFunc(all, func(name string) bool { return strings.Contains(name, ".conflict-") })
 	if len(all) == 0 {
 		return "", errors.New("edit: the folder holds no file")
 	}

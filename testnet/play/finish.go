@@ -2,6 +2,7 @@ package play
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -25,7 +26,9 @@ func (s *Stage) Finish(ctx context.Context) error {
 	s.mu.Lock()
 	clear(s.cuts)
 	s.mu.Unlock()
+	lied := false // some node did, at some time
 	err := s.net.Shape(ctx, func(t *nodes.Shape) {
+		lied = len(t.Lies) > 0
 		clear(t.Rules)
 		clear(t.Up)
 		clear(t.Down)
@@ -41,12 +44,19 @@ func (s *Stage) Finish(ctx context.Context) error {
 			err = s.signal(ctx, script.Resume, n)
 		case nodes.Down:
 			err = s.signal(ctx, script.Restart, n)
+		case nodes.Running:
+			if lied { // whoever met a liar refuses it for an hour, in this life
+				err = s.signal(ctx, script.Restart, n)
+			}
 		}
 		if err != nil {
 			return fmt.Errorf("finish: %w", err)
 		}
 	}
-	return s.invariants(ctx, 0, nil)
+	if err := s.invariants(ctx, 0, nil); !errors.Is(err, ErrFailed) {
+		return err
+	}
+	return nil // the trace has it
 }
 
 // all are the invariants, in the order they are reported.
@@ -58,7 +68,7 @@ func all() []string {
 // machine may be busy with a dozen of them.
 const settlePatience = 30 * time.Second
 
-// invariants waits until it is quiet and checks what must hold.
+// invariants waits until it is quiet and checks what must hold. Errors: ErrFailed.
 func (s *Stage) invariants(ctx context.Context, line int, names []string) error {
 	if len(names) == 0 {
 		names = all()
@@ -75,18 +85,21 @@ func (s *Stage) invariants(ctx context.Context, line int, names []string) error 
 			return err
 		}
 	}
+	var wrong error
 	for _, name := range names {
-		s.verdict(line, name, began)
+		if !s.verdict(line, name, began) {
+			wrong = fmt.Errorf("%w: %s", ErrFailed, meaning(name))
+		}
 	}
-	return nil
+	return wrong
 }
 
 // verdict notes whether an invariant held so far.
-func (s *Stage) verdict(line int, name string, began time.Duration) {
+func (s *Stage) verdict(line int, name string, began time.Duration) (ok bool) {
 	broken := s.rec.violations(name)
 	if len(broken) == 0 && s.evidence(name) == "" { // what saw nothing proves nothing
 		s.say("%s: nothing was there to look at", meaning(name))
-		return
+		return true
 	}
 	c := trace.Check{Name: meaning(name), OK: len(broken) == 0, Line: line, Seconds: (s.rec.since() - began).Seconds()}
 	var texts []string
@@ -103,6 +116,7 @@ func (s *Stage) verdict(line int, name string, began time.Duration) {
 		s.say("BROKEN %s: %s", c.Name, c.Detail)
 	}
 	s.rec.check(c)
+	return c.OK
 }
 
 // meaning is an invariant in words.
@@ -152,11 +166,8 @@ func (s *Stage) settle(ctx context.Context) error {
 			return ctx.Err()
 		}
 		groups := s.groups()
-		switch { // who is cut off may lack what it cannot get
-		case wrong != nil && len(groups) > 1:
-			s.rec.event(trace.Event{Kind: trace.Failed, Set: name, Text: "the nodes do not agree: " + wrong.Error()})
-		case wrong != nil:
-			s.rec.violation(judge.Violation{Invariant: script.Agree, Set: name, Text: fmt.Sprintf("not within %v: %v", settlePatience, wrong)})
+		if wrong != nil {
+			s.disagree(ctx, x, groups)
 		}
 		var finals []judge.Final
 		for i, group := range groups {
@@ -173,6 +184,26 @@ func (s *Stage) settle(ctx context.Context) error {
 		s.rec.settle(finals)
 	}
 	return nil
+}
+
+// disagree reports the groups that do not agree, though somebody in them has all there is to be had: who is cut off may
+// lack what it cannot get.
+func (s *Stage) disagree(ctx context.Context, x *set, groups [][]*nodes.Node) {
+	for _, group := range groups {
+		wrong := s.agreed(ctx, x, group)
+		if wrong == nil {
+			continue
+		}
+		served := slices.ContainsFunc(group, func(n *nodes.Node) bool {
+			info, err := s.show(ctx, n, x)
+			return err == nil && whole(info)
+		})
+		if !served {
+			s.rec.event(trace.Event{Kind: trace.Failed, Set: x.name, Text: "the nodes do not agree: " + wrong.Error()})
+			continue
+		}
+		s.rec.violation(judge.Violation{Invariant: script.Agree, Set: x.name, Text: fmt.Sprintf("not within %v: %v", settlePatience, wrong)})
+	}
 }
 
 // restTime is how long nodes that agree must go on doing so: two beacons, after which who has something to merge

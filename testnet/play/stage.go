@@ -144,7 +144,7 @@ func (s *Stage) Close() {
 	s.background.Wait()
 }
 
-// Do carries out one statement that somebody typed.
+// Do carries out one statement that somebody typed. Errors: ErrFailed.
 func (s *Stage) Do(ctx context.Context, st script.Statement) error {
 	st.Line = 0 // it is of no script
 	if err := s.statement(ctx, st); err != nil {
@@ -152,6 +152,9 @@ func (s *Stage) Do(ctx context.Context, st script.Statement) error {
 	}
 	return nil
 }
+
+// ErrFailed is answered by Do for a check that failed.
+var ErrFailed = errors.New("it does not hold")
 
 // statement waits for the moment of a statement and carries it out.
 func (s *Stage) statement(ctx context.Context, st script.Statement) error {
