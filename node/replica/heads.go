@@ -126,11 +126,43 @@ func ancestry(newest record.Head, all []entry) [][]byte {
 	return out
 }
 
+// includes tells whether h was made of e: parents lead from it to e. That its vector covers e says less, since it also
+// covers what was abandoned on the way. Beyond what all remembers, nothing of what a vector covers was abandoned as far as
+// anybody knows.
+func (h entry) includes(e entry, all []entry) bool {
+	seen := map[cid.Cid]bool{}
+	for todo := []entry{h}; len(todo) > 0; todo = todo[1:] {
+		at := todo[0]
+		switch {
+		case at.id == e.id:
+			return true
+		case !at.Vector.Covers(e.Vector), slices.Contains(at.Abandoned, e.id):
+			continue
+		}
+		for _, id := range at.Parents {
+			p, ok := find(all, id)
+			if !ok {
+				return true
+			}
+			if !seen[id] {
+				seen[id] = true
+				todo = append(todo, p)
+			}
+		}
+	}
+	return false
+}
+
+// lost tells whether a head was passed over: one that is remembered knew it and was made without it.
+func (e entry) lost(all []entry) bool {
+	return slices.ContainsFunc(all, func(o entry) bool { return o.Vector.Covers(e.Vector) && !o.includes(e, all) })
+}
+
 // common finds the newest heads that all of some heads include: what they are merged on.
-func common(of []record.Head, all []entry) []entry {
+func common(of, all []entry) []entry {
 	var shared []entry
 	for _, e := range all {
-		if !slices.ContainsFunc(of, func(h record.Head) bool { return !h.Vector.Covers(e.Vector) }) {
+		if !slices.ContainsFunc(of, func(h entry) bool { return !h.includes(e, all) }) {
 			shared = append(shared, e)
 		}
 	}

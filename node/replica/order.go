@@ -82,7 +82,7 @@ func (s *seat) fill(ctx context.Context, h *record.Head, p *election.Plan, paren
 		return fmt.Errorf("nothing to repeat")
 	}
 	pool := s.rep.pool(s.sealedHave()...)
-	shared := common(headsOf(parents), pool)
+	shared := common(parents, pool)
 	parents = distinct(parents, shared, pool)
 	if sameRoot(parents) {
 		best := parents[0]
@@ -174,7 +174,7 @@ func (s *seat) basesOf(ctx context.Context, prop proposal, parents []entry) ([]c
 	covered := true
 	for _, id := range prop.Base {
 		e, ok := find(pool, id)
-		covered = covered && ok && slices.ContainsFunc(parents, func(p entry) bool { return p.Vector.Covers(e.Vector) })
+		covered = covered && ok && slices.ContainsFunc(parents, func(p entry) bool { return p.includes(e, pool) })
 		if ok {
 			made = append(made, e)
 		}
@@ -187,7 +187,7 @@ func (s *seat) basesOf(ctx context.Context, prop proposal, parents []entry) ([]c
 	}
 	var shared []entry // of heads that are not known nothing is
 	if len(made) == len(prop.Base) {
-		shared = common(headsOf(append(made, parents...)), pool)
+		shared = common(append(slices.Clone(made), parents...), pool)
 	}
 	if !prop.From.Defined() {
 		return rootsOf(shared), nil
@@ -323,13 +323,6 @@ func (s *seat) store(ctx context.Context, res merge.Result) (cid.Cid, error) {
 
 func sameRoot(all []entry) bool {
 	return !slices.ContainsFunc(all, func(e entry) bool { return e.Root != all[0].Root })
-}
-
-func headsOf(all []entry) (heads []record.Head) {
-	for _, e := range all {
-		heads = append(heads, e.Head)
-	}
-	return heads
 }
 
 func rootsOf(all []entry) (roots []cid.Cid) {

@@ -100,10 +100,48 @@ func TestAncestryAndCommon(t *testing.T) {
 	if len(past) != 3 || string(past[2]) != one.id.String() {
 		t.Errorf("%d ancestors", len(past))
 	}
-	if got := common([]record.Head{two.Head, fork.Head}, all); len(got) != 1 || got[0].id != one.id {
+	if got := common([]entry{two, fork}, all); len(got) != 1 || got[0].id != one.id {
 		t.Errorf("%d common ancestors", len(got))
 	}
-	if got := common([]record.Head{two.Head, stranger.Head}, all); len(got) != 0 {
+	if got := common([]entry{two, stranger}, all); len(got) != 0 {
 		t.Errorf("%d common ancestors of strangers", len(got))
+	}
+}
+
+// A strict set's head passes over one that only a minority had: its vector covers it, and it was not made of it.
+func TestPassedOver(t *testing.T) {
+	l := line{t: t}
+	one := l.head("1", 1, 1, record.Vector{"a": 1})
+	hidden := l.head("2a", 1, 2, record.Vector{"a": 2}, one)
+	after := l.head("3a", 1, 3, record.Vector{"a": 3}, hidden)
+	two := l.head("2b", 2, 1, record.Vector{"a": 1, "b": 1}, one)
+	three := l.head("3b", 2, 2, record.Vector{"a": 3, "b": 2}, two)
+	three.Abandoned = []cid.Cid{after.id}
+	four := l.head("4b", 2, 3, record.Vector{"a": 3, "b": 3}, three)
+	all := []entry{one, hidden, after, two, three, four}
+	for _, c := range []struct {
+		name     string
+		h, e     entry
+		includes bool
+	}{
+		{"itself", four, four, true}, {"a parent", four, three, true}, {"the first", four, one, true}, {"before the other", three, two, true},
+		{"abandoned", three, after, false}, {"under it", three, hidden, false}, {"later", four, after, false}, {"under it, later", four, hidden, false},
+		{"the fork's own", after, hidden, true}, {"a fork", two, hidden, false},
+	} {
+		if got := c.h.includes(c.e, all); got != c.includes {
+			t.Errorf("%s: %v", c.name, got)
+		}
+	}
+	for _, e := range all {
+		want := e.id == hidden.id || e.id == after.id
+		if got := e.lost(all); got != want {
+			t.Errorf("%s is lost: %v", e.id, got)
+		}
+	}
+	if got := common([]entry{after, four}, all); len(got) != 1 || got[0].id != one.id {
+		t.Errorf("%d common ancestors of both sides", len(got))
+	}
+	if !four.includes(hidden, []entry{four}) { // nobody remembers what was between
+		t.Error("what is not known was taken for passed over")
 	}
 }

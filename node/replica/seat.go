@@ -240,28 +240,43 @@ func (s *seat) proposal(id uint64) (proposal, bool) {
 	return a.proposal, true
 }
 
-// Durable implements council.Seat.
+// Durable implements council.Seat. A head that covers another one may have passed it over: who waits for that looks.
 func (s *seat) Durable(h *election.Head) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for w := range s.durable {
-		if h.Covers(w.head) {
+		if h.ID == w.head.ID {
 			close(w.done)
 			delete(s.durable, w)
 		}
 	}
 }
 
-// whenDurable is closed once a head is known to be durable; forget when it is not of interest any more.
+// isDurable tells whether a head, or one that was made of it, is known to be durable.
+func (s *seat) isDurable(e entry) bool {
+	view, ok := s.vote.council.View(s.rep.id)
+	if !ok {
+		return false
+	}
+	sealed := s.sealedHave()
+	for _, h := range view.Durable {
+		sealed = append(sealed, h.Sealed)
+	}
+	pool := s.rep.pool(sealed...)
+	return slices.ContainsFunc(view.Durable, func(h council.SealedHead) bool {
+		d, ok := find(pool, h.Head.ID)
+		return ok && d.includes(e, pool)
+	})
+}
+
+// whenDurable is closed once a head itself is known to be durable; forget when it is not of interest any more.
 func (s *seat) whenDurable(e entry) (done <-chan struct{}, forget func()) {
 	w := &waiter{describe(e), make(chan struct{})}
 	s.mu.Lock()
 	s.durable[w] = struct{}{}
 	s.mu.Unlock()
-	if view, ok := s.vote.council.View(s.rep.id); ok { // it may be so by now
-		for _, h := range view.Durable {
-			s.Durable(h.Head)
-		}
+	if s.isDurable(e) { // by now
+		s.Durable(w.head)
 	}
 	return w.done, func() {
 		s.mu.Lock()

@@ -42,6 +42,7 @@ const (
 type published struct {
 	head    entry
 	durable bool
+	lost    bool // the head was passed over: it counts for nothing
 	on      []peer.ID
 	primary peer.ID
 }
@@ -60,6 +61,9 @@ func (r *Registry) submit(ctx context.Context, rep *Replica, p proposal, wait ti
 	for {
 		changed := rep.elected()
 		done, hint, err := r.try(ctx, rep, p, next, wait)
+		if err == nil && done.lost {
+			err = errPassedOver
+		}
 		if err == nil && !done.durable && rep.cutOff(r.cfg.Now()) {
 			return done, fmt.Errorf("publish: %w: revision %d is hidden until a majority has it", ErrMinority, done.head.Revision)
 		}
@@ -102,6 +106,9 @@ func (p *Replica) elected() <-chan struct{} {
 	defer s.mu.Unlock()
 	return s.changed
 }
+
+// errPassedOver: the proposal was ordered by a primary whose head lost; the next one orders it again.
+var errPassedOver = errors.New("its revision was passed over")
 
 // errRefused: the voter does not order the set's revisions just now.
 var errRefused = errors.New("not the primary")
@@ -170,11 +177,13 @@ func (r *Registry) order(ctx context.Context, rep *Replica, p proposal, wait tim
 }
 
 // ordered finds the revision that a proposal became when it was made before, by a primary that did not live to say so.
+// One that was passed over since is none.
 func (s *seat) ordered(p proposal) (entry, bool) {
-	for _, e := range s.rep.pool(s.sealedHave()...) {
+	pool := s.rep.pool(s.sealedHave()...)
+	for _, e := range pool {
 		all, _ := e.Written() // it was opened
 		for _, q := range all {
-			if q.Writer == p.Writer && bytes.Equal(q.Instance, p.Instance) && q.Seq == p.Seq {
+			if q.Writer == p.Writer && bytes.Equal(q.Instance, p.Instance) && q.Seq == p.Seq && !e.lost(pool) {
 				return e, true
 			}
 		}
@@ -182,7 +191,7 @@ func (s *seat) ordered(p proposal) (entry, bool) {
 	return entry{}, false
 }
 
-// await waits until a head is durable, or wait is over, and tells whose disks have it.
+// await waits until a head is durable, or passed over, or wait is over, and tells whose disks have it.
 func (s *seat) await(ctx context.Context, e entry, wait time.Duration) published {
 	out := published{head: e, primary: e.Epoch.Owner}
 	done, forget := s.whenDurable(e)
@@ -196,6 +205,10 @@ func (s *seat) await(ctx context.Context, e entry, wait time.Duration) published
 		case <-done:
 			out.durable = true
 		case <-clock.C:
+			if out.lost = e.lost(s.rep.pool(s.sealedHave()...)); out.lost {
+				return out
+			}
+			out.durable = s.isDurable(e)
 		case <-ctx.Done():
 		case <-s.ctx.Done():
 		}
@@ -276,7 +289,7 @@ func (r *Registry) ask(ctx context.Context, rep *Replica, voter peer.ID, p propo
 	if out.head.id.Defined() {
 		if s := rep.seated(); s != nil && !out.durable { // whoever is primary now may make it so
 			again := s.await(ctx, out.head, wait-r.cfg.Now().Sub(begun))
-			out.durable, out.on = again.durable, again.on
+			out.durable, out.lost, out.on = again.durable, again.lost, again.on
 		}
 		return out, "", nil
 	}
