@@ -9,7 +9,6 @@ import (
 	"io"
 	"os"
 	"os/exec"
-	"path"
 	"path/filepath"
 	"strings"
 	"sync"
@@ -129,30 +128,12 @@ func (p *process) awaitReady(out io.Reader) error {
 	return errors.New("it ended before it was ready")
 }
 
-// id is the node's peer id.
-func (p *process) id() string {
-	if len(p.addrs) == 0 {
-		return ""
-	}
-	return path.Base(p.addrs[0])
-}
-
 // kill ends the process with SIGKILL and waits until it is gone.
 func (p *process) kill() {
 	if p.cmd.Process != nil {
 		_ = p.cmd.Process.Kill()
 	}
 	<-p.exited
-}
-
-// alive tells whether the process still runs.
-func (p *process) alive() bool {
-	select {
-	case <-p.exited:
-		return false
-	default:
-		return true
-	}
 }
 
 // lastLog is the end of what the node wrote to stderr.
