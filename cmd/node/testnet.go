@@ -73,7 +73,7 @@ func newDemoCommand(a *app) *cobra.Command {
 		o.JSON, o.Stdout, o.Stderr = a.opts.json, a.stdout, a.stderr
 		ctx, cancel := a.bounded(cmd.Context())
 		defer cancel()
-		return a.demo(ctx, o)
+		return a.foreground(ctx, "", a.demo(ctx, o))
 	}
 	return cmd
 }

@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"log/slog"
 	"os"
@@ -57,12 +56,8 @@ func demo(ctx context.Context, o demoOptions) error {
 	if err != nil {
 		return fmt.Errorf("demo: %w", err)
 	}
-	err = testnet.Demo(ctx, testnet.DemoOptions{Exe: exe, Data: o.Data, Exit: o.Exit, Keep: o.Keep, JSON: o.JSON,
+	return testnet.Demo(ctx, testnet.DemoOptions{Exe: exe, Data: o.Data, Exit: o.Exit, Keep: o.Keep, JSON: o.JSON,
 		Report: "testnet-report", Out: o.Stdout})
-	if errors.Is(err, testnet.ErrChecksFailed) {
-		return reported{code: api.ExitFailed} // the checks were printed, and in JSON a result is the last line
-	}
-	return err
 }
 
 // newNetworks are the real test networks; their nodes are the program that exe names.
