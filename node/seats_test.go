@@ -3,6 +3,7 @@ package node
 import (
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -51,6 +52,10 @@ func newTrio(t *testing.T, share api.ShareRequest) *trio {
 		x.wait("the new voter is in touch with a primary", func() bool {
 			v := x.nodes[i].seats().Roles(x.id(i))
 			return v.Primary != "" && len(v.Voters) == i+1
+		})
+		x.wait("it knows that it may publish", func() bool {
+			m, err := x.nodes[i].Members(within(t), api.MembersRequest{Set: x.set})
+			return err == nil && slices.ContainsFunc(m.Members, func(m api.Member) bool { return m.Self && slices.Contains(m.Rights, api.RightWriter) })
 		})
 		x.wait("something is durable", func() bool { return x.nodes[0].seats().Roles(x.id(0)).Durable })
 	}
