@@ -44,6 +44,10 @@ chaos *A:
 bench PKG="./...":
     go test -run '^$' -bench . -benchmem {{PKG}}
 
+# builds twice in different folders and compares
+reproducible:
+    bash .ci/reproducible
+
 generate:
     bash .ci/generate
 

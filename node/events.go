@@ -73,4 +73,8 @@ func (n *Node) Events(ctx context.Context, q api.EventsRequest, fn func(api.Even
 	return ctx.Err()
 }
 
-func (n *Node) tell(e api.Event) { n.events.tell(n.now(), e) }
+func (n *Node) tell(e api.Event) {
+	now := n.now()
+	n.life.note(now, e)
+	n.events.tell(now, e)
+}

@@ -155,6 +155,7 @@ func (n *Node) startFollow(t record.Ticket, wish followWish, force, resumed bool
 						Phase: p.Phase, BytesDone: p.Done, BytesTotal: p.Total, Sources: p.Sources}})
 				}},
 			Done: func(ctx context.Context, got replica.Got) {
+				n.life.downloaded(nil)
 				r := n.getResult(got)
 				if got.Began.After(begun) { // of a replica, which hears of revisions by its vote
 					begun = got.Began
@@ -172,6 +173,7 @@ func (n *Node) startFollow(t record.Ticket, wish followWish, force, resumed bool
 				}
 			},
 			Failed: func(err error) {
+				n.life.downloaded(err)
 				text := explain(err).Error()
 				n.cfg.Log.Warn("follow", "set", set, "err", err)
 				n.tell(api.Event{Kind: api.EventFailed, Set: set, Name: name(), Detail: text})
@@ -247,13 +249,6 @@ func (n *Node) hook(ctx context.Context, command string, r api.GetResult, previo
 	n.tell(e)
 }
 
-const (
-	// watchDebounce is how long a folder must be still before it is published.
-	watchDebounce = 2 * time.Second
-	// watchRescan finds what no notification told of.
-	watchRescan = time.Hour
-)
-
 // startWatch publishes a shared folder whenever it has changed.
 func (n *Node) startWatch(set string, wish watchWish) {
 	n.jobs.start("watch "+set, func(ctx context.Context) {
@@ -263,15 +258,15 @@ func (n *Node) startWatch(set string, wish watchWish) {
 			dir = filepath.Dir(dir) // a set of one file
 		}
 		notice := func(text string) {
-			n.cfg.Log.Warn("watch", "path", wish.Path, "notice", text)
+			n.cfg.Log.Warn("watch", "set", set, "path", wish.Path, "notice", text)
 			n.tell(api.Event{Kind: api.EventNotice, Set: set, Detail: text})
 		}
-		o := watch.Options{Debounce: watchDebounce, Rescan: watchRescan, Notice: notice, Log: n.cfg.Log,
+		o := watch.Options{Debounce: n.cfg.Share.Debounce, Rescan: n.cfg.Share.Rescan, Notice: notice, Log: n.cfg.Log.With("set", set),
 			Skip: func(rel string) bool {
 				return rel == worktree.TempDir || strings.HasPrefix(rel, worktree.TempDir+"/")
 			}}
 		err = watch.Folder(ctx, dir, o, func(ctx context.Context, why string) error {
-			n.cfg.Log.Debug("watch", "path", wish.Path, "why", why)
+			n.cfg.Log.Debug("watch", "set", set, "path", wish.Path, "why", why)
 			q, err := shareOptions(api.ShareRequest{Path: wish.Path, Set: set})
 			if err == nil {
 				_, err = n.shareNow(ctx, q)

@@ -64,6 +64,7 @@ func (h home) store() string    { return filepath.Join(h.dir, "store") }
 func (h home) segments() string { return filepath.Join(h.dir, "segments") }
 func (h home) seats() string    { return filepath.Join(h.dir, "seats") }
 func (h home) jobs() string     { return filepath.Join(h.dir, "jobs.json") }
+func (h home) limits() string   { return filepath.Join(h.dir, "limits.json") }
 func (h home) peers() string    { return filepath.Join(h.dir, "peers.json") }
 
 // key reads the Ed25519 key in file, or makes one (0600). A file that others can read is refused: a key

@@ -41,6 +41,7 @@ type network struct {
 	host    *swarm.Swarm
 	bytes   *wireCounter
 	finder  discovery.Finder
+	table   table
 	log     *slog.Logger
 	council *wirecouncil.Client
 	redials sync.WaitGroup
@@ -159,7 +160,7 @@ func (w *network) Redial(p peer.ID) {
 }
 
 // wire is the bytes on the streams of all our protocols so far.
-func (w *network) wire() (in, out int64) { return w.bytes.in.Load(), w.bytes.out.Load() }
+func (w *network) wire() (in, out int64) { return w.bytes.ours() }
 
 // good lists remembered peers worth dialling.
 func (w *network) good(now time.Time) []peer.AddrInfo {

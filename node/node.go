@@ -16,12 +16,12 @@ import (
 	"sync"
 	"time"
 
+	"github.com/ipfs/go-cid"
 	"github.com/libp2p/go-libp2p/core/crypto"
 	"github.com/libp2p/go-libp2p/core/peer"
 	"github.com/libp2p/go-libp2p/core/protocol"
 	"github.com/multiformats/go-multiaddr"
 	"golang.org/x/sync/errgroup"
-	"golang.org/x/time/rate"
 
 	"github.com/shoal-p2p/shoal/blockstore/badgerstore"
 	"github.com/shoal-p2p/shoal/discovery"
@@ -29,6 +29,7 @@ import (
 	"github.com/shoal-p2p/shoal/discovery/peerbook"
 	"github.com/shoal-p2p/shoal/discovery/static"
 	"github.com/shoal-p2p/shoal/node/council"
+	"github.com/shoal-p2p/shoal/node/meter"
 	"github.com/shoal-p2p/shoal/node/replica"
 	"github.com/shoal-p2p/shoal/node/swarm"
 	"github.com/shoal-p2p/shoal/protocols/beacon"
@@ -37,26 +38,6 @@ import (
 	"github.com/shoal-p2p/shoal/protocols/delta"
 	"github.com/shoal-p2p/shoal/protocols/list"
 )
-
-// Config is what a node is made of.
-type Config struct {
-	Home      string        // folder of the node's own state
-	Listen    []string      // multiaddresses; nil = the default port on every interface, or any free one
-	Bootstrap []string      // multiaddresses with /p2p/ of nodes to join through
-	MDNS      bool          // find peers on the local network
-	DHT       string        // "server" (default), "client" for a node that nobody can dial, or "off"
-	Up, Down  int64         // bytes per second of payload; 0 = no limit
-	Reserve   int64         // bytes of free disk to leave; 0 = default
-	Keep      int           // revisions of a set that can be given back, the newest included; 0 = default
-	KeepBytes int64         // bytes kept of a set's past revisions; 0 = default
-	Offline   bool          // no network: commands that only read
-	Brief     bool          // it ends with a command: it answers nobody's look-ups and announces no revisions
-	Resume    bool          // follow and watch again what was followed and watched when the home was used the last time
-	Interval  time.Duration // of beacons in elections; 0 = as the set or the network asks
-	Version   string
-	Log       *slog.Logger
-	Bed       *Bed // nil in production
-}
 
 // Node is one node. Create it with New; its methods are safe for concurrent use.
 type Node struct {
@@ -69,8 +50,11 @@ type Node struct {
 	jobs   *jobs
 	events hub
 	now    func() time.Time
-	start  time.Time
-	ready  chan struct{}
+	life   *life
+	limits *limits
+	// downloads are counted per file
+	downloads downloads
+	ready     chan struct{}
 
 	mu      sync.Mutex // guards what follows
 	owner   crypto.PrivKey
@@ -96,7 +80,8 @@ func open(cfg Config) (*Node, error) {
 	if err != nil {
 		return nil, err
 	}
-	n := &Node{cfg: cfg, home: h, now: time.Now, start: time.Now(), ready: make(chan struct{})}
+	n := &Node{cfg: cfg, home: h, now: time.Now, life: newLife(time.Now()), ready: make(chan struct{})}
+	n.life.meter = meter.New(n, cfg.Version)
 	if n.key, err = h.key("identity.key"); err != nil {
 		return nil, err
 	}
@@ -114,8 +99,15 @@ func open(cfg Config) (*Node, error) {
 	if n.jobs, err = loadJobs(h.jobs()); err != nil {
 		return nil, errors.Join(err, n.store.Close())
 	}
-	n.sets, err = replica.Open(replica.Config{Store: n.store, Home: h.dir, HomeMarks: homeMarks(), Dir: h.records(), Segments: h.segments(), Keep: replica.KeepPolicy{Revisions: cfg.Keep, Bytes: cfg.KeepBytes}, Key: n.key, OwnerKey: n.ownerKey,
-		Changed: func(rep *replica.Replica) { n.reconfigured(rep.Set()) }, FreeSpace: cfg.Bed.folderSpace(), Now: n.now, Log: cfg.Log})
+	if n.limits, err = openLimits(h.limits(), cfg.Transfer); err != nil {
+		return nil, errors.Join(err, n.store.Close())
+	}
+	n.sets, err = replica.Open(replica.Config{Store: n.store, Home: h.dir, HomeMarks: homeMarks(), Dir: h.records(), Segments: h.segments(), Keep: replica.KeepPolicy{Revisions: cfg.Store.Keep, Bytes: cfg.Store.KeepBytes}, Key: n.key, OwnerKey: n.ownerKey,
+		Changed: func(rep *replica.Replica) {
+			n.reconfigured(rep.Set())
+			n.watched(rep)
+		},
+		Moved: n.life.moved, FreeSpace: n.folderSpace(), Now: n.now, Log: cfg.Log})
 	if err != nil {
 		return nil, errors.Join(err, n.store.Close())
 	}
@@ -173,7 +165,7 @@ func (n *Node) serve(ctx context.Context) error {
 		return err
 	}
 	bytes := &wireCounter{}
-	host, err := swarm.New(ctx, swarm.Config{Key: n.key, Listen: n.cfg.Listen, Bandwidth: bytes, UserAgent: "shoal/" + n.cfg.Version,
+	host, err := swarm.New(ctx, swarm.Config{Key: n.key, Listen: n.cfg.Listen, MaxConnections: n.cfg.Net.MaxConnections, Bandwidth: bytes, Metrics: n.libraryMetrics(), UserAgent: "shoal/" + n.cfg.Version,
 		Protocols: []protocol.ID{list.ID, chunks.ID, delta.ID, beacon.ID, wirecouncil.ID}, Log: n.cfg.Log, Options: n.cfg.Bed.network()})
 	if err != nil {
 		return err
@@ -188,13 +180,13 @@ func (n *Node) serve(ctx context.Context) error {
 		return err
 	}
 	defer table.Close()
+	w.table = table
 	announce = discovery.NewAnnouncements(table, rand.Float64, n.cfg.Log)
 	w.finder = discovery.Merge(table, static.Peers(bootstrap), w)
 
-	up := limiter(n.cfg.Up)
-	defer list.Register(host, n.sets.Catalog(), n.cfg.Log)()
-	defer chunks.Register(host, n.cfg.Bed.blocks(n.sets.Source()), chunks.ServerOptions{Limiter: up, Log: n.cfg.Log})()
-	defer delta.Register(host, n.cfg.Bed.deltas(n.sets.Deltas()), delta.ServerOptions{Limiter: up, Log: n.cfg.Log})()
+	defer list.Register(host, countedCatalog{n.sets.Catalog(), n.life}, n.cfg.Log)()
+	defer chunks.Register(host, talliedChunks{countedChunks{n.cfg.Bed.blocks(n.sets.Source()), n.life}, n}, chunks.ServerOptions{Limit: n.limits.sending, Log: n.cfg.Log})()
+	defer delta.Register(host, countedDeltas{n.cfg.Bed.deltas(n.sets.Deltas()), n.life}, delta.ServerOptions{Limit: n.limits.items, Log: n.cfg.Log})()
 	defer wirecouncil.Register(host, door{n.sets.Proposals(), n}, n.cfg.Log)()
 	n.attach(w, announce)
 	err = n.work(ctx, w, table, announce, bootstrap)
@@ -224,11 +216,11 @@ func (n *Node) openTable(ctx context.Context, w *network, bootstrap static.Peers
 	open := func() (table, error) {
 		return dht.New(ctx, w.host, dht.Options{
 			Bootstrap: func() []peer.AddrInfo { return append(w.good(n.now()), bootstrap...) },
-			Server:    n.cfg.DHT != "client" && !n.cfg.Brief, Joined: joined, ClearBackoff: w.host.ClearBackoff,
-			Shuffle: rand.Shuffle, Log: n.cfg.Log})
+			Server:    n.cfg.Net.DHT != "client" && !n.cfg.Brief, Joined: joined, ClearBackoff: w.host.ClearBackoff,
+			Shuffle: rand.Shuffle, Looked: n.life.meter.Lookup, Log: n.cfg.Log})
 	}
 	switch {
-	case n.cfg.DHT == "off":
+	case n.cfg.Net.DHT == "off":
 		return noTable{}, nil
 	case n.cfg.Brief:
 		return newLateTable(open, n.cfg.Log), nil
@@ -249,7 +241,7 @@ func (n *Node) work(ctx context.Context, w *network, table table, announce *disc
 			return err
 		}
 		rooms := newTopics(bus)
-		group.Go(func() error { return newHerald(rooms, n.sets, n.wished, n.start, n.cfg.Log).run(ctx, &n.events) })
+		group.Go(func() error { return newHerald(rooms, n.sets, n.wished, n.life.start, n.cfg.Log).run(ctx, &n.events) })
 		group.Go(func() error { return n.elect(ctx, w, rooms) })
 	}
 	group.Go(func() error { return table.Run(ctx) })
@@ -266,7 +258,7 @@ func (n *Node) work(ctx context.Context, w *network, table table, announce *disc
 	group.Go(func() error { return redial.Run(ctx) })
 	group.Go(func() error { return w.observe(ctx) })
 	group.Go(func() error { return n.tidy(ctx) })
-	if n.cfg.MDNS {
+	if n.cfg.Net.MDNS {
 		group.Go(func() error { return w.local(ctx) })
 	}
 	n.jobs.open(ctx)
@@ -315,21 +307,14 @@ func (n *Node) tidy(ctx context.Context) error {
 	}
 }
 
-// limiter is nil for no limit. The burst is a tenth of a second, but never less than one chunk.
-func limiter(bytesPerSecond int64) chunks.Limiter {
-	if bytesPerSecond <= 0 {
-		return nil
-	}
-	return rate.NewLimiter(rate.Limit(bytesPerSecond), max(int(bytesPerSecond/10), 64<<10))
-}
-
 // attach makes the network visible to the registry and to Status.
 func (n *Node) attach(w *network, announce *discovery.Announcements) {
 	n.mu.Lock()
 	n.net = w
 	n.mu.Unlock()
 	n.sets.Attach(&replica.Network{Self: w.host.AddrInfo, Swarm: w, Streams: w, Finder: w.finder, Announce: announce,
-		Peers: func() int { return len(w.host.Network().Peers()) }, Wire: w.wire, Down: limiter(n.cfg.Down)})
+		Peers: func() int { return len(w.host.Network().Peers()) }, Wire: w.wire,
+		Down: func(p peer.ID, set cid.Cid) chunks.Limiter { return n.limits.receiving(w, p, set) }})
 }
 
 func (n *Node) network() *network {

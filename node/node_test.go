@@ -32,13 +32,13 @@ func within(t testing.TB) context.Context {
 // running is a node that runs.
 type running struct {
 	*Node
-	t      *testing.T
+	t      testing.TB
 	cancel context.CancelFunc
 	ended  chan error
 }
 
 // start runs a node of a home until stop or the end of the test.
-func start(t *testing.T, home string, bootstrap ...string) *running {
+func start(t testing.TB, home string, bootstrap ...string) *running {
 	t.Helper()
 	n, err := New(Config{Home: home, Listen: []string{"/ip4/127.0.0.1/tcp/0"}, Bootstrap: bootstrap, Reserve: 1, Version: "test"})
 	if err != nil {
@@ -47,7 +47,7 @@ func start(t *testing.T, home string, bootstrap ...string) *running {
 	return run(t, n)
 }
 
-func run(t *testing.T, n *Node) *running {
+func run(t testing.TB, n *Node) *running {
 	t.Helper()
 	ctx, cancel := context.WithCancel(t.Context())
 	r := &running{Node: n, t: t, cancel: cancel, ended: make(chan error, 1)}
@@ -103,7 +103,7 @@ func newFolder(t *testing.T) string {
 	return dir
 }
 
-func write(t *testing.T, path string, size int) {
+func write(t testing.TB, path string, size int) {
 	t.Helper()
 	b := make([]byte, size)
 	for i := range b {

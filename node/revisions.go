@@ -55,7 +55,7 @@ func (n *Node) Publish(ctx context.Context, q api.PublishRequest, progress func(
 	if done.Changed && done.Head.Revision > 1 {
 		changes, summary, err := n.sets.Diff(ctx, done.Replica, done.Head.Revision-1, done.Head.Revision)
 		if err != nil {
-			n.cfg.Log.Warn("compare with the revision before", "err", err) // published all the same
+			n.cfg.Log.Warn("compare with the revision before", "set", out.Set, "err", err) // published all the same
 		}
 		out.Changes, out.Summary = changesOf(changes), summary.String()
 	}

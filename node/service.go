@@ -137,6 +137,9 @@ func (n *Node) Get(ctx context.Context, q api.GetRequest, progress func(api.Prog
 	} else {
 		got, err = n.sets.Get(ctx, ticket, o)
 	}
+	if !q.Plan {
+		n.life.downloaded(err)
+	}
 	if err != nil {
 		return api.GetResult{}, explain(err)
 	}
@@ -205,7 +208,7 @@ func (n *Node) Ls(ctx context.Context, q api.LsRequest) (api.LsResult, error) {
 	if err != nil {
 		return api.LsResult{}, explain(err)
 	}
-	out := api.LsResult{Entries: entries(lay, strings.Trim(path.Clean("/"+q.Path), "/"))}
+	out := api.LsResult{Entries: n.tallied(rep, lay, entries(lay, strings.Trim(path.Clean("/"+q.Path), "/")))}
 	if len(out.Entries) == 0 && q.Path != "" {
 		return out, &api.Error{Code: "no_such_entry", ExitCode: api.ExitNotFound, Title: fmt.Sprintf("%q is not in this set", q.Path),
 			Hint: "`ls SET` lists it from the top"}
@@ -330,6 +333,10 @@ func (n *Node) Rm(ctx context.Context, q api.RmRequest) (api.RmResult, error) {
 		}
 	}
 	removed, err := n.sets.Remove(ctx, rep, q.Files)
+	if err == nil {
+		n.downloads.forget(rep.Set())
+		err = n.limits.forget(rep.Set())
+	}
 	return api.RmResult{Set: st.Set, Name: st.Name, FilesRemoved: removed}, explain(err)
 }
 

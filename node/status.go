@@ -16,7 +16,7 @@ import (
 // Status implements api.Looker.
 func (n *Node) Status(ctx context.Context) (api.Status, error) {
 	st := api.Status{PeerID: n.self.String(), Listen: []string{}, Version: n.cfg.Version, Home: n.cfg.Home,
-		API: filepath.Join(n.cfg.Home, "api.sock"), UptimeSeconds: n.now().Sub(n.start).Seconds(), Sets: []api.SetInfo{}, Peers: []api.PeerInfo{}}
+		API: filepath.Join(n.cfg.Home, "api.sock"), UptimeSeconds: n.now().Sub(n.life.start).Seconds(), Sets: []api.SetInfo{}, Peers: []api.PeerInfo{}}
 	for _, rep := range n.sets.Replicas() {
 		st.Sets = append(st.Sets, n.info(rep))
 	}
@@ -36,6 +36,7 @@ func (n *Node) Status(ctx context.Context) (api.Status, error) {
 		st.Listen = append(st.Listen, a.String())
 	}
 	st.WireIn, st.WireOut = w.wire()
+	st.Traffic = n.traffic()
 	st.Peers = w.peers()
 	return st, nil
 }

@@ -8,33 +8,86 @@ import (
 	"github.com/libp2p/go-libp2p/core/metrics"
 	"github.com/libp2p/go-libp2p/core/peer"
 	"github.com/libp2p/go-libp2p/core/protocol"
+
+	"github.com/shoal-p2p/shoal/node/meter"
+	"github.com/shoal-p2p/shoal/protocols/beacon"
+	"github.com/shoal-p2p/shoal/protocols/chunks"
+	wirecouncil "github.com/shoal-p2p/shoal/protocols/council"
+	"github.com/shoal-p2p/shoal/protocols/delta"
+	"github.com/shoal-p2p/shoal/protocols/list"
 )
 
-// wireCounter counts the bytes on the streams of all our protocols, exactly and at once: the library's own
-// counter is brought up to date only once a second, by when a small get is over.
-type wireCounter struct{ in, out atomic.Int64 }
+// wireCounter counts the bytes on all streams by what they are for, exactly and at once: the library's own counter is
+// brought up to date only once a second, by when a small get is over.
+type wireCounter struct{ in, out [wireKinds]atomic.Int64 }
 
 var _ metrics.Reporter = (*wireCounter)(nil)
 
-func ours(p protocol.ID) bool {
-	return strings.HasPrefix(string(p), "/shoal/") || strings.HasPrefix(string(p), "/meshsub/")
+// What bytes on the wire are for. Those before wireOther are of our protocols.
+const (
+	wireChunks = iota
+	wireDelta
+	wireList
+	wireCouncil
+	wireBeacon
+	wireTable // the hash table
+	wireOther // what keeps connections: identify, ping
+	wireKinds
+)
+
+// kindOf is called for every read and write of a stream.
+func kindOf(p protocol.ID) int {
+	switch p {
+	case chunks.ID:
+		return wireChunks
+	case delta.ID:
+		return wireDelta
+	case list.ID:
+		return wireList
+	case wirecouncil.ID:
+		return wireCouncil
+	case beacon.ID:
+		return wireBeacon
+	}
+	if strings.HasPrefix(string(p), "/shoal/") { // the table's name for itself is made by its library
+		return wireTable
+	}
+	return wireOther
+}
+
+// kindNames are how metrics call them.
+func kindNames() [wireKinds]string {
+	return [wireKinds]string{"chunks", "delta", "list", "council", "beacon", "dht", "other"}
+}
+
+// ours is the bytes on the streams of all our protocols so far.
+func (c *wireCounter) ours() (in, out int64) {
+	for k := range wireOther {
+		in, out = in+c.in[k].Load(), out+c.out[k].Load()
+	}
+	return in, out
+}
+
+// byKind is what was counted so far.
+func (c *wireCounter) byKind() map[string]meter.Traffic {
+	out := make(map[string]meter.Traffic, wireKinds)
+	for k, name := range kindNames() {
+		out[name] = meter.Traffic{In: c.in[k].Load(), Out: c.out[k].Load()}
+	}
+	return out
 }
 
 // LogSentMessageStream counts n bytes written to a stream.
 func (c *wireCounter) LogSentMessageStream(n int64, p protocol.ID, _ peer.ID) {
-	if ours(p) {
-		c.out.Add(n)
-	}
+	c.out[kindOf(p)].Add(n)
 }
 
 // LogRecvMessageStream counts n bytes read from a stream.
 func (c *wireCounter) LogRecvMessageStream(n int64, p protocol.ID, _ peer.ID) {
-	if ours(p) {
-		c.in.Add(n)
-	}
+	c.in[kindOf(p)].Add(n)
 }
 
-// The rest of metrics.Reporter is kept by nobody: what a peer or protocol cost by itself is not asked for.
+// The rest of metrics.Reporter is kept by nobody: what a peer cost by itself is not asked for.
 
 // LogSentMessage is told about bytes that LogSentMessageStream counts.
 func (c *wireCounter) LogSentMessage(int64) {}
@@ -48,9 +101,10 @@ func (c *wireCounter) GetBandwidthForPeer(peer.ID) (s metrics.Stats) { return s 
 // GetBandwidthForProtocol is not kept.
 func (c *wireCounter) GetBandwidthForProtocol(protocol.ID) (s metrics.Stats) { return s }
 
-// GetBandwidthTotals is what was counted.
+// GetBandwidthTotals is what was counted of our protocols.
 func (c *wireCounter) GetBandwidthTotals() metrics.Stats {
-	return metrics.Stats{TotalIn: c.in.Load(), TotalOut: c.out.Load()}
+	in, out := c.ours()
+	return metrics.Stats{TotalIn: in, TotalOut: out}
 }
 
 // GetBandwidthByPeer is not kept.

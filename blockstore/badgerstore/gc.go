@@ -49,6 +49,15 @@ func (s *Store) Stats(ctx context.Context) (Stats, error) {
 	return st, nil
 }
 
+// DiskBytes is what the store takes on disk; unlike Stats it reads no key.
+func (s *Store) DiskBytes() (int64, error) {
+	n, err := folderBytes(s.dir)
+	if err != nil {
+		return 0, fmt.Errorf("measure store: %w", err)
+	}
+	return n, nil
+}
+
 // countBoth counts the leaves that lie inline and in files; few do, and inline leaves are few.
 func countBoth(txn *badger.Txn) (n int, err error) {
 	err = scan(txn, []byte{kindBlock}, nil, func(item *badger.Item) error {

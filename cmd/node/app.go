@@ -32,6 +32,8 @@ type process struct {
 	newHost func(hostConfig) (host, error)
 	demo    func(context.Context, demoOptions) error
 	nets    networks
+
+	supervisor supervisor
 }
 
 // globals are the flags that mean the same at every verb.
@@ -104,12 +106,14 @@ func (a *app) rootCommand() *cobra.Command {
 	a.globalFlags(root.PersistentFlags())
 	root.AddCommand(
 		newRunCommand(a), newShareCommand(a), newGetCommand(a), newLsCommand(a), newShowCommand(a),
-		newVerifyCommand(a), newStatusCommand(a), newPeersCommand(a), newIDCommand(a), newRmCommand(a),
+		newVerifyCommand(a), newStatusCommand(a), newLimitCommand(a), newSearchCommand(a), newPeersCommand(a), newIDCommand(a), newRmCommand(a),
 		newGCCommand(a), newStopCommand(a), newVersionCommand(a), newTestnetCommand(a),
 		newPublishCommand(a), newFollowCommand(a), newUnfollowCommand(a), newHistoryCommand(a), newDiffCommand(a),
 		newRestoreCommand(a), newEventsCommand(a),
+		newConfigCommand(a), newManCommand(a),
 		newMembersCommand(a), newGrantCommand(a), newRevokeCommand(a), newInviteCommand(a), newRenameCommand(a),
-		newReplicateCommand(a), newPromoteCommand(a), newFailoverCommand(a),
+		newReplicateCommand(a), newDashboardCommand(a), newPromoteCommand(a), newFailoverCommand(a),
+		newWhyCommand(a), newDoctorCommand(a),
 	)
 	root.AddCommand(topics(a.name)...)
 	return root

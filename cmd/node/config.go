@@ -1,22 +1,21 @@
 package main
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"log/slog"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
-	"strconv"
 	"strings"
 	"syscall"
-	"time"
 
-	"github.com/dustin/go-humanize"
 	"github.com/knadh/koanf/parsers/yaml"
 	"github.com/knadh/koanf/providers/env/v2"
-	"github.com/knadh/koanf/providers/file"
 	"github.com/knadh/koanf/providers/posflag"
 	"github.com/knadh/koanf/providers/structs"
 	"github.com/knadh/koanf/v2"
@@ -25,96 +24,43 @@ import (
 	"github.com/shoal-p2p/shoal/node/api"
 )
 
-// settings are the keys of the configuration and their defaults. Values that people write with a unit
-// are text until they are checked.
-type settings struct {
-	Version int `koanf:"version"`
-	P2P     struct {
-		Listen    []string `koanf:"listen"`
-		Bootstrap []string `koanf:"bootstrap"`
-		MDNS      bool     `koanf:"mdns"`
-	} `koanf:"p2p"`
-	Discovery struct {
-		DHT string `koanf:"dht"`
-	} `koanf:"discovery"`
-	Transfer struct {
-		Up   string `koanf:"up"`
-		Down string `koanf:"down"`
-	} `koanf:"transfer"`
-	Failover struct {
-		Interval string `koanf:"interval"` // of this node's beacons; 0 = 250ms, or more where round trips are long
-	} `koanf:"failover"`
-	Log struct {
-		Level string `koanf:"level"`
-	} `koanf:"log"`
-	Store struct {
-		Reserve       string `koanf:"reserve"`
-		KeepRevisions int    `koanf:"keep_revisions"`
-		KeepBytes     string `koanf:"keep_bytes"`
-	} `koanf:"store"`
-}
+// maxConfig bounds the configuration file: one with every key and its comments is a few KiB.
+const maxConfig = 1 << 20
 
-func defaultSettings() settings {
-	s := settings{Version: 1}
-	s.P2P.Listen, s.P2P.Bootstrap = []string{}, []string{} // present, so that the keys are known
-	s.P2P.MDNS = true
-	s.Discovery.DHT = "server"
-	s.Transfer.Up, s.Transfer.Down = "0", "0"
-	s.Failover.Interval = "0"
-	s.Log.Level = "auto" // warn, info under run, debug with -v
-	s.Store.Reserve, s.Store.KeepBytes = "0", "0"
-	return s
-}
+// values are settings by key, with the types of settings.
+type values map[string]any
 
-// settingFlags are the flags that stand for a key.
-func settingFlags() map[string]string {
-	return map[string]string{
-		"listen": "p2p.listen", "bootstrap": "p2p.bootstrap", "mdns": "p2p.mdns", "dht": "discovery.dht",
-		"up": "transfer.up", "down": "transfer.down",
-	}
-}
-
-// addSettingFlags adds them to a verb that may host a node with network.
-func addSettingFlags(f *pflag.FlagSet) {
-	f.StringSlice("listen", nil, "multiaddrs to listen on")
-	f.StringSlice("bootstrap", nil, "multiaddrs of peers to join the swarm through")
-	f.Bool("mdns", true, "find peers on the local network")
-	f.String("dht", "server", "take part in the hash table: server, client or off")
-	f.String("up", "0", "send at most this, as 5MB/s (0 = no limit)")
-	f.String("down", "0", "receive at most this, as 5MB/s (0 = no limit)")
+// layered is what a command line, the environment, the file and the defaults say together.
+type layered struct {
+	settings settings
+	values   values
+	origin   map[string]string // of every value: "default", the file, a variable or a flag
 }
 
 // loadConfig layers flags over SHOAL_SECTION__KEY over the file over the defaults. auto is the level of
 // the log where nothing else is said.
 func (a *app) loadConfig(flags *pflag.FlagSet, auto slog.Level) (hostConfig, error) {
-	k := koanf.New(".")
-	if err := k.Load(structs.Provider(defaultSettings(), "koanf"), nil); err != nil {
-		return hostConfig{}, fmt.Errorf("load defaults: %w", err)
-	}
-	known := k.Keys()
-	if err := a.loadFile(k, known); err != nil {
+	l, err := a.layers(flags)
+	if err != nil {
 		return hostConfig{}, err
 	}
-	if err := a.loadEnviron(k, known); err != nil {
-		return hostConfig{}, err
+	return a.hostConfig(l, auto)
+}
+
+func (a *app) layers(flags *pflag.FlagSet) (layered, error) {
+	s, err := newStack()
+	if err != nil {
+		return layered{}, err
 	}
-	if flags != nil {
-		keys := settingFlags()
-		given := posflag.ProviderWithFlag(flags, ".", k, func(f *pflag.Flag) (string, any) {
-			if !f.Changed {
-				return "", nil
-			}
-			return keys[f.Name], posflag.FlagVal(flags, f) // "" = not a setting
-		})
-		if err := k.Load(given, nil); err != nil {
-			return hostConfig{}, fmt.Errorf("load flags: %w", err)
-		}
+	path, optional := a.configFile()
+	text, err := readConfig(path, optional)
+	if err != nil {
+		return layered{}, err
 	}
-	var s settings
-	if err := k.UnmarshalWithConf("", &s, koanf.UnmarshalConf{Tag: "koanf"}); err != nil {
-		return hostConfig{}, configError(strings.Join(strings.Fields(err.Error()), " "))
-	}
-	return a.hostConfig(s, auto)
+	s.file(text, path)
+	s.environ(a.environ)
+	s.flags(flags)
+	return s.result()
 }
 
 // configFile is the file to read; optional when the user did not name it.
@@ -131,119 +77,155 @@ func (a *app) configFile() (path string, optional bool) {
 	}
 }
 
-func (a *app) loadFile(k *koanf.Koanf, known []string) error {
-	path, optional := a.configFile()
-	if _, err := os.Stat(path); optional && (errors.Is(err, fs.ErrNotExist) || errors.Is(err, syscall.ENOTDIR)) {
-		return nil
+// readConfig reads the file; one that is optional and not there is empty.
+func readConfig(path string, optional bool) ([]byte, error) {
+	f, err := os.Open(path)
+	if optional && (errors.Is(err, fs.ErrNotExist) || errors.Is(err, syscall.ENOTDIR)) {
+		return nil, nil
 	}
-	layer := koanf.New(".")
-	if err := layer.Load(file.Provider(path), yaml.Parser()); err != nil {
-		return configError(fmt.Sprintf("%s: %s", path, oneLine(err.Error())))
+	if err != nil {
+		return nil, configError(err.Error())
 	}
-	if err := checkKeys(layer, known, path); err != nil {
-		return err
+	defer f.Close()
+	text, err := io.ReadAll(io.LimitReader(f, maxConfig+1))
+	if err != nil {
+		return nil, configError(err.Error())
 	}
-	return k.Merge(layer)
+	if len(text) > maxConfig {
+		return nil, configError(fmt.Sprintf("%s: larger than %s", path, size(maxConfig)))
+	}
+	return text, nil
 }
 
-func (a *app) loadEnviron(k *koanf.Koanf, known []string) error {
+// stack puts one layer of settings on the other and collects what is wrong with them: all of it is told at once.
+type stack struct {
+	k      *koanf.Koanf
+	known  []string
+	origin map[string]string
+	wrong  []string
+}
+
+func newStack() (*stack, error) {
+	s := &stack{k: koanf.New("."), origin: map[string]string{}}
+	if err := s.k.Load(structs.Provider(defaultSettings(), "koanf"), nil); err != nil {
+		return nil, fmt.Errorf("load defaults: %w", err)
+	}
+	s.known = s.k.Keys()
+	for _, key := range s.known {
+		s.origin[key] = "default"
+	}
+	return s, nil
+}
+
+// document is text for koanf's parser.
+type document []byte
+
+func (d document) ReadBytes() ([]byte, error) { return d, nil }
+
+// Read is not asked for where there is a parser.
+func (d document) Read() (map[string]any, error) {
+	return nil, errors.New("a document is to be parsed")
+}
+
+func (s *stack) file(text []byte, path string) {
+	if len(bytes.TrimSpace(text)) == 0 {
+		return
+	}
+	layer := koanf.New(".")
+	if err := layer.Load(document(text), yaml.Parser()); err != nil {
+		s.wrong = append(s.wrong, path+": "+oneLine(err.Error()))
+		return
+	}
+	s.put(layer, path, func(string) string { return path })
+}
+
+func (s *stack) environ(environ []string) {
 	layer := koanf.New(".")
 	err := layer.Load(env.Provider(".", env.Opt{
 		Prefix:      "SHOAL_",
-		EnvironFunc: func() []string { return a.environ },
+		EnvironFunc: func() []string { return environ },
 		TransformFunc: func(name, value string) (string, any) {
 			section, key, ok := strings.Cut(strings.TrimPrefix(name, "SHOAL_"), "__")
 			if !ok || value == "" {
 				return "", nil // SHOAL_HOME, SHOAL_API, SHOAL_TICKET are no settings; empty is unset
 			}
 			path := strings.ToLower(section + "." + key)
-			if path == "p2p.listen" || path == "p2p.bootstrap" {
+			if isList(path) {
 				return path, strings.FieldsFunc(value, func(r rune) bool { return r == ',' || r == ' ' })
 			}
 			return path, value
 		},
 	}), nil)
 	if err != nil {
-		return configError(err.Error())
+		s.wrong = append(s.wrong, err.Error())
+		return
 	}
-	if err := checkKeys(layer, known, "the environment"); err != nil {
-		return err
-	}
-	return k.Merge(layer)
+	s.put(layer, "the environment", variable)
 }
 
-// checkKeys refuses keys that mean nothing: a setting that is silently ignored is worse than none.
-func checkKeys(layer *koanf.Koanf, known []string, where string) error {
-	for _, key := range layer.Keys() {
-		if !slices.Contains(known, key) {
-			return configError(fmt.Sprintf("%s: unknown key %s%s", where, printable(key), didYouMean(key, known)))
+func (s *stack) flags(flags *pflag.FlagSet) {
+	if flags == nil {
+		return
+	}
+	keys, given := settingFlags(), map[string]string{}
+	layer := koanf.New(".")
+	err := layer.Load(posflag.ProviderWithFlag(flags, ".", layer, func(f *pflag.Flag) (string, any) {
+		key := keys[f.Name]
+		if !f.Changed || key == "" {
+			return "", nil // "" = not a setting
 		}
-	}
-	return nil
-}
-
-func configError(why string) *api.Error {
-	return &api.Error{Code: "bad_config", ExitCode: api.ExitUsage, Title: "configuration not understood", Detail: why, Hint: "`node help environment`"}
-}
-
-// hostConfig checks the values.
-func (a *app) hostConfig(s settings, auto slog.Level) (hostConfig, error) {
-	c := hostConfig{Home: a.homeDir(), Listen: s.P2P.Listen, Bootstrap: s.P2P.Bootstrap, MDNS: s.P2P.MDNS,
-		DHT: s.Discovery.DHT, Version: a.version}
-	if s.Version != 1 {
-		return c, configError(fmt.Sprintf("version is %d, this program knows 1", s.Version))
-	}
-	if modes := []string{"server", "client", "off"}; !slices.Contains(modes, c.DHT) {
-		return c, configError(fmt.Sprintf("discovery.dht is one of %s, not %q", strings.Join(modes, ", "), c.DHT))
-	}
-	for _, v := range []struct {
-		key, text string
-		into      *int64
-	}{{"transfer.up", s.Transfer.Up, &c.Up}, {"transfer.down", s.Transfer.Down, &c.Down}, {"store.reserve", s.Store.Reserve, &c.Reserve},
-		{"store.keep_bytes", s.Store.KeepBytes, &c.KeepBytes}} {
-		n, err := parseSize(v.text)
-		if err != nil {
-			return c, configError(fmt.Sprintf("%s: %s", v.key, err))
-		}
-		*v.into = n
-	}
-	var err error
-	if c.Interval, err = time.ParseDuration(s.Failover.Interval); err != nil || c.Interval < 0 || c.Interval > time.Minute {
-		return c, configError(fmt.Sprintf("failover.interval is a time up to 1m such as 250ms, not %q", s.Failover.Interval))
-	}
-	if c.Keep = s.Store.KeepRevisions; c.Keep < 0 {
-		return c, configError(fmt.Sprintf("store.keep_revisions is %d; it counts revisions, the newest included", c.Keep))
-	}
-	level, err := a.logLevel(s.Log.Level, auto)
+		given[key] = "--" + f.Name
+		return key, posflag.FlagVal(flags, f)
+	}), nil)
 	if err != nil {
-		return c, err
+		s.wrong = append(s.wrong, err.Error())
+		return
 	}
-	c.Log = a.logger(level)
-	return c, nil
+	s.put(layer, "the command line", func(key string) string { return given[key] })
 }
 
-func (a *app) logLevel(text string, auto slog.Level) (slog.Level, error) {
-	switch {
-	case a.opts.verbose:
-		return slog.LevelDebug, nil
-	case a.opts.quiet:
-		return slog.LevelError, nil
-	case text == "auto":
-		return auto, nil
+// put lays a layer over those before. A key that means nothing is wrong: a setting that is silently ignored
+// is worse than none. One without a value, as it is left where the lines below it are made comments, is as if
+// it were not there.
+func (s *stack) put(layer *koanf.Koanf, where string, origin func(key string) string) {
+	for _, key := range layer.Keys() {
+		section := slices.ContainsFunc(s.known, func(k string) bool { return strings.HasPrefix(k, key+".") })
+		empty := layer.Get(key) == nil
+		switch {
+		case slices.Contains(s.known, key) && !empty:
+			s.origin[key] = origin(key)
+		case empty && (section || slices.Contains(s.known, key)):
+			layer.Delete(key)
+		case section:
+			s.wrong = append(s.wrong, fmt.Sprintf("%s: %s is a section; its keys are written below it, indented", where, key))
+		default:
+			s.wrong = append(s.wrong, fmt.Sprintf("%s: unknown key %s%s", where, printable(key), didYouMean(key, s.known)))
+		}
 	}
-	var l slog.Level
-	if err := l.UnmarshalText([]byte(text)); err != nil {
-		return 0, configError(fmt.Sprintf("log.level is one of auto, debug, info, warn, error, not %q", text))
+	if len(s.wrong) > 0 {
+		return
 	}
-	return l, nil
+	if err := s.k.Merge(layer); err != nil {
+		s.wrong = append(s.wrong, where+": "+oneLine(err.Error()))
+	}
 }
 
-// parseSize reads 10MB, 10MiB, and rates as 5MB/s.
-func parseSize(text string) (int64, error) {
-	t := strings.TrimSuffix(strings.TrimSpace(text), "/s")
-	n, err := humanize.ParseBytes(t)
-	if err != nil || n > 1<<62 {
-		return 0, errors.New(strconv.Quote(text) + " is no size; write 10MB or 10MiB")
+func (s *stack) result() (layered, error) {
+	out := layered{origin: s.origin}
+	if len(s.wrong) > 0 {
+		return out, configError(s.wrong...)
 	}
-	return int64(n), nil
+	if err := s.k.UnmarshalWithConf("", &out.settings, koanf.UnmarshalConf{Tag: "koanf"}); err != nil {
+		return out, configError(strings.Join(strings.Fields(err.Error()), " "))
+	}
+	typed := koanf.New(".")
+	if err := typed.Load(structs.Provider(out.settings, "koanf"), nil); err != nil {
+		return out, fmt.Errorf("load settings: %w", err)
+	}
+	out.values = maps.Clone(typed.All())
+	return out, nil
+}
+
+func configError(why ...string) *api.Error {
+	return &api.Error{Code: "bad_config", ExitCode: api.ExitUsage, Title: "configuration not understood", Detail: strings.Join(why, "\n"), Hint: "`node help config`"}
 }

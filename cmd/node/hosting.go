@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"log/slog"
 	"net"
 	"os"
 	"path/filepath"
@@ -88,6 +87,7 @@ func storeError(err error) error {
 type hosting struct {
 	extra   string // one more socket to serve; "" = none
 	service bool   // until somebody stops it; else it ends with a command
+	site    bool   // with its dashboard, as a service
 }
 
 // host takes the home's lock and runs the node here, until close. *lockedError if somebody else has the
@@ -97,21 +97,32 @@ func (a *app) host(ctx context.Context, cfg hostConfig, how hosting) (*hosted, e
 	if err != nil {
 		return nil, err
 	}
-	listeners, err := openSockets(ctx, cfg.Home, how.extra)
+	err = cfg.Logs.open()
+	var listeners []net.Listener
+	if err == nil {
+		listeners, err = openSockets(ctx, cfg.Home, how.extra)
+	}
+	if err == nil {
+		cfg.Metrics.Listener, err = openMetrics(ctx, cfg.Metrics, how)
+	}
+	var web *site
+	if err == nil {
+		web, err = openSite(ctx, cfg, how)
+	}
 	if err != nil {
+		closeListeners(append(listeners, cfg.Metrics.Listener)...)
 		_ = lock.Close()
 		return nil, err
 	}
 	n, err := a.newHost(cfg)
 	if err != nil {
-		for _, l := range listeners {
-			_ = l.Close()
-		}
+		closeListeners(append(listeners, cfg.Metrics.Listener)...)
+		web.close()
 		_ = lock.Close()
 		return nil, err
 	}
 	h := &hosted{home: cfg.Home, lock: lock, nodeEnded: make(chan struct{}), stopAsked: make(chan struct{})}
-	h.start(context.WithoutCancel(ctx), n, listeners, cfg, api.ServerOptions{Transient: !how.service})
+	h.start(context.WithoutCancel(ctx), n, listeners, web, cfg, api.ServerOptions{Transient: !how.service})
 	if err := h.await(ctx, n, listeners[0].Addr().String()); err != nil {
 		_ = h.close() // the reason is err
 		return nil, err
@@ -143,17 +154,28 @@ func openSockets(ctx context.Context, home, extra string) ([]net.Listener, error
 
 // start runs the node and its API servers. The contexts are detached from the command's: on Ctrl-C the
 // operation ends first, then the servers, then the node.
-func (h *hosted) start(ctx context.Context, n host, listeners []net.Listener, cfg hostConfig, o api.ServerOptions) {
+func (h *hosted) start(ctx context.Context, n host, listeners []net.Listener, web *site, cfg hostConfig, o api.ServerOptions) {
 	nodeCtx, stopNode := context.WithCancel(ctx)
 	serveCtx, stopServing := context.WithCancel(ctx)
 	h.stopNode, h.stopServing = stopNode, stopServing
 	var once sync.Once
 	o.Version, o.Log, o.Ready, o.Offline = cfg.Version, cfg.Log, n.Ready(), cfg.Offline
+	if o.Metrics = metricsOf(n); o.Metrics != nil && cfg.Metrics.Listener != nil {
+		h.serving.Go(func() { serveMetrics(serveCtx, cfg.Metrics.Listener, o.Metrics, cfg.Log) })
+	}
 	o.Stop = func() { once.Do(func() { close(h.stopAsked) }) }
+	if web != nil {
+		web.attach(n, &o)
+		h.serving.Go(func() {
+			if err := web.run(serveCtx); err != nil {
+				cfg.Log.Error("the dashboard ended", "err", err)
+			}
+		})
+	}
 	for _, l := range listeners {
 		h.serving.Go(func() {
 			if err := api.Serve(serveCtx, l, n, o); err != nil {
-				cfg.Log.Error("local API ended", "error", err)
+				cfg.Log.Error("local API ended", "err", err)
 			}
 		})
 	}
@@ -250,9 +272,4 @@ func (h *hosted) close() error {
 		err = unlockErr
 	}
 	return err
-}
-
-// logger writes to stderr from level on.
-func (a *app) logger(level slog.Level) *slog.Logger {
-	return slog.New(slog.NewTextHandler(a.stderr, &slog.HandlerOptions{Level: level}))
 }

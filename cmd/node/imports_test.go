@@ -55,8 +55,11 @@ var edges = map[string][]string{
 	"blockstore/merge":       {"blockstore", "blockstore/dag", "blockstore/diff"},
 	"testnet/sim":            {"node/election", "protocols/record"},
 	"node/api":               {},
+	"node/rest":              {"node/api"},
+	"node/web":               {"node/api"},
+	"node/meter":             {},
 	"node":                   {"blockstore", "blockstore/badgerstore", "blockstore/dag", "blockstore/diff", "blockstore/worktree", "protocols/", "discovery", "discovery/", "node/"},
-	"cmd/node":               {"node", "node/api", "testnet", "testnet/control", "testnet/link", "testnet/nodes", "testnet/script"},
+	"cmd/node":               {"node", "node/api", "node/rest", "node/web", "testnet", "testnet/control", "testnet/link", "testnet/nodes", "testnet/script"},
 	"testnet/trace":          {},
 	"testnet/script":         {},
 	"testnet/link":           {"node/api", "blockstore", "protocols/chunks", "protocols/delta"},
@@ -89,6 +92,11 @@ var sole = map[string][]string{
 	"github.com/libp2p/go-libp2p/p2p/":      {"node/swarm", "node", "discovery", "discovery/mdns", "discovery/dht"},
 	"github.com/chromedp/":                  {}, // tests only
 	"github.com/vbauerster/mpb/":            {"cmd/node"},
+	"github.com/danielgtaylor/huma/":        {"node/rest"},
+	"github.com/prometheus/":                {"node/meter", "node/swarm", "node"},
+	"gopkg.in/natefinch/lumberjack":         {"cmd/node"},
+	"github.com/coreos/go-systemd/":         {"cmd/node"},
+	"github.com/cpuguy83/go-md2man":         {"cmd/node"},
 }
 
 // pure lists the packages that decide and never act, and what they therefore must not import.

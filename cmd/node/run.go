@@ -19,14 +19,22 @@ func newRunCommand(a *app) *cobra.Command {
 		Use:   "run",
 		Short: "Start the node: join the swarm and serve until stopped",
 		Long: "Start the node: join the swarm, serve what is shared, and answer the other commands.\n" +
-			"It runs in the foreground; SIGTERM and Ctrl-C end it cleanly with exit 0. With --api it serves\n" +
-			"that socket too.",
+			"It runs in the foreground; SIGTERM and Ctrl-C end it cleanly with exit 0, SIGHUP makes it read its\n" +
+			"configuration again. With --api it serves that socket too.",
 		Args: a.arguments(0, 0),
 	}
 	addSettingFlags(cmd.Flags())
+	addServiceFlags(cmd.Flags())
 	cmd.Flags().Bool("testnet", false, "be a node of a testnet: go by HOME/testnet.json")
 	_ = cmd.Flags().MarkHidden("testnet") // it exists
-	cmd.RunE = func(cmd *cobra.Command, _ []string) error { return a.run(cmd) }
+	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
+		err := a.run(cmd)
+		var stopped interrupted
+		if errors.As(interruption(cmd.Context(), err), &stopped) {
+			return nil // while it started, perhaps: as clean as later
+		}
+		return err
+	}
 	return cmd
 }
 
@@ -37,6 +45,11 @@ func (a *app) run(cmd *cobra.Command) error {
 		return err
 	}
 	cfg.Resume = true
+	svc, rest := a.newService(cmd.Flags(), &cfg)
+	defer rest()
+	if err := a.supervisor.adopt(&cfg); err != nil {
+		return err
+	}
 	bed, err := testbed(cmd, &cfg)
 	if err != nil {
 		return err
@@ -53,22 +66,13 @@ func (a *app) run(cmd *cobra.Command) error {
 	if err != nil {
 		return err
 	}
-	rest := goByPlan(ctx, bed, cfg.Log)
-	err = a.ready(ctx, h)
-	if err == nil {
-		select {
-		case <-ctx.Done():
-		case <-h.stopAsked:
-		case <-h.nodeEnded:
-			err = h.endError()
-		}
+	leave := goByPlan(ctx, bed, cfg.Log)
+	if err = a.ready(ctx, h); err == nil {
+		err = svc.attend(ctx, h)
 	}
-	rest() // while the lock of the home is held
+	leave() // while the lock of the home is held
 	if closeErr := h.close(); err == nil {
 		err = closeErr
-	}
-	if ctx.Err() != nil && errors.Is(err, context.Canceled) {
-		err = nil // stopped while it started: as clean as later
 	}
 	return err
 }
@@ -135,12 +139,13 @@ func (a *app) ready(ctx context.Context, h *hosted) error {
 		Listen []string `json:"listen"`
 		API    string   `json:"api"`
 		Home   string   `json:"home"`
-	}{st.PeerID, st.Listen, h.client.Socket(), h.home}
+		Site   string   `json:"dashboard,omitempty"`
+	}{st.PeerID, st.Listen, h.client.Socket(), h.home, st.Dashboard}
 	if a.opts.json {
 		return a.emit("ready", ready)
 	}
 	if !a.opts.quiet {
-		facts(io.Writer(a.stderr), "peer", ready.PeerID, "listen", strings.Join(ready.Listen, "\n\t"), "socket", ready.API, "home", ready.Home)
+		facts(io.Writer(a.stderr), "peer", ready.PeerID, "listen", strings.Join(ready.Listen, "\n\t"), "socket", ready.API, "home", ready.Home, "dashboard", ready.Site)
 		a.say("ready; Ctrl-C stops")
 	}
 	return nil

@@ -29,6 +29,7 @@ type attach struct {
 	offline   bool           // if hosted, then without network
 	brief     bool           // if hosted, then only to fetch something
 	needsNode bool           // only somebody else's node will do
+	site      bool           // if hosted, then with its dashboard
 	flags     *pflag.FlagSet // of the verb, for the settings among them
 }
 
@@ -40,15 +41,11 @@ type session struct {
 
 // withNode runs op with a node, and again with another one when the first goes away in the middle.
 func (a *app) withNode(ctx context.Context, how attach, op func(context.Context, session) error) error {
-	cfg, err := a.loadConfig(how.flags, slog.LevelWarn)
-	if err != nil {
-		return err
-	}
 	patience, cancel := a.bounded(ctx)
 	defer cancel()
 	waiting := false
 	for try := 1; ; try++ {
-		s, err := a.connect(ctx, how, cfg)
+		s, err := a.connect(ctx, how)
 		if err != nil {
 			return err
 		}
@@ -112,7 +109,7 @@ func (a *app) with(ctx context.Context, s session, op func(context.Context, sess
 }
 
 // connect dials the node, or hosts one.
-func (a *app) connect(ctx context.Context, how attach, cfg hostConfig) (session, error) {
+func (a *app) connect(ctx context.Context, how attach) (session, error) {
 	paths, chosen := a.sockets()
 	if !a.opts.noDaemon {
 		c, err := dialAny(ctx, paths)
@@ -123,10 +120,15 @@ func (a *app) connect(ctx context.Context, how attach, cfg hostConfig) (session,
 	if how.needsNode || a.opts.requireDaemon || chosen {
 		return session{}, noNode(paths[len(paths)-1])
 	}
+	// Only now: a configuration that is not understood is no reason not to ask a node that runs.
+	cfg, err := a.loadConfig(how.flags, slog.LevelWarn)
+	if err != nil {
+		return session{}, err
+	}
 	cfg.Offline, cfg.Brief = how.offline, how.brief
 	giveUp := time.Now().Add(lockPatience)
 	for {
-		h, err := a.host(ctx, cfg, hosting{})
+		h, err := a.host(ctx, cfg, hosting{site: how.site})
 		if err == nil {
 			return session{Client: h.client, hosted: h}, nil
 		}

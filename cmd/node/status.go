@@ -14,11 +14,19 @@ import (
 )
 
 func newStatusCommand(a *app) *cobra.Command {
-	return &cobra.Command{
+	var watch bool
+	cmd := &cobra.Command{
 		Use:   "status",
 		Short: "Show the running node, its sets and its peers",
 		Args:  a.arguments(0, 0),
 		RunE: func(cmd *cobra.Command, _ []string) error {
+			if watch {
+				return a.withNode(cmd.Context(), attach{needsNode: true}, func(ctx context.Context, s session) error {
+					clock := time.NewTicker(watchEvery)
+					defer clock.Stop()
+					return a.watchStatus(ctx, s, clock.C)
+				})
+			}
 			ctx, cancel := a.bounded(cmd.Context())
 			defer cancel()
 			return a.withNode(ctx, attach{needsNode: true}, func(ctx context.Context, s session) error {
@@ -30,6 +38,8 @@ func newStatusCommand(a *app) *cobra.Command {
 			})
 		},
 	}
+	cmd.Flags().BoolVar(&watch, "watch", false, "show it again every second, until Ctrl-C")
+	return cmd
 }
 
 func printStatus(w io.Writer, s api.Status) {
@@ -38,6 +48,7 @@ func printStatus(w io.Writer, s api.Status) {
 		"listen", strings.Join(s.Listen, "\n\t"),
 		"version", s.Version,
 		"socket", s.API,
+		"dashboard", s.Dashboard,
 		"home", s.Home,
 		"up", time.Duration(s.UptimeSeconds*float64(time.Second)).Round(time.Second).String(),
 		"peers", strconv.Itoa(len(s.Peers)),

@@ -25,9 +25,9 @@ var helpReplicas string
 // topics are pages of help that are no commands; NAME in them stands for the program as it was called.
 func topics(name string) []*cobra.Command {
 	var out []*cobra.Command
-	for _, t := range []struct{ use, short, text string }{
+	for _, t := range []struct{ use, short, text string }{ // help config is the command's
 		{"exit-codes", "What the exit codes mean", helpExitCodes},
-		{"environment", "Variables and the configuration file", helpEnvironment},
+		{"environment", "Variables", helpEnvironment},
 		{"json", "What --json prints", helpJSON},
 		{"replicas", "Who may do what with a set, primary and backup", helpReplicas},
 		{"tickets", "What a ticket is and how to hand one over", helpTickets},

@@ -3,9 +3,7 @@ package main
 import (
 	"context"
 	"fmt"
-	"log/slog"
 	"os"
-	"time"
 
 	"github.com/shoal-p2p/shoal/node"
 	"github.com/shoal-p2p/shoal/node/api"
@@ -21,29 +19,9 @@ type host interface {
 	Ready() <-chan struct{}
 }
 
-// hostConfig is what a command tells the node it hosts.
-type hostConfig struct {
-	Home      string   // absolute
-	Listen    []string // multiaddrs; empty = the default ports
-	Bootstrap []string // multiaddrs of peers to join through
-	MDNS      bool
-	DHT       string        // "server", "client", "off"
-	Up, Down  int64         // bytes a second, 0 = no limit
-	Reserve   int64         // bytes of free disk to keep, 0 = the store's default
-	Keep      int           // revisions of a set that can be given back; 0 = default
-	KeepBytes int64         // bytes kept of a set's past revisions; 0 = default
-	Offline   bool          // no network: for commands that only look
-	Brief     bool          // it ends with a command that only fetches
-	Resume    bool          // follow and watch again what was when the home was used the last time
-	Interval  time.Duration // of beacons in elections; 0 = as the network asks
-	Version   string
-	Log       *slog.Logger
-	Bed       *node.Bed // of a node in testnet mode; nil = none
-}
-
 // newHost opens the home and makes the node, which does nothing before Run.
 func newHost(c hostConfig) (host, error) {
-	n, err := node.New(node.Config(c))
+	n, err := node.New(c.Config)
 	if err != nil {
 		return nil, err
 	}

@@ -63,6 +63,9 @@ type Options struct {
 	// Joined, if not nil, is called by Run when a peer that serves the table has connected (again): it
 	// may lack the records that this node announced. It must not block.
 	Joined func()
+	// Looked, if not nil, is told of a look-up when it hears of the first holder but this node, or when it has ended
+	// without one; not when it was ended. It must not block.
+	Looked func(took time.Duration, found bool)
 	// ClearBackoff, if not nil, lets the next dial to a peer really happen.
 	ClearBackoff func(peer.ID)
 	// Shuffle orders n answers at random by swapping them, from many goroutines at once; nil is
@@ -86,6 +89,9 @@ func New(ctx context.Context, h host.Host, o Options) (*DHT, error) {
 	}
 	if o.Bootstrap == nil {
 		o.Bootstrap = func() []peer.AddrInfo { return nil }
+	}
+	if o.Looked == nil {
+		o.Looked = func(time.Duration, bool) {}
 	}
 	if o.Shuffle == nil {
 		o.Shuffle = rand.Shuffle

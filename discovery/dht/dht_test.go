@@ -172,3 +172,43 @@ func TestProvideWithoutPeers(t *testing.T) {
 		t.Errorf("holders known here: %v, %v", provs, err)
 	}
 }
+
+func TestLookupsAreTold(t *testing.T) {
+	server := newHost(t)
+	sd := newDHT(t, server, Options{})
+	var told []bool
+	reader := newDHT(t, newHost(t), Options{Looked: func(took time.Duration, found bool) {
+		if took < 0 || took > lookupTimeout+time.Second {
+			t.Errorf("took %v", took)
+		}
+		told = append(told, found)
+	}})
+	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	defer cancel()
+	if err := reader.host.Connect(ctx, peer.AddrInfo{ID: server.ID(), Addrs: server.Addrs()}); err != nil {
+		t.Fatal(err)
+	}
+	if err := reader.WaitReady(ctx); err != nil {
+		t.Fatal(err)
+	}
+	key := func(text string) cid.Cid {
+		h, _ := mh.Sum([]byte(text), mh.SHA2_256, -1)
+		return cid.NewCidV1(cid.Raw, h)
+	}
+	if err := sd.kad.Provide(ctx, key("held"), false); err != nil {
+		t.Fatal(err)
+	}
+	if err := reader.kad.Provide(ctx, key("own"), false); err != nil {
+		t.Fatal(err)
+	}
+	out := make(chan peer.AddrInfo, maxPerLookup)
+	gone, end := context.WithCancel(ctx)
+	end()
+	reader.lookup(gone, key("nowhere"), out) // says nothing
+	for _, text := range []string{"held", "nowhere", "own"} {
+		reader.lookup(ctx, key(text), out)
+	}
+	if want := []bool{true, false, false}; !slices.Equal(told, want) {
+		t.Errorf("told %v, want %v", told, want)
+	}
+}

@@ -3,6 +3,7 @@ package dht
 import (
 	"context"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/ipfs/go-cid"
@@ -70,6 +71,12 @@ func lookupPause(i int) time.Duration {
 // lookup asks once. Answers are gathered for a moment and sent in random order, so that who answers
 // first, or most, does not choose for us.
 func (d *DHT) lookup(ctx context.Context, key cid.Cid, out chan<- peer.AddrInfo) {
+	begun, found, asked := time.Now(), false, ctx
+	defer func() {
+		if !found && asked.Err() == nil {
+			d.o.Looked(time.Since(begun), false)
+		}
+	}()
 	ctx, cancel := context.WithTimeout(ctx, lookupTimeout)
 	heard := d.kad.FindProvidersAsync(ctx, key, maxHeard)
 	defer func() {
@@ -79,6 +86,10 @@ func (d *DHT) lookup(ctx context.Context, key cid.Cid, out chan<- peer.AddrInfo)
 	}()
 	for room := maxPerLookup; room > 0; {
 		answers, open := gather(heard)
+		if !found && slices.ContainsFunc(answers, func(p peer.AddrInfo) bool { return p.ID != d.host.ID() }) {
+			found = true
+			d.o.Looked(time.Since(begun), true)
+		}
 		d.o.Shuffle(len(answers), func(i, j int) { answers[i], answers[j] = answers[j], answers[i] })
 		for _, info := range answers {
 			if info.ID == d.host.ID() || room == 0 {

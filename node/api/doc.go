@@ -23,7 +23,15 @@
 //	POST /api/v1/promote  PromoteRequest, PromoteResult
 //	POST /api/v1/export-owner  {}, OwnerKey
 //	POST /api/v1/import-owner  ImportOwnerRequest, ImportOwnerResult
+//	POST /api/v1/availability  AvailabilityRequest, AvailabilityResult
+//	POST /api/v1/content  ContentRequest, bytes
+//	POST /api/v1/limits   {}, Limits
+//	POST /api/v1/limit    LimitsRequest, Limits
+//	POST /api/v1/search   SearchRequest, SearchResult
+//	POST /api/v1/dashboard     {}, DashboardResult
 //	POST /api/v1/stop     {}, 202: the process drains and ends
+//	GET  /api/v1/doctor   DoctorResult
+//	POST /api/v1/why      WhyRequest, lines
 //	POST /api/v1/share    ShareRequest, lines
 //	POST /api/v1/get      GetRequest, lines
 //	POST /api/v1/publish  PublishRequest, lines
@@ -32,6 +40,9 @@
 //	POST /api/v1/verify   VerifyRequest, lines
 //	POST /api/v1/failover FailoverRequest, lines
 //	POST /api/v1/events   EventsRequest, lines of type event, without end
+//
+// Whatever else is asked goes to the resources of package rest, if the host serves them here, too: GET
+// /api/v1/sets and so on. The endpoints above win.
 //
 // A failure of a plain endpoint is application/problem+json (RFC 9457) with the members of Error.
 // "Lines" are NDJSON, every object with "type" and "v": progress at most four times a second, then one

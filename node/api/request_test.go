@@ -138,7 +138,7 @@ func TestVocabularyLeavesTypeAndVFree(t *testing.T) {
 	for _, v := range []any{ShareResult{}, GetResult{}, LsResult{}, SetInfo{}, Status{}, VerifyResult{}, RmResult{}, GCResult{}, Progress{}, Error{},
 		PublishResult{}, Change{}, HistoryResult{}, Revision{}, DiffResult{}, FollowResult{}, UnfollowResult{}, Event{}, Conflict{},
 		MembersResult{}, Member{}, Invite{}, GrantResult{}, RevokeResult{}, InviteResult{}, RenameResult{}, PromoteResult{}, FailoverResult{}, FailoverStage{},
-		OwnerKey{}, ImportOwnerResult{}} {
+		OwnerKey{}, ImportOwnerResult{}, Limits{}, SetLimits{}, SearchResult{}, SearchHit{}} {
 		for _, field := range reflect.VisibleFields(reflect.TypeOf(v)) {
 			if field.Anonymous {
 				continue // its members are listed too

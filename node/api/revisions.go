@@ -159,14 +159,15 @@ const (
 
 // Event is something that happened at a node.
 type Event struct {
-	Time     string     `json:"time"` // RFC 3339 with nanoseconds
-	Kind     string     `json:"kind"`
-	Set      string     `json:"set,omitempty"` // "" = about the node as a whole
-	Name     string     `json:"name,omitempty"`
-	Revision uint64     `json:"revision,omitempty"`
-	Detail   string     `json:"detail,omitempty"`
-	Result   *GetResult `json:"result,omitempty"`   // of EventComplete
-	Progress *Progress  `json:"progress,omitempty"` // of EventProgress
+	Time     string         `json:"time"` // RFC 3339 with nanoseconds
+	Kind     string         `json:"kind"`
+	Set      string         `json:"set,omitempty"` // "" = about the node as a whole
+	Name     string         `json:"name,omitempty"`
+	Revision uint64         `json:"revision,omitempty"`
+	Detail   string         `json:"detail,omitempty"`
+	Result   *GetResult     `json:"result,omitempty"`   // of EventComplete
+	Progress *Progress      `json:"progress,omitempty"` // of EventProgress
+	Primary  *PrimaryChange `json:"primary,omitempty"`  // of EventPrimary
 }
 
 // Publisher makes revisions and brings them back. Progress as with Mover.

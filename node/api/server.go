@@ -28,7 +28,11 @@ type ServerOptions struct {
 	Log     *slog.Logger    // nil = silent
 	Stop    func()          // ends the process after POST /api/v1/stop; nil = refused
 	Ready   <-chan struct{} // operations wait until it is closed; nil = ready
-	Offline bool            // this host has no network: what needs it is refused with CodeOfflineHost
+	Metrics http.Handler    // of GET /metrics; nil = there are none
+	// Resources serves what is no endpoint here, once the node is ready: package rest's; nil = nothing.
+	Resources http.Handler
+	Dashboard Dashboard // nil = there is none
+	Offline   bool      // this host has no network: what needs it is refused with CodeOfflineHost
 	// Transient: this host is a command that ends by itself; who needs a node for longer has to stay.
 	Transient bool
 }
@@ -87,9 +91,10 @@ func (h *handler) routes() http.Handler {
 	mux.HandleFunc("GET /version", func(w http.ResponseWriter, _ *http.Request) {
 		writeJSON(w, http.StatusOK, VersionInfo{Version: h.opts.Version, API: Major, Transient: h.opts.Transient})
 	})
-	mux.HandleFunc("GET /api/v1/status", plain(h, func(ctx context.Context, _ *http.Request, _ none) (Status, error) {
-		return h.service.Status(ctx)
-	}))
+	if h.opts.Metrics != nil {
+		mux.Handle("GET /metrics", h.opts.Metrics)
+	}
+	h.dashboard(mux)
 	mux.HandleFunc("GET /api/v1/show", plain(h, func(ctx context.Context, r *http.Request, _ none) (SetInfo, error) {
 		return h.service.Show(ctx, r.URL.Query().Get("set"))
 	}))
@@ -102,8 +107,15 @@ func (h *handler) routes() http.Handler {
 	mux.HandleFunc("POST /api/v1/diff", plain(h, requested(h.service.Diff)))
 	mux.HandleFunc("POST /api/v1/unfollow", plain(h, requested(h.service.Unfollow)))
 	h.governance(mux)
+	h.browsing(mux)
+	h.limiting(mux)
+	h.examining(mux)
 	h.streams(mux)
 	mux.HandleFunc("POST /api/v1/stop", h.stopProcess)
+	if h.opts.Resources != nil {
+		mux.Handle("/", h.opts.Resources)
+		return mux
+	}
 	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
 		writeProblem(w, http.StatusNotFound, &Error{Code: CodeNoEndpoint, ExitCode: ExitUsage,
 			Title: fmt.Sprintf("no such endpoint: %s %q", r.Method, r.URL.Path)})

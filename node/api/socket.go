@@ -19,9 +19,10 @@ import (
 // macOS and the BSDs (108 on Linux), one of them for the final NUL.
 const maxSunPath = 103
 
-// redirect is HOME/api.json: where the socket is when HOME/api.sock would be too long.
+// redirect is HOME/api.json: where the socket is when HOME/api.sock would be too long, and where the dashboard is.
 type redirect struct {
-	Socket string `json:"socket"`
+	Socket string `json:"socket,omitempty"`
+	URL    string `json:"url,omitempty"`
 }
 
 // SocketPath is where the node of home (absolute) is asked: HOME/api.sock, or what HOME/api.json names,

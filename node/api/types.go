@@ -125,6 +125,8 @@ type Entry struct {
 	Mtime  string `json:"mtime,omitempty"` // RFC 3339
 	Cid    string `json:"cid"`
 	Target string `json:"target,omitempty"`
+	// Downloads is how often peers took the file from this node since it started, about.
+	Downloads uint64 `json:"downloads,omitempty"`
 }
 
 // SetInfo is one set as `ls`, `show` and `status` print it.
@@ -179,7 +181,8 @@ type Status struct {
 	Owner         string     `json:"owner,omitempty"` // fingerprint of the owner key, if this home holds one
 	Listen        []string   `json:"listen"`          // dialable addresses with /p2p/
 	Version       string     `json:"version"`
-	API           string     `json:"api"` // path of the socket
+	API           string     `json:"api"`                 // path of the socket
+	Dashboard     string     `json:"dashboard,omitempty"` // URL; it has to be signed in to
 	Home          string     `json:"home"`
 	UptimeSeconds float64    `json:"uptime_seconds"`
 	Sets          []SetInfo  `json:"sets"`
@@ -187,6 +190,7 @@ type Status struct {
 	WireIn        int64      `json:"wire_in"`
 	WireOut       int64      `json:"wire_out"`
 	DiskBytes     int64      `json:"disk_bytes"` // of the node's own state
+	Traffic       *Traffic   `json:"traffic,omitempty"`
 }
 
 // VerifyRequest asks to re-read every block of a set.
@@ -240,6 +244,10 @@ type Service interface {
 	Host
 	Leader
 	KeyHolder
+	Browser
+	Limiter
+	Searcher
+	Examiner
 }
 
 // Mover publishes and fetches; progress may be called from any goroutine, one at a time.

@@ -103,7 +103,7 @@ func (g *get) deltaNodes(ctx context.Context, root cid.Cid, lim dag.Limits) []bl
 		q := delta.Request{Want: root, Have: []cid.Cid{g.base.lay.Root}, Push: deltaPush}
 		d, err := g.dialDelta(ctx, p, q)
 		if err != nil {
-			g.r.cfg.Log.Debug("delta", "peer", p, "err", err)
+			g.r.cfg.Log.Debug("delta", "set", g.id, "peer", p, "err", err)
 			continue
 		}
 		nodes, err := g.takeNodes(ctx, d, root, lim)
@@ -112,7 +112,7 @@ func (g *get) deltaNodes(ctx context.Context, root cid.Cid, lim dag.Limits) []bl
 			return nodes
 		}
 		d.close()
-		g.r.cfg.Log.Debug("delta", "peer", p, "base", d.Base(), "err", err)
+		g.r.cfg.Log.Debug("delta", "set", g.id, "peer", p, "base", d.Base(), "err", err)
 	}
 	return nil
 }
@@ -227,7 +227,7 @@ func (p *patcher) run(ctx context.Context) error {
 		if err == nil {
 			return nil // what is still wanted this holder has not got
 		}
-		p.g.r.cfg.Log.Debug("delta", "peer", peer, "err", err)
+		p.g.r.cfg.Log.Debug("delta", "set", p.g.id, "peer", peer, "err", err)
 		if p.fails[peer]++; p.fails[peer] > 1 { // it may have ended only because the check of the folder took long
 			p.tried[peer]++
 		}
@@ -249,7 +249,7 @@ func (p *patcher) reconnect(ctx context.Context) bool {
 			p.g.delta = d
 			return true
 		}
-		p.g.r.cfg.Log.Debug("delta", "peer", peer, "err", err)
+		p.g.r.cfg.Log.Debug("delta", "set", p.g.id, "peer", peer, "err", err)
 		p.tried[peer]++
 	}
 }
@@ -448,14 +448,14 @@ func (p *patcher) leaf(ctx context.Context, d *deltaStream, i uint32, item delta
 		p.count(i)
 		return nil
 	}
-	if err := p.g.slow(ctx, len(item.Patch)); err != nil {
+	if err := p.g.slow(ctx, d.peer, len(item.Patch)); err != nil {
 		return err
 	}
 	var base []byte
 	if item.NeedsBase() {
 		var err error
 		if base, err = p.bases(ctx, item.Bases); err != nil {
-			p.g.r.cfg.Log.Debug("delta: base", "err", err)
+			p.g.r.cfg.Log.Debug("delta: base", "set", p.g.id, "err", err)
 			return nil // somebody changed it; fetched whole
 		}
 	}
@@ -465,7 +465,7 @@ func (p *patcher) leaf(ctx context.Context, d *deltaStream, i uint32, item delta
 			p.g.net.Swarm.Ban(d.peer, "sent wrong patches")
 			return err
 		}
-		p.g.r.cfg.Log.Debug("delta: patch", "peer", d.peer, "err", err)
+		p.g.r.cfg.Log.Debug("delta: patch", "set", p.g.id, "peer", d.peer, "err", err)
 		return nil
 	}
 	if err := p.s.out.Write(i, b.Data()); errors.Is(err, blockstore.ErrCorrupt) {

@@ -8,7 +8,7 @@ import (
 )
 
 const (
-	// easeAfter is how long nothing is sent or fetched before memory is given back: whoever follows a busy set, or
+	// easeAfter is how long nothing is sent, fetched or scanned before memory is given back: whoever follows a busy set, or
 	// serves a crowd one after the other, needs it again at once.
 	easeAfter = 5 * time.Second
 	// easeFrom is how many bytes must have been moved for it: less leaves little behind.
@@ -22,8 +22,9 @@ type ease struct {
 	give func() // gives it back
 
 	mu    sync.Mutex // guards what follows
-	busy  int        // gets and readers
-	moved int64      // bytes on all streams of our protocols when it was given back last
+	busy  int        // gets, readers and scans
+	read  int64      // bytes that were read to share them
+	moved int64      // bytes on all streams of our protocols, and read, when it was given back last
 	timer *time.Timer
 }
 
@@ -40,11 +41,19 @@ func (e *ease) begin() {
 	e.stop()
 }
 
-// end ends what begin began; moved is how many bytes were moved in the life of the node.
+// scanned notes that bytes were read to share them.
+func (e *ease) scanned(bytes int64) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.read += bytes
+}
+
+// end ends what begin began; moved is how many bytes were on the streams in the life of the node.
 func (e *ease) end(moved int64) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	e.busy--
+	moved += e.read
 	if e.busy > 0 || moved-e.moved < easeFrom {
 		return
 	}

@@ -107,6 +107,7 @@ func (g *get) once(ctx context.Context, t record.Ticket) (Got, error) {
 	if err == nil && got.Replica != nil && !g.o.Plan && g.o.Revision == 0 {
 		got.Replica.unload(&got)
 	}
+	g.account(got, err)
 	return got, err
 }
 

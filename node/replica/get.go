@@ -417,7 +417,7 @@ func (g *get) confirm(t record.Ticket, root cid.Cid, holders []peer.ID) {
 	for _, p := range holders {
 		group.Go(func() {
 			if err := g.net.Streams.Confirm(ctx, p, t.Set, root, t.Cap); err != nil {
-				g.r.cfg.Log.Debug("confirm", "peer", p, "err", err)
+				g.r.cfg.Log.Debug("confirm", "set", g.id, "peer", p, "err", err)
 			}
 		})
 	}

@@ -19,6 +19,7 @@ import (
 	"github.com/ipfs/go-cid"
 	"github.com/libp2p/go-libp2p/core/crypto"
 	"github.com/libp2p/go-libp2p/core/metrics"
+	"github.com/libp2p/go-libp2p/core/network"
 	"github.com/libp2p/go-libp2p/core/peer"
 	"github.com/libp2p/go-libp2p/core/protocol"
 	"github.com/libp2p/go-libp2p/p2p/protocol/identify"
@@ -129,7 +130,7 @@ func newMember(t testing.TB, r role, knows ...*member) *member {
 		catalog = r.catalog(catalog)
 	}
 	stopList := list.Register(host, catalog, m.cfg.Log)
-	stopChunks := chunks.Register(host, source, chunks.ServerOptions{Limiter: r.limiter, Sent: func(p peer.ID, n int) {
+	stopChunks := chunks.Register(host, source, chunks.ServerOptions{Limit: func(network.Conn, cid.Cid) chunks.Limiter { return r.limiter }, Sent: func(p peer.ID, n int) {
 		m.sent.Add(int64(n))
 		m.mu.Lock()
 		defer m.mu.Unlock()

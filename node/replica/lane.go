@@ -121,7 +121,7 @@ func (s *source) run(l *lane) {
 	if s.ctx.Err() != nil {
 		return
 	}
-	s.d.g.r.cfg.Log.Debug("lane", "peer", s.peer, "err", err)
+	s.d.g.r.cfg.Log.Debug("lane", "set", s.d.g.id, "peer", s.peer, "err", err)
 	for { // what was queued before it died will not be answered
 		select {
 		case leaves := <-l.wants:
@@ -185,7 +185,7 @@ func (s *source) answers(ctx context.Context, sess *chunks.Session, leaves []uin
 	for i, leaf := range leaves {
 		rep, err := sess.Next(*buf)
 		if err == nil {
-			err = s.d.g.slow(ctx, len(rep.Data))
+			err = s.d.g.slow(ctx, s.peer, len(rep.Data))
 		}
 		if err == nil {
 			err = s.take(leaf, rep)
@@ -198,12 +198,20 @@ func (s *source) answers(ctx context.Context, sess *chunks.Session, leaves []uin
 	return nil
 }
 
-// slow waits as long as the node's limit for receiving wants; meanwhile the peer finds its window full.
-func (g *get) slow(ctx context.Context, n int) error {
-	for limit := g.net.Down; limit != nil && n > 0; n -= chunks.Piece {
-		if err := limit.WaitN(ctx, min(n, chunks.Piece)); err != nil {
+// slow waits as long as the limits for receiving want; meanwhile the peer finds its window full.
+func (g *get) slow(ctx context.Context, p peer.ID, n int) error {
+	if g.net.Down == nil {
+		return nil
+	}
+	for limit := g.net.Down(p, g.look.set); limit != nil && n > 0; {
+		piece := min(n, limit.Burst())
+		if piece == 0 {
+			return nil
+		}
+		if err := limit.WaitN(ctx, piece); err != nil {
 			return err
 		}
+		n -= piece
 	}
 	return nil
 }

@@ -37,7 +37,7 @@ func (g *get) lineage() (past [][]byte, connected bool) {
 				return past, true
 			}
 		}
-		g.r.cfg.Log.Debug("history", "peer", p, "err", err)
+		g.r.cfg.Log.Debug("history", "set", g.id, "peer", p, "err", err)
 	}
 	return nil, false
 }

@@ -42,7 +42,7 @@ func (g *get) layout(ctx context.Context, h record.Head) (*session, []blockstore
 		if nodes = g.deltaNodes(ctx, h.Root, most); nodes != nil {
 			lay, err = s.read(ctx, h.Root, nodes, g.r.nodesOf(g.id), lim)
 			if err != nil { // some that it took for granted are not here
-				g.r.cfg.Log.Debug("delta: layout", "err", err)
+				g.r.cfg.Log.Debug("delta: layout", "set", g.id, "err", err)
 				g.hangUp()
 			}
 		}
@@ -127,7 +127,7 @@ func (g *get) fetchNodes(ctx context.Context, root cid.Cid, lim dag.Limits) ([]b
 			if err == nil || errors.Is(err, errRevision) {
 				return nodes, err
 			}
-			g.r.cfg.Log.Debug("walk", "peer", p, "err", err)
+			g.r.cfg.Log.Debug("walk", "set", g.id, "peer", p, "err", err)
 			if errors.Is(err, blockstore.ErrCorrupt) {
 				g.net.Swarm.Ban(p, "sent a wrong node")
 				tried[p] = maxWalks

@@ -128,7 +128,7 @@ func (r *Registry) fetchProposal(ctx context.Context, rep *Replica, from peer.ID
 	rep.aside.RLock()
 	defer rep.aside.RUnlock()
 	ctx, cancel := context.WithCancel(ctx)
-	look := newLook(net, record.Ticket{Set: rep.id, Cap: rep.State().Cap}, func() *record.Bundle { return nil }, r.cfg.Log)
+	look := newLook(net, record.Ticket{Set: rep.id, Cap: rep.State().Cap}, func() *record.Bundle { return nil }, r.cfg.Log.With("set", rep.id))
 	defer look.wg.Wait()
 	defer cancel()
 	v := rep.Verified()

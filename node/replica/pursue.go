@@ -117,10 +117,10 @@ func (s *seat) pursue(w *want) error {
 	}
 	if len(w.from) == 0 {
 		t.Addrs = s.rep.State().holders()
-		look = newLook(net, t, func() *record.Bundle { return nil }, s.r.cfg.Log)
+		look = newLook(net, t, func() *record.Bundle { return nil }, s.r.cfg.Log.With("set", s.rep.id))
 		look.search(ctx, t)
 	} else {
-		look = newLook(net, t, func() *record.Bundle { return nil }, s.r.cfg.Log)
+		look = newLook(net, t, func() *record.Bundle { return nil }, s.r.cfg.Log.With("set", s.rep.id))
 	}
 	defer look.wg.Wait()
 	defer cancel()

@@ -99,12 +99,13 @@ type Network struct {
 	Streams  Streams
 	Finder   Finder
 	Announce Announcer
-	Down     chunks.Limiter         // of payload received; nil = no limit
-	Peers    func() int             // connected peers
-	Wire     func() (in, out int64) // bytes on all streams of our protocols so far
+	// Down bounds the payload received from a peer for a set; nil, or what it returns is: no limit.
+	Down  func(p peer.ID, set cid.Cid) chunks.Limiter
+	Peers func() int             // connected peers
+	Wire  func() (in, out int64) // bytes on all streams of our protocols so far
 }
 
-// Config is what a Registry is made of; all fields but Segments, Keep, Changed and FreeSpace are required.
+// Config is what a Registry is made of; all fields but Segments, Keep, Changed, Moved and FreeSpace are required.
 type Config struct {
 	Store Store
 	Home  string // folder of the node's own state: never shared, never written by a get
@@ -116,6 +117,7 @@ type Config struct {
 	Key       crypto.PrivKey                 // the node key
 	OwnerKey  func() (crypto.PrivKey, error) // made on first use
 	Changed   func(*Replica)                 // told when the elections of a set have changed something; may be nil
+	Moved     func(Moved)                    // told of the content that was brought here; may be nil
 	// FreeSpace is what may still be written below dir, bytes; nil asks the file system.
 	FreeSpace func(dir string) (int64, error)
 	Now       func() time.Time

@@ -49,6 +49,7 @@ func (r *Registry) Restore(ctx context.Context, t record.Ticket, o GetOptions) (
 	got, err := g.restore(ctx, t)
 	in1, out1 := net.Wire()
 	got.WireIn, got.WireOut = in1-in0, out1-out0
+	g.account(got, err)
 	for _, nobody := range []error{ErrDamaged, ErrTimeout, ErrNobody, ErrNoPeers} {
 		if errors.Is(err, nobody) {
 			if got.Dest != "" { // what was gathered is of no use, and nothing of it is in place
@@ -186,7 +187,7 @@ func (g *get) pickRevision(ctx context.Context) error {
 	for p, held := range g.holders {
 		heads, cids, err := g.historyAt(ctx, p, held)
 		if err != nil {
-			g.r.cfg.Log.Debug("history", "peer", p, "err", err) // what came before the mistake is good
+			g.r.cfg.Log.Debug("history", "set", g.id, "peer", p, "err", err) // what came before the mistake is good
 		}
 		for i, h := range heads {
 			if h.Revision == g.o.Revision {

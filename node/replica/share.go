@@ -76,7 +76,9 @@ func (r *Registry) Share(ctx context.Context, o ShareOptions) (Shared, error) {
 	if err != nil {
 		return Shared{}, fmt.Errorf("share %s: %w", o.Dir, err)
 	}
+	defer r.moving()()
 	snap, err := r.scan(ctx, r.cfg.Store, rep.id, rep.Verified().Genesis.Profile, o)
+	r.ease.scanned(snap.BytesRead)
 	if err != nil {
 		return Shared{}, err
 	}
@@ -443,7 +445,7 @@ func (r *Registry) recorded(ctx context.Context, set cid.Cid, tree string) []blo
 		return nil
 	})
 	if err != nil {
-		r.cfg.Log.Warn("list files", "tree", tree, "err", err)
+		r.cfg.Log.Warn("list files", "set", set, "tree", tree, "err", err)
 	}
 	return all
 }

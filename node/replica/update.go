@@ -71,13 +71,13 @@ func (g *get) findBase(ctx context.Context, h record.Head) (base, error) {
 	b.forget = func() {
 		defer release()
 		if err := g.r.cfg.Store.DeleteSet(context.WithoutCancel(ctx), scratch); err != nil {
-			g.r.cfg.Log.Warn("forget what was read to be used", "err", err)
+			g.r.cfg.Log.Warn("forget what was read to be used", "set", g.id, "err", err)
 		}
 	}
 	for i, dir := range using {
 		lay, err := g.use(ctx, scratch, dir, suffix)
 		if err != nil && implied && i == len(using)-1 && ctx.Err() == nil {
-			g.r.cfg.Log.Info("what lies in the folder is not used", "err", err)
+			g.r.cfg.Log.Info("what lies in the folder is not used", "set", g.id, "folder", dir, "err", err)
 			continue
 		}
 		if err != nil {

@@ -107,7 +107,7 @@ func (v *vetting) remembered(ctx context.Context, p peer.ID, ids []cid.Cid) []en
 	}
 	sealed, err := v.g.net.Streams.History(ctx, p, v.g.id, v.g.look.cap)
 	if err != nil {
-		v.g.r.cfg.Log.Debug("history", "peer", p, "err", err)
+		v.g.r.cfg.Log.Debug("history", "set", v.g.id, "peer", p, "err", err)
 	}
 	return poolOf(v.g.v, sealed)
 }

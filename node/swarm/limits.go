@@ -31,18 +31,20 @@ const (
 // newResourceManager gives fixed limits: the same on every machine, so that what works in a test works
 // outside. maxConns is where the connection manager begins to close idle connections; twice that is
 // refused. One address may hold all of them: a lab or an office behind one address is one address.
-func newResourceManager(maxConns int, files []protocol.ID) (network.ResourceManager, error) {
+func newResourceManager(maxConns int, files []protocol.ID, measured bool) (network.ResourceManager, error) {
 	services := rcmgr.DefaultLimits // a copy; identify, ping and the like get libp2p's own limits
 	libp2p.SetDefaultServiceLimits(&services)
 	ours := limits(maxConns, files)
-	r, err := rcmgr.NewResourceManager(
-		rcmgr.NewFixedLimiter(ours.Build(services.Scale(accounted, 2*maxConns))),
+	opts := []rcmgr.Option{
 		rcmgr.WithLimitPerSubnet(
 			[]rcmgr.ConnLimitPerSubnet{{PrefixLength: 32, ConnCount: 2 * maxConns}},
 			[]rcmgr.ConnLimitPerSubnet{{PrefixLength: 56, ConnCount: 2 * maxConns}}),
 		rcmgr.WithConnRateLimiters(newJoinLimiter()),
-		rcmgr.WithMetricsDisabled(),
-	)
+	}
+	if !measured {
+		opts = append(opts, rcmgr.WithMetricsDisabled())
+	}
+	r, err := rcmgr.NewResourceManager(rcmgr.NewFixedLimiter(ours.Build(services.Scale(accounted, 2*maxConns))), opts...)
 	if err != nil {
 		return nil, fmt.Errorf("resource manager: %w", err)
 	}

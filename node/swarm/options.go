@@ -31,7 +31,7 @@ const (
 
 // options lists everything the host consists of.
 func (s *Swarm) options(cfg Config, announce []multiaddr.Multiaddr) ([]libp2p.Option, error) {
-	limits, err := newResourceManager(cfg.MaxConnections, cfg.Protocols)
+	limits, err := newResourceManager(cfg.MaxConnections, cfg.Protocols, cfg.Metrics != nil)
 	if err != nil {
 		return nil, err
 	}
@@ -68,7 +68,11 @@ func (s *Swarm) options(cfg Config, announce []multiaddr.Multiaddr) ([]libp2p.Op
 		libp2p.DisableRelay(),
 		libp2p.ForceReachabilityPublic(), // nobody is asked to dial us back
 		libp2p.DisableIdentifyAddressDiscovery(),
-		libp2p.DisableMetrics(),
+	}
+	if cfg.Metrics != nil {
+		opts = append(opts, libp2p.PrometheusRegisterer(cfg.Metrics))
+	} else {
+		opts = append(opts, libp2p.DisableMetrics())
 	}
 	if cfg.Bandwidth != nil {
 		opts = append(opts, libp2p.BandwidthReporter(cfg.Bandwidth))

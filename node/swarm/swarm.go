@@ -22,6 +22,7 @@ import (
 	"github.com/libp2p/go-libp2p/core/routing"
 	netswarm "github.com/libp2p/go-libp2p/p2p/net/swarm"
 	"github.com/multiformats/go-multiaddr"
+	"github.com/prometheus/client_golang/prometheus"
 )
 
 // DefaultPort is the port for TCP and UDP.
@@ -43,10 +44,11 @@ type Config struct {
 	// AnnounceLoopback tells loopback addresses to others even if there are better ones.
 	AnnounceLoopback bool
 
-	MaxConnections int              // 0 is DefaultMaxConnections; twice as many are refused
-	Bandwidth      metrics.Reporter // counts bytes by protocol and peer; nil is none
-	UserAgent      string           // what identify tells others, such as "shoal/0.1.0"
-	Protocols      []protocol.ID    // those that move files: their limits are raised
+	MaxConnections int                   // 0 is DefaultMaxConnections; twice as many are refused
+	Bandwidth      metrics.Reporter      // counts bytes by protocol and peer; nil is none
+	Metrics        prometheus.Registerer // takes the library's own metrics; nil is none
+	UserAgent      string                // what identify tells others, such as "shoal/0.1.0"
+	Protocols      []protocol.ID         // those that move files: their limits are raised
 
 	// Routing, if not nil, finds addresses of peers that have none; it is called with the new host.
 	Routing func(host.Host) (routing.PeerRouting, error)

@@ -247,7 +247,7 @@ func TestStartIsFast(t *testing.T) {
 func TestLimitsOfOneAddress(t *testing.T) {
 	const max = 20 // connections: 40 are the limit
 	for name, addr := range map[string]string{"4": "/ip4/10.1.2.3/tcp/99", "6": "/ip6/fd00::1/tcp/99"} {
-		r, err := newResourceManager(max, nil)
+		r, err := newResourceManager(max, nil, false)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -268,7 +268,7 @@ func TestLimitsOfOneAddress(t *testing.T) {
 
 func TestStreamLimitsOfOurProtocols(t *testing.T) {
 	const ours, other = protocol.ID("/ours/1"), protocol.ID("/other/1")
-	r, err := newResourceManager(DefaultMaxConnections, []protocol.ID{ours})
+	r, err := newResourceManager(DefaultMaxConnections, []protocol.ID{ours}, true)
 	if err != nil {
 		t.Fatal(err)
 	}

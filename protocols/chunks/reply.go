@@ -102,7 +102,9 @@ func (w deadlineWriter) Write(b []byte) (int, error) {
 type replier struct {
 	srv     *server
 	s       network.Stream
+	set     cid.Cid
 	r       Reader
+	limit   Limiter       // nil = none
 	out     *bufio.Writer // joins small replies; large ones pass it by
 	flushed time.Time     // when out was last known to be empty
 }
@@ -164,7 +166,7 @@ func (w *replier) walk(ctx context.Context, b []byte, root cid.Cid) error {
 // note logs what the node's owner should know: damage and failures, not what peers ask for in vain.
 func (w *replier) note(ctx context.Context, c cid.Cid, err error) {
 	if codeOf(err) != wire.NotFound && ctx.Err() == nil {
-		w.srv.o.Log.Warn("reading a block failed", "peer", w.s.Conn().RemotePeer(), "cid", c, "err", err)
+		w.srv.o.Log.Warn("reading a block failed", "peer", w.s.Conn().RemotePeer(), "set", w.set, "cid", c, "err", err)
 	}
 }
 
@@ -176,7 +178,7 @@ func (w *replier) send(ctx context.Context, b []byte, h header, data []byte) err
 	}
 	h.put(b)
 	inPlace := len(data) > 0 && len(data) <= len(b)-replyHeader && &data[0] == &b[replyHeader]
-	if w.srv.o.Limiter == nil && inPlace {
+	if inPlace && piece(w.limit) == 0 {
 		if err := w.write(b[:replyHeader+len(data)]); err != nil {
 			return err
 		}
@@ -196,18 +198,18 @@ func (w *replier) send(ctx context.Context, b []byte, h header, data []byte) err
 
 // sendData sends payload that is not behind its header, or that the limiter must let pass.
 func (w *replier) sendData(ctx context.Context, data []byte) error {
-	if w.srv.o.Limiter == nil {
-		return w.write(data)
-	}
 	for len(data) > 0 {
-		n := min(len(data), w.srv.piece)
+		n := min(len(data), piece(w.limit))
+		if n == 0 {
+			return w.write(data)
+		}
 		// The limiter may wait long: the client must see progress, or it gives us up.
 		if time.Since(w.flushed) > time.Second {
 			if err := w.flush(); err != nil {
 				return err
 			}
 		}
-		if err := w.srv.o.Limiter.WaitN(ctx, n); err != nil {
+		if err := w.limit.WaitN(ctx, n); err != nil {
 			return fmt.Errorf("wait for rate limit: %w", err)
 		}
 		if err := w.write(data[:n]); err != nil {

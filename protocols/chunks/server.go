@@ -22,16 +22,16 @@ import (
 
 // ServerOptions are what a server may be given; the zero value serves without limit.
 type ServerOptions struct {
-	Limiter Limiter                // on payload bytes, over all sessions; nil = none
-	Log     *slog.Logger           // nil = none
-	Sent    func(p peer.ID, n int) // told of payload bytes as they go out; nil = nobody
+	// Limit gives what bounds the payload of one session, over the connection c; nil, or what it returns is: nothing.
+	Limit func(c network.Conn, set cid.Cid) Limiter
+	Log   *slog.Logger           // nil = none
+	Sent  func(p peer.ID, n int) // told of payload bytes as they go out; nil = nobody
 }
 
 // server answers sessions out of a source.
 type server struct {
 	source  Source
 	o       ServerOptions
-	piece   int       // payload bytes asked of the limiter at once
 	buffers sync.Pool // of *[]byte with bufferSize bytes
 }
 
@@ -44,10 +44,10 @@ func Register(h host.Host, src Source, o ServerOptions) (close func()) {
 	if o.Sent == nil {
 		o.Sent = func(peer.ID, int) {}
 	}
-	srv := &server{source: src, o: o, piece: Piece}
-	if l, ok := o.Limiter.(interface{ Burst() int }); ok {
-		srv.piece = max(1, min(Piece, l.Burst()))
+	if o.Limit == nil {
+		o.Limit = func(network.Conn, cid.Cid) Limiter { return nil }
 	}
+	srv := &server{source: src, o: o}
 	srv.buffers.New = func() any { b := make([]byte, bufferSize); return &b }
 	return handler.Register(h, ID, MaxStreams, srv.serve, o.Log)
 }
@@ -86,7 +86,7 @@ func (srv *server) serve(ctx context.Context, s network.Stream, busy bool) error
 	if err := welcome(s, wire.OK); err != nil {
 		return err
 	}
-	return srv.session(ctx, s, in, r)
+	return srv.session(ctx, in, &replier{srv: srv, s: s, set: set, r: r, limit: srv.o.Limit(s.Conn(), set), out: bufio.NewWriterSize(deadlineWriter{s}, flushSize), flushed: time.Now()})
 }
 
 // welcome answers the greeting.
@@ -97,7 +97,8 @@ func welcome(s network.Stream, code wire.Code) error {
 
 // session runs the two halves of a session: one goroutine reads wants ahead, this one replies. When
 // either fails, both end.
-func (srv *server) session(ctx context.Context, s network.Stream, in *bufio.Reader, r Reader) error {
+func (srv *server) session(ctx context.Context, in *bufio.Reader, w *replier) error {
+	s := w.s
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	q := &wantQueue{s: s, in: in, wants: make(chan want, MaxOutstanding)}
@@ -109,7 +110,6 @@ func (srv *server) session(ctx context.Context, s network.Stream, in *bufio.Read
 		}
 		close(q.wants)
 	})
-	w := &replier{srv: srv, s: s, r: r, out: bufio.NewWriterSize(deadlineWriter{s}, flushSize), flushed: time.Now()}
 	err := w.run(ctx, q)
 	if err != nil {
 		s.Reset() // ends a read of the next want

@@ -79,6 +79,10 @@ func TestTooManySessions(t *testing.T) {
 	})
 }
 
+func always(l Limiter) func(network.Conn, cid.Cid) Limiter {
+	return func(network.Conn, cid.Cid) Limiter { return l }
+}
+
 // The limiter holds in bytes, also where its burst is smaller than our pieces, and a slow limit does
 // not make the client give up.
 func TestLimiter(t *testing.T) {
@@ -90,7 +94,7 @@ func TestLimiter(t *testing.T) {
 		{4 << 10, 16 << 10, 1 << 20, 3}, // 256 seconds for one block
 		{1 << 10, 1 << 10, 1000, 60},    // a minute until the replies are worth a write
 	} {
-		o := ServerOptions{Limiter: rate.NewLimiter(rate.Limit(test.perSecond), test.burst)}
+		o := ServerOptions{Limit: always(rate.NewLimiter(rate.Limit(test.perSecond), test.burst))}
 		inWorld(t, o, func(t *testing.T, ctx context.Context, w *world) {
 			var cids []cid.Cid
 			for i := range test.count {

@@ -172,8 +172,8 @@ func TestWrongArguments(t *testing.T) {
 func TestManyAsks(t *testing.T) {
 	sent := 0
 	o := ServerOptions{
-		Limiter: rate.NewLimiter(1<<20, Piece),
-		Sent:    func(_ peer.ID, n int) { sent += n },
+		Limit: always(rate.NewLimiter(1<<20, Piece)),
+		Sent:  func(_ peer.ID, n int) { sent += n },
 	}
 	inWorld(t, o, func(t *testing.T, ctx context.Context, w *world) {
 		b := build(t, many(1000, 1), w.src)

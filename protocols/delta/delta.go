@@ -132,10 +132,19 @@ type Reader interface {
 	Close() error
 }
 
-// Limiter is the part of rate.Limiter that sending needs; bytes are its tokens. It must allow bursts of
-// Piece bytes, or have a method Burst() int that tells how many it does allow.
+// Limiter is the part of rate.Limiter that sending needs; bytes are its tokens. Burst is asked before every piece, as a
+// limit may change at any time: it tells how many bytes may be asked for at once, 0 = there is no limit now.
 type Limiter interface {
 	WaitN(ctx context.Context, n int) error
+	Burst() int
+}
+
+// piece is how much is asked of l at once; 0 = there is no limit now.
+func piece(l Limiter) int {
+	if l == nil {
+		return 0
+	}
+	return min(Piece, l.Burst())
 }
 
 // Request is what a session is for.

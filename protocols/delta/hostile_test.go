@@ -363,11 +363,15 @@ func TestWrongPatches(t *testing.T) {
 	})
 }
 
+func always(l Limiter) func(network.Conn, cid.Cid) Limiter {
+	return func(network.Conn, cid.Cid) Limiter { return l }
+}
+
 // A rate that makes one leaf take longer than either side's patience is no reason to give up, as long as bytes
 // come.
 func TestSlowServer(t *testing.T) {
 	const perSecond = 4 << 10
-	inWorld(t, ServerOptions{Limiter: rate.NewLimiter(perSecond, perSecond)}, func(t *testing.T, ctx context.Context, w *world) {
+	inWorld(t, ServerOptions{Limit: always(rate.NewLimiter(perSecond, perSecond))}, func(t *testing.T, ctx context.Context, w *world) {
 		b := build(t, files{"f": random(1, 1<<20)}, w.src)
 		lay := must(reader{w.src}.Layout(ctx, b))(t)
 		s := w.session(t, ctx, Request{Want: b})

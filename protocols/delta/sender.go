@@ -27,6 +27,8 @@ type sender struct {
 	q   Request
 	old *dag.Layout // of the have-root, nil if there is none
 
+	limit Limiter // nil = none
+
 	left    int64         // of the push budget
 	frame   []byte        // of the item being sent
 	payload int           // bytes of patch in it
@@ -66,7 +68,7 @@ func (x *sender) run(ctx context.Context, q *askQueue) error {
 func (x *sender) result(ctx context.Context, err error) wire.Code {
 	code := codeOf(err)
 	if (code == wire.Corrupt || code == wire.Internal) && x.err == nil && ctx.Err() == nil {
-		x.srv.o.Log.Warn("reading for a delta failed", "peer", x.s.Conn().RemotePeer(), "root", x.q.Want, "err", err)
+		x.srv.o.Log.Warn("reading for a delta failed", "peer", x.s.Conn().RemotePeer(), "set", x.q.Set, "root", x.q.Want, "err", err)
 	}
 	return code
 }
@@ -206,21 +208,23 @@ func (x *sender) send(ctx context.Context) error {
 	if err := ctx.Err(); err != nil {
 		return err
 	}
-	if x.srv.o.Limiter == nil {
-		return x.sent(x.write(x.frame))
-	}
-	for piece := range slices.Chunk(x.frame, x.srv.piece) {
+	for rest := x.frame; len(rest) > 0; {
+		n := min(len(rest), piece(x.limit))
+		if n == 0 {
+			return x.sent(x.write(rest))
+		}
 		if time.Since(x.flushed) > flushEvery {
 			if err := x.flush(); err != nil {
 				return err
 			}
 		}
-		if err := x.srv.o.Limiter.WaitN(ctx, len(piece)); err != nil {
+		if err := x.limit.WaitN(ctx, n); err != nil {
 			return fmt.Errorf("wait for rate limit: %w", err)
 		}
-		if err := x.write(piece); err != nil {
+		if err := x.write(rest[:n]); err != nil {
 			return err
 		}
+		rest = rest[n:]
 	}
 	return x.sent(nil)
 }

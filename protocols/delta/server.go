@@ -22,16 +22,16 @@ import (
 
 // ServerOptions are what a server may be given; the zero value serves without limit.
 type ServerOptions struct {
-	Limiter Limiter                // on the bytes of items, over all sessions; nil = none
-	Log     *slog.Logger           // nil = none
-	Sent    func(p peer.ID, n int) // told of patch bytes as they go out; nil = nobody
+	// Limit gives what bounds the items of one session, over the connection c; nil, or what it returns is: nothing.
+	Limit func(c network.Conn, set cid.Cid) Limiter
+	Log   *slog.Logger           // nil = none
+	Sent  func(p peer.ID, n int) // told of patch bytes as they go out; nil = nobody
 }
 
 // server answers sessions out of a source.
 type server struct {
 	source Source
 	o      ServerOptions
-	piece  int // bytes asked of the limiter at once
 	work   *workshop
 }
 
@@ -44,10 +44,10 @@ func Register(h host.Host, src Source, o ServerOptions) (close func()) {
 	if o.Sent == nil {
 		o.Sent = func(peer.ID, int) {}
 	}
-	srv := &server{source: src, o: o, piece: Piece, work: newWorkshop()}
-	if l, ok := o.Limiter.(interface{ Burst() int }); ok {
-		srv.piece = max(1, min(Piece, l.Burst()))
+	if o.Limit == nil {
+		o.Limit = func(network.Conn, cid.Cid) Limiter { return nil }
 	}
+	srv := &server{source: src, o: o, work: newWorkshop()}
 	return handler.Register(h, ID, MaxStreams, srv.serve, o.Log)
 }
 
@@ -94,7 +94,7 @@ func (srv *server) serve(ctx context.Context, s network.Stream, busy bool) error
 	if err := welcome(s, wire.OK, base); err != nil {
 		return err
 	}
-	x := &sender{srv: srv, s: s, r: r, q: q, old: old, left: q.Push, flushed: time.Now()}
+	x := &sender{srv: srv, s: s, r: r, q: q, old: old, left: q.Push, limit: srv.o.Limit(s.Conn(), q.Set), flushed: time.Now()}
 	x.out = bufio.NewWriterSize(deadlineWriter{s}, flushSize)
 	return x.session(ctx, in)
 }

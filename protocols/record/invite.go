@@ -63,22 +63,7 @@ func OpenInvite(b []byte, g Genesis) (Invite, error) {
 }
 
 func openInvite(b []byte, g Genesis) (Invite, error) {
-	if len(b) > MaxCapability {
-		return Invite{}, fmt.Errorf("%w: %d bytes, at most %d", ErrMalformed, len(b), MaxCapability)
-	}
-	var m recordpb.Invite
-	o, err := open(kindInvite, b, &m)
-	if err != nil {
-		return Invite{}, err
-	}
-	i, err := decodeInvite(&m)
-	if err != nil {
-		return Invite{}, err
-	}
-	again, err := i.encode()
-	if err == nil {
-		err = o.canonical(again)
-	}
+	i, signer, err := readInvite(b)
 	if err != nil {
 		return Invite{}, err
 	}
@@ -88,10 +73,40 @@ func openInvite(b []byte, g Genesis) (Invite, error) {
 		return Invite{}, fmt.Errorf("genesis: %w", err)
 	case !i.Set.Equals(set):
 		return Invite{}, fmt.Errorf("%w: to another set", ErrForged)
-	case !g.owns(o.signer):
+	case !g.owns(signer):
 		return Invite{}, fmt.Errorf("%w: not signed by an owner", ErrForged)
 	}
 	return i, nil
+}
+
+// ReadInvite reads a sealed invite for its bearer, who may not know the set's genesis yet: somebody signed it, and
+// nobody may be let in for it. Errors: ErrMalformed, ErrForged.
+func ReadInvite(b []byte) (Invite, error) {
+	i, _, err := readInvite(b)
+	if err != nil {
+		return Invite{}, fmt.Errorf("read invite: %w", err)
+	}
+	return i, nil
+}
+
+func readInvite(b []byte) (Invite, crypto.PubKey, error) {
+	if len(b) > MaxCapability {
+		return Invite{}, nil, fmt.Errorf("%w: %d bytes, at most %d", ErrMalformed, len(b), MaxCapability)
+	}
+	var m recordpb.Invite
+	o, err := open(kindInvite, b, &m)
+	if err != nil {
+		return Invite{}, nil, err
+	}
+	i, err := decodeInvite(&m)
+	if err != nil {
+		return Invite{}, nil, err
+	}
+	again, err := i.encode()
+	if err == nil {
+		err = o.canonical(again)
+	}
+	return i, o.signer, err
 }
 
 func (i Invite) encode() (m *recordpb.Invite, err error) {

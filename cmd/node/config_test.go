@@ -1,0 +1,155 @@
+package main
+
+import (
+	"bytes"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"reflect"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+)
+
+func TestEverySettingIsExplained(t *testing.T) {
+	s, err := newStack()
+	if err != nil {
+		t.Fatal(err)
+	}
+	names := keyNames()
+	if got, want := slices.Sorted(slices.Values(names)), slices.Sorted(slices.Values(s.known)); !slices.Equal(got, want) {
+		t.Errorf("help knows %q, the settings are %q", got, want)
+	}
+	for _, k := range s.known {
+		if _, list := s.k.Get(k).([]string); list != isList(k) {
+			t.Errorf("%s: isList is %v", k, isList(k))
+		}
+		if _, truth := s.k.Get(k).(bool); truth != isBool(k) {
+			t.Errorf("%s: isBool is %v", k, isBool(k))
+		}
+	}
+	for flag, key := range settingFlags() {
+		if !slices.Contains(names, key) {
+			t.Errorf("--%s stands for %s, which is no setting", flag, key)
+		}
+	}
+}
+
+func TestDefaultsAreGood(t *testing.T) {
+	a := app{process: process{environ: []string{"HOME=" + t.TempDir()}, stderr: new(bytes.Buffer)}}
+	c, err := a.loadConfig(nil, slog.LevelWarn)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if c.API.Listen != "127.0.0.1:4580" || c.Metrics.Listen != "" || c.Net.MaxConnections != 256 || c.Share.Debounce != 2*time.Second || c.Share.Rescan != time.Hour {
+		t.Errorf("%+v", c)
+	}
+}
+
+func TestFileOfTheLogIsPutAside(t *testing.T) {
+	dir := t.TempDir()
+	const line = 1000
+	l := newLogs(new(bytes.Buffer), logOptions{level: slog.LevelInfo, format: "auto", file: filepath.Join(dir, "node.log"), maxSize: 1, keep: 2})
+	if err := l.open(); err != nil {
+		t.Fatal(err)
+	}
+	text := strings.Repeat("x", line)
+	for range 5 << 20 / line { // five files of 1 MiB, the least there is
+		l.logger.Info(text)
+	}
+	if err := l.file.Close(); err != nil {
+		t.Fatal(err)
+	}
+	for l.excess(t, dir) { // removed in the background
+		if err := l.file.Rotate(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := l.file.Close(); err != nil {
+		t.Fatal(err)
+	}
+	all, err := os.ReadDir(dir)
+	if err != nil || len(all) < 2 {
+		t.Fatalf("%v %v", all, err)
+	}
+	for _, f := range all {
+		i, err := f.Info()
+		if err != nil || i.Size() > 1<<20 || i.Mode().Perm() != 0o600 {
+			t.Errorf("%s: %d bytes, mode %v, %v", f.Name(), i.Size(), i.Mode(), err)
+		}
+	}
+}
+
+// excess tells whether there are more files than one and those that are kept.
+func (l *logs) excess(t *testing.T, dir string) bool {
+	t.Helper()
+	all, err := os.ReadDir(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return len(all) > 1+l.file.MaxBackups
+}
+
+func TestFormatsOfTheLog(t *testing.T) {
+	for format, want := range map[string]string{"auto": `"msg":"hello","peer":"p1"`, "json": `"msg":"hello","peer":"p1"`, "text": `msg=hello peer=p1`} {
+		var out bytes.Buffer
+		newLogs(&out, logOptions{level: slog.LevelInfo, format: format}).logger.Info("hello", "peer", "p1")
+		if !strings.Contains(out.String(), want) {
+			t.Errorf("%s: %s", format, out.String())
+		}
+	}
+}
+
+// FuzzConfig: no file makes the program fail in another way than by saying what is wrong, and what config set writes is
+// read as it was typed, with everything else as it was.
+func FuzzConfig(f *testing.F) {
+	for _, text := range []string{"", "p2p: {mdns: false}", "log:\n  level: info # so\n", "p2p:\n", "- a\n", "a: &a [*a]\n", "1: {2: 3}", "log: {level: , keep: 5}",
+		"<<: {log: 1}\n", "p2p.mdns: true\n", "? [a]\n: b\n", "log: &l {level: warn}\nshare: *l\n", "---\na: 1\n---\nb: 2\n", "transfer: {up: {x: 1}}\n", "log: !!binary aGVsbG8=\n"} {
+		f.Add([]byte(text), uint8(3), "5MB/s")
+	}
+	home := f.TempDir()
+	f.Fuzz(func(t *testing.T, text []byte, which uint8, value string) {
+		a := app{process: process{environ: []string{"HOME=" + home}, stderr: new(bytes.Buffer)}}
+		before, err := read(&a, text)
+		key := settingKeys()[int(which)%len(settingKeys())].name
+		after, setErr := setInDocument(text, key, []string{value})
+		if err != nil || setErr != nil {
+			return
+		}
+		got, err := read(&a, after)
+		if err != nil {
+			return // the value is no good one for this key: config set says so and writes nothing
+		}
+		for k, v := range before.values {
+			if k != key && !reflect.DeepEqual(v, got.values[k]) {
+				t.Fatalf("%s was %v and is %v after %s was set in %q: %q", k, v, got.values[k], key, text, after)
+			}
+		}
+		switch v := got.values[key].(type) {
+		case string:
+			if v != value {
+				t.Fatalf("%s is %q, not %q: %q", key, v, value, after)
+			}
+		case []string:
+			if !slices.Equal(v, []string{value}) {
+				t.Fatalf("%s is %q, not %q: %q", key, v, value, after)
+			}
+		}
+	})
+}
+
+// read is what a file with this text says over the defaults.
+func read(a *app, text []byte) (layered, error) {
+	s, err := newStack()
+	if err != nil {
+		return layered{}, err
+	}
+	s.file(text, "config.yaml")
+	l, err := s.result()
+	if err != nil {
+		return layered{}, err
+	}
+	_, err = a.hostConfig(l, slog.LevelWarn)
+	return l, err
+}

@@ -1,0 +1,305 @@
+package main
+
+import (
+	_ "embed"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"github.com/google/renameio/v2/maybe"
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+)
+
+//go:embed help/config.txt
+var helpConfig string
+
+func newConfigCommand(a *app) *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "config",
+		Short: "Look at the settings and change the configuration file",
+		Long:  strings.ReplaceAll(helpConfig, "NAME", a.name) + settingsTable(),
+		Args:  a.subcommand,
+		RunE:  func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
+	}
+	cmd.AddCommand(newConfigListCommand(a), newConfigGetCommand(a), newConfigSetCommand(a), newConfigPathCommand(a), newConfigCheckCommand(a))
+	return cmd
+}
+
+// subcommand refuses a word that is none of a command's own verbs.
+func (a *app) subcommand(cmd *cobra.Command, args []string) error {
+	if len(args) == 0 {
+		return nil
+	}
+	var known []string
+	for _, c := range cmd.Commands() {
+		known = append(known, c.Name())
+	}
+	e := usagef("unknown command %s %s%s", cmd.Name(), printable(args[0]), didYouMean(args[0], known))
+	e.Hint = fmt.Sprintf("`%s --help`", cmd.CommandPath())
+	return e
+}
+
+// setting is one value as config list and get tell it.
+type setting struct {
+	Key    string `json:"key"`
+	Value  any    `json:"value"`
+	Origin string `json:"origin"`
+}
+
+// effective are the settings as this command line would have them, in the order of help; all are good.
+func (a *app) effective(flags *pflag.FlagSet) ([]setting, error) {
+	l, err := a.layers(flags)
+	if err != nil {
+		return nil, err
+	}
+	if _, err := a.hostConfig(l, 0); err != nil {
+		return nil, err
+	}
+	var out []setting
+	for _, k := range settingKeys() {
+		out = append(out, setting{Key: k.name, Value: l.values[k.name], Origin: l.origin[k.name]})
+	}
+	return out, nil
+}
+
+func newConfigListCommand(a *app) *cobra.Command {
+	var origin bool
+	cmd := &cobra.Command{
+		Use:   "list",
+		Short: "Print every setting, and with --origin what it comes from",
+		Long: "Print every setting as a node that is started now would have it: a flag wins over the variable, the\n" +
+			"variable over the file, the file over the default. --origin tells which it was.",
+		Args: a.arguments(0, 0),
+	}
+	cmd.Flags().BoolVar(&origin, "origin", false, "tell what each value comes from")
+	addSettingFlags(cmd.Flags())
+	addServiceFlags(cmd.Flags())
+	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
+		all, err := a.effective(cmd.Flags())
+		if err != nil {
+			return err
+		}
+		res := struct {
+			Settings []setting `json:"settings"`
+		}{all}
+		return a.result(res, func(w io.Writer) {
+			var rows [][]string
+			for _, s := range all {
+				row := []string{s.Key, valueText(s.Value)}
+				if origin {
+					row = append(row, printable(s.Origin))
+				}
+				rows = append(rows, row)
+			}
+			table(w, rows)
+		})
+	}
+	return cmd
+}
+
+// valueText is a value for people, as it is typed after config set.
+func valueText(v any) string {
+	list, ok := v.([]string)
+	if !ok {
+		return printable(fmt.Sprint(v))
+	}
+	words := make([]string, len(list))
+	for i, s := range list {
+		words[i] = printable(s)
+	}
+	return strings.Join(words, " ")
+}
+
+func newConfigGetCommand(a *app) *cobra.Command {
+	return &cobra.Command{
+		Use:               "get KEY",
+		Short:             "Print one setting; a list one to a line",
+		Args:              a.arguments(1, 1),
+		ValidArgsFunction: completeKey,
+		RunE: func(_ *cobra.Command, args []string) error {
+			if err := checkKey(args[0]); err != nil {
+				return err
+			}
+			all, err := a.effective(nil)
+			if err != nil {
+				return err
+			}
+			s := all[slices.IndexFunc(all, func(s setting) bool { return s.Key == args[0] })]
+			return a.result(s, func(w io.Writer) {
+				if list, ok := s.Value.([]string); ok {
+					for _, item := range list {
+						fmt.Fprintln(w, item)
+					}
+					return
+				}
+				fmt.Fprintln(w, s.Value)
+			})
+		},
+	}
+}
+
+// checkKey refuses what is no setting.
+func checkKey(name string) error {
+	names := keyNames()
+	if slices.Contains(names, name) {
+		return nil
+	}
+	e := usagef("unknown key %s%s", printable(name), didYouMean(name, names))
+	e.Hint = "`node config list`"
+	return e
+}
+
+func keyNames() []string {
+	var names []string
+	for _, k := range settingKeys() {
+		names = append(names, k.name)
+	}
+	return names
+}
+
+// completeKey completes a first argument with the keys.
+func completeKey(_ *cobra.Command, args []string, _ string) ([]cobra.Completion, cobra.ShellCompDirective) {
+	const noFiles = cobra.ShellCompDirectiveNoFileComp
+	if len(args) > 0 {
+		return nil, noFiles
+	}
+	var out []cobra.Completion
+	for _, k := range settingKeys() {
+		out = append(out, cobra.CompletionWithDesc(k.name, k.help))
+	}
+	return out, noFiles
+}
+
+func newConfigSetCommand(a *app) *cobra.Command {
+	return &cobra.Command{
+		Use:   "set KEY VALUE...",
+		Short: "Write a setting to the configuration file",
+		Long: "Write a setting to the configuration file, which is made if there is none. What else is in it stays,\n" +
+			"comments too. A list takes any number of values, and none to be empty. Nothing is written if the\n" +
+			"file would not be understood after it.",
+		Args:              a.arguments(1, 100), // more addresses than a machine has
+		ValidArgsFunction: completeKey,
+		RunE:              func(_ *cobra.Command, args []string) error { return a.configSet(args[0], args[1:]) },
+	}
+}
+
+func (a *app) configSet(name string, value []string) error {
+	if err := checkKey(name); err != nil {
+		return err
+	}
+	if !isList(name) && len(value) != 1 {
+		return usagef("%s takes one value, not %d", name, len(value))
+	}
+	path, _ := a.configFile()
+	path = absolute(path)
+	before, err := readConfig(path, true)
+	if err != nil {
+		return err
+	}
+	after, err := setInDocument(before, name, value)
+	if err != nil {
+		return configError(path + ": " + err.Error())
+	}
+	if err := a.understood(after, path); err != nil {
+		return err
+	}
+	if err := replaceConfig(path, after); err != nil {
+		return fmt.Errorf("write the configuration: %w", err)
+	}
+	if !a.opts.json {
+		when := "restart"
+		if slices.ContainsFunc(settingKeys(), func(k key) bool { return k.name == name && k.live }) {
+			when = "SIGHUP"
+		}
+		a.say("wrote %s; a node that runs needs a %s to take it up", printable(path), when)
+		if v := variable(name); a.env(v) != "" {
+			a.say("warning: %s is set and wins over the file", v)
+		}
+	}
+	return a.result(struct {
+		Key  string `json:"key"`
+		File string `json:"file"`
+	}{name, path}, func(io.Writer) {})
+}
+
+// understood tells whether a file with this text is a good one, whatever flags and variables say besides.
+func (a *app) understood(text []byte, path string) error {
+	s, err := newStack()
+	if err != nil {
+		return err
+	}
+	s.file(text, path)
+	l, err := s.result()
+	if err != nil {
+		return err
+	}
+	_, err = a.hostConfig(l, 0)
+	return err
+}
+
+// replaceConfig writes the file in one step; where it is a link, what it leads to.
+func replaceConfig(path string, text []byte) error {
+	if target, err := filepath.EvalSymlinks(path); err == nil {
+		path = target
+	}
+	mode := fs.FileMode(0o600)
+	if st, err := os.Stat(path); err == nil {
+		mode = st.Mode().Perm()
+	}
+	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
+		return err
+	}
+	return maybe.WriteFile(path, text, mode)
+}
+
+func newConfigPathCommand(a *app) *cobra.Command {
+	return &cobra.Command{
+		Use:   "path",
+		Short: "Print where the configuration file is, or would be",
+		Args:  a.arguments(0, 0),
+		RunE: func(*cobra.Command, []string) error {
+			path, _ := a.configFile()
+			path = absolute(path)
+			_, err := os.Stat(path)
+			res := struct {
+				Path   string `json:"path"`
+				Exists bool   `json:"exists"`
+			}{path, err == nil}
+			return a.result(res, func(w io.Writer) { fmt.Fprintln(w, res.Path) })
+		},
+	}
+}
+
+func newConfigCheckCommand(a *app) *cobra.Command {
+	return &cobra.Command{
+		Use:   "check",
+		Short: "Check the configuration file and the environment: exit 0 or 2",
+		Args:  a.arguments(0, 0),
+		RunE: func(*cobra.Command, []string) error {
+			if _, err := a.effective(nil); err != nil {
+				return err
+			}
+			path, _ := a.configFile()
+			path = absolute(path)
+			if _, err := os.Stat(path); err != nil {
+				path = ""
+			}
+			res := struct {
+				OK   bool   `json:"ok"`
+				File string `json:"file,omitempty"`
+			}{true, path}
+			return a.result(res, func(io.Writer) {
+				if path == "" {
+					a.say("the defaults and the environment are good; there is no file")
+					return
+				}
+				a.say("%s and the environment are good", printable(path))
+			})
+		},
+	}
+}

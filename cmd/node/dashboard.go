@@ -1,0 +1,184 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"os/exec"
+	"path/filepath"
+	"runtime"
+	"slices"
+	"sync"
+
+	"github.com/spf13/cobra"
+
+	"github.com/shoal-p2p/shoal/node/api"
+	"github.com/shoal-p2p/shoal/node/rest"
+	"github.com/shoal-p2p/shoal/node/web"
+)
+
+// site is the REST API of a hosted node and, unless it is on the socket only, its dashboard.
+type site struct {
+	home     string
+	listener net.Listener  // nil = on the socket only
+	server   *web.Server   // nil = on the socket only
+	ready    chan struct{} // closed when the node is up
+
+	// What follows is set by attach, before anybody asks.
+	rest    *rest.API
+	api     http.Handler
+	metrics http.Handler // nil = there are none
+	up      <-chan struct{}
+}
+
+// openSite opens the address of the API; nil for a command that ends by itself. What is wrong with the address shows here,
+// before the store is opened.
+func openSite(ctx context.Context, cfg hostConfig, how hosting) (*site, error) {
+	s := &site{home: cfg.Home, listener: cfg.API.Listener, ready: make(chan struct{})}
+	switch {
+	case !how.service && !how.site:
+		return nil, nil
+	case s.listener == nil && cfg.API.Listen == "":
+		return s, nil
+	}
+	var err error
+	if s.listener == nil {
+		if s.listener, err = web.Listen(ctx, cfg.API.Listen); err != nil {
+			return nil, listenError(cfg.API.Listen, err)
+		}
+	}
+	s.server, err = web.New(web.Options{
+		API:          http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { s.api.ServeHTTP(w, r) }),
+		Metrics:      http.HandlerFunc(s.scraped),
+		Version:      cfg.Version,
+		Listen:       s.listener.Addr().String(),
+		AllowedHosts: cfg.API.AllowedHosts,
+		TokenFile:    filepath.Join(cfg.Home, "api.token"),
+		CertFile:     cfg.API.Cert,
+		KeyFile:      cfg.API.Key,
+		Testnet:      cfg.Bed != nil,
+		Ready:        s.ready,
+		Log:          cfg.Log,
+	})
+	if err == nil {
+		err = api.RecordURL(cfg.Home, s.server.URL())
+	}
+	if err != nil {
+		_ = s.listener.Close()
+		return nil, listenError(s.listener.Addr().String(), err)
+	}
+	return s, nil
+}
+
+func listenError(at string, err error) error {
+	e := &api.Error{Code: "bad_listen", ExitCode: api.ExitUsage, Title: "the API cannot be served at " + printable(at), Detail: err.Error(),
+		Hint: `another api.listen, or "" for none`}
+	if errors.Is(err, web.ErrExposed) {
+		e.Code, e.Hint = "exposed", "set api.cert and api.key, or listen on 127.0.0.1"
+	}
+	return e
+}
+
+func (s *site) scraped(w http.ResponseWriter, r *http.Request) {
+	if s.metrics == nil {
+		http.NotFound(w, r)
+		return
+	}
+	s.metrics.ServeHTTP(w, r)
+}
+
+// instrumented is a host that measures requests.
+type instrumented interface {
+	Instrument(http.Handler) http.Handler
+}
+
+// attach gives the site its node.
+func (s *site) attach(n host, o *api.ServerOptions) {
+	s.rest = rest.New(n, rest.Options{Version: o.Version, Log: o.Log, Stop: o.Stop, Ready: o.Ready})
+	s.api, s.metrics, s.up = s.rest.Handler(), o.Metrics, o.Ready
+	if i, ok := n.(instrumented); ok {
+		s.api = i.Instrument(s.api)
+	}
+	o.Resources = s.api
+	if s.server != nil {
+		o.Dashboard = s.server
+	}
+}
+
+// run serves until ctx ends, then ends what was begun through the API.
+func (s *site) run(ctx context.Context) (err error) {
+	var group sync.WaitGroup
+	group.Go(func() {
+		select {
+		case <-s.up:
+			close(s.ready)
+		case <-ctx.Done():
+		}
+	})
+	defer group.Wait()
+	if s.server != nil {
+		err = s.server.Run(ctx, s.listener)
+		err = errors.Join(err, api.RecordURL(s.home, ""))
+	}
+	<-ctx.Done()
+	s.rest.Close()
+	return err
+}
+
+// close gives up a site that was not run.
+func (s *site) close() {
+	if s != nil && s.listener != nil {
+		_ = s.listener.Close()
+	}
+}
+
+func newDashboardCommand(a *app) *cobra.Command {
+	var printOnly bool
+	cmd := &cobra.Command{
+		Use:   "dashboard",
+		Short: "Open the dashboard in a browser, and start the node if none runs",
+		Long: "Print a link to the dashboard and, on a terminal, open it. The link signs one browser in, once and within\n" +
+			"a minute: get another one for another browser. Where no node runs this command is one, until Ctrl-C.",
+		Args: a.arguments(0, 0),
+	}
+	addSettingFlags(cmd.Flags())
+	cmd.Flags().BoolVar(&printOnly, "no-open", false, "only print the link")
+	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
+		return a.withNode(cmd.Context(), attach{site: true, flags: cmd.Flags()}, func(ctx context.Context, s session) error {
+			d, err := s.Dashboard(ctx)
+			if err != nil {
+				return err
+			}
+			err = a.result(d, func(w io.Writer) { fmt.Fprintln(w, d.Login) })
+			if err == nil && !printOnly && !a.opts.json && isTerminal(a.stdout) {
+				a.browse(d.Login)
+			}
+			if s.hosted == nil || err != nil {
+				return err
+			}
+			a.say("this command is the node; Ctrl-C stops it")
+			<-ctx.Done()
+			return nil
+		})
+	}
+	return cmd
+}
+
+// browse opens a link as the desktop does, or says that it cannot. The link is in the arguments of a process for a moment:
+// it is good once, and whoever was faster shows.
+func (a *app) browse(link string) {
+	words := map[string][]string{"darwin": {"open"}, "windows": {"rundll32", "url.dll,FileProtocolHandler"}}[runtime.GOOS]
+	if words == nil {
+		words = []string{"xdg-open"}
+	}
+	words = slices.Concat(words, []string{link})
+	cmd := exec.Command(words[0], words[1:]...)
+	if err := cmd.Start(); err != nil {
+		a.say("open this link in a browser within a minute")
+		return
+	}
+	_ = cmd.Process.Release() // it hands over to the browser and is not waited for
+}

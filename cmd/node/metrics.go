@@ -1,0 +1,81 @@
+package main
+
+import (
+	"context"
+	"log/slog"
+	"net"
+	"net/http"
+	"time"
+
+	"github.com/shoal-p2p/shoal/node/api"
+)
+
+const (
+	// scrapePatience bounds a request for metrics: its headers, and its answer with room for a slow line.
+	scrapePatience = 30 * time.Second
+	// scrapeGrace is how long one that runs may take when the node ends.
+	scrapeGrace = 500 * time.Millisecond
+)
+
+// measured is a host that has metrics.
+type measured interface {
+	Metrics() http.Handler
+}
+
+// metricsOf is what shows the metrics of a host; nil if it has none.
+func metricsOf(n host) http.Handler {
+	if m, ok := n.(measured); ok {
+		return m.Metrics()
+	}
+	return nil
+}
+
+// openMetrics opens the address that serves nothing but metrics; nil if there is none. A command that ends by itself
+// opens none: whoever scrapes wants the node that stays.
+func openMetrics(ctx context.Context, c metricsConfig, how hosting) (net.Listener, error) {
+	if !how.service || c.Listener == nil && c.Listen == "" {
+		return nil, nil
+	}
+	if c.Listener != nil {
+		return c.Listener, nil
+	}
+	l, err := new(net.ListenConfig).Listen(ctx, "tcp", c.Listen)
+	if err != nil {
+		return nil, &api.Error{Code: "bad_listen", ExitCode: api.ExitUsage, Title: "the metrics cannot be served at " + printable(c.Listen),
+			Detail: err.Error(), Hint: "another metrics.listen, or \"\" for none"}
+	}
+	return l, nil
+}
+
+// serveMetrics answers GET /metrics on l until ctx ends, and closes it. What is told needs no token, so nothing else
+// is to be had there.
+func serveMetrics(ctx context.Context, l net.Listener, metrics http.Handler, log *slog.Logger) {
+	mux := http.NewServeMux()
+	mux.Handle("GET /metrics", metrics)
+	srv := &http.Server{Handler: mux, ReadTimeout: scrapePatience, WriteTimeout: scrapePatience, MaxHeaderBytes: 16 << 10, // a scraper sends some hundred bytes
+		ErrorLog: slog.NewLogLogger(log.Handler(), slog.LevelDebug)}
+	log.Info("metrics", "at", "http://"+l.Addr().String()+"/metrics")
+	served := make(chan error, 1)
+	go func() { served <- srv.Serve(l) }()
+	select {
+	case err := <-served:
+		log.Error("metrics are not served any more", "err", err)
+		return
+	case <-ctx.Done():
+	}
+	grace, done := context.WithTimeout(context.WithoutCancel(ctx), scrapeGrace)
+	defer done()
+	if srv.Shutdown(grace) != nil {
+		_ = srv.Close()
+	}
+	<-served
+}
+
+// closeListeners closes those that there are.
+func closeListeners(all ...net.Listener) {
+	for _, l := range all {
+		if l != nil {
+			_ = l.Close()
+		}
+	}
+}

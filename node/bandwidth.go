@@ -1,0 +1,150 @@
+package node
+
+import (
+	"context"
+	"sync"
+
+	"github.com/ipfs/go-cid"
+	libnet "github.com/libp2p/go-libp2p/core/network"
+	"github.com/libp2p/go-libp2p/core/peer"
+	"github.com/multiformats/go-multiaddr"
+	manet "github.com/multiformats/go-multiaddr/net"
+	"golang.org/x/time/rate"
+
+	"github.com/shoal-p2p/shoal/protocols/chunks"
+	"github.com/shoal-p2p/shoal/protocols/delta"
+)
+
+// bandwidth bounds the payload that a node sends and receives: all of it, and that of single sets within it. Whoever
+// moves bytes asks before every piece, so that a change counts at once; a token of the node is taken only when the set
+// has given its own, so that a set that has to wait keeps no other from going on.
+type bandwidth struct {
+	mu        sync.RWMutex // guards what follows; never held while somebody waits
+	lanExempt bool
+	node      rates
+	sets      map[cid.Cid]rates // those that have limits
+}
+
+// rates are limits in bytes a second, and what holds them; nil = no limit.
+type rates struct {
+	up, down         int64
+	sending, getting *rate.Limiter
+}
+
+// newRates takes up new limits. One that stays keeps its limiter, and with it what was used of it; one that changes
+// begins afresh, so that nobody waits for what was promised at the old rate.
+func newRates(old rates, up, down int64) rates {
+	r := rates{up: up, down: down, sending: old.sending, getting: old.getting}
+	if up != old.up {
+		r.sending = newLimiter(up)
+	}
+	if down != old.down {
+		r.getting = newLimiter(down)
+	}
+	return r
+}
+
+// newLimiter is nil for no limit. The burst is a tenth of a second: over ten of them that is one percent too much at
+// most, and pieces are large where rates are.
+func newLimiter(perSecond int64) *rate.Limiter {
+	if perSecond <= 0 {
+		return nil
+	}
+	return rate.NewLimiter(rate.Limit(perSecond), int(max(perSecond/10, 1)))
+}
+
+// set changes the limits of one set, or with cid.Undef those of the node.
+func (b *bandwidth) set(set cid.Cid, up, down int64) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	switch {
+	case !set.Defined():
+		b.node = newRates(b.node, up, down)
+	case up == 0 && down == 0:
+		delete(b.sets, set)
+	default:
+		if b.sets == nil {
+			b.sets = map[cid.Cid]rates{}
+		}
+		b.sets[set] = newRates(b.sets[set], up, down)
+	}
+}
+
+func (b *bandwidth) exempt(lan bool) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.lanExempt = lan
+}
+
+// in are the limiters that bytes of a set have to pass now, one after the other; nil ones are none.
+func (b *bandwidth) in(set cid.Cid, lan, down bool) (own, all *rate.Limiter) {
+	b.mu.RLock()
+	defer b.mu.RUnlock()
+	switch {
+	case lan && b.lanExempt:
+		return nil, nil
+	case down:
+		return b.sets[set].getting, b.node.getting
+	}
+	return b.sets[set].sending, b.node.sending
+}
+
+// sending is chunks.ServerOptions.Limit.
+func (b *bandwidth) sending(c libnet.Conn, set cid.Cid) chunks.Limiter {
+	return valve{b: b, set: set, lan: isLAN(c.RemoteMultiaddr())}
+}
+
+// items is delta.ServerOptions.Limit.
+func (b *bandwidth) items(c libnet.Conn, set cid.Cid) delta.Limiter { return b.sending(c, set) }
+
+// receiving bounds what comes from a peer for a set.
+func (b *bandwidth) receiving(w *network, p peer.ID, set cid.Cid) chunks.Limiter {
+	lan := true
+	for _, c := range w.host.Network().ConnsToPeer(p) {
+		lan = lan && isLAN(c.RemoteMultiaddr())
+	}
+	return valve{b: b, set: set, lan: lan, down: true}
+}
+
+// isLAN tells whether an address is of this machine or of a network that belongs to no provider, and not a relay's.
+func isLAN(a multiaddr.Multiaddr) bool {
+	if _, err := a.ValueForProtocol(multiaddr.P_CIRCUIT); err == nil {
+		return false
+	}
+	ip, err := manet.ToIP(a)
+	return err == nil && (ip.IsLoopback() || ip.IsPrivate() || ip.IsLinkLocalUnicast())
+}
+
+// valve is a chunks.Limiter and a delta.Limiter for the bytes of one session.
+type valve struct {
+	b         *bandwidth
+	set       cid.Cid
+	lan, down bool
+}
+
+// Burst implements chunks.Limiter.
+func (v valve) Burst() int {
+	own, all := v.b.in(v.set, v.lan, v.down)
+	n := 0
+	for _, l := range []*rate.Limiter{own, all} {
+		if l != nil && (n == 0 || l.Burst() < n) {
+			n = l.Burst()
+		}
+	}
+	return n
+}
+
+// WaitN implements chunks.Limiter.
+func (v valve) WaitN(ctx context.Context, n int) error {
+	own, all := v.b.in(v.set, v.lan, v.down)
+	for _, l := range []*rate.Limiter{own, all} {
+		for left := n; l != nil && left > 0; {
+			piece := min(left, l.Burst()) // the limits may have changed since the caller asked
+			if err := l.WaitN(ctx, piece); err != nil {
+				return err
+			}
+			left -= piece
+		}
+	}
+	return nil
+}

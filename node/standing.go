@@ -1,0 +1,108 @@
+package node
+
+import (
+	"net/http"
+	"slices"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/shoal-p2p/shoal/node/api"
+	"github.com/shoal-p2p/shoal/node/meter"
+	"github.com/shoal-p2p/shoal/node/replica"
+)
+
+// Metrics answers a scrape with what this node measures of itself.
+func (n *Node) Metrics() http.Handler { return n.life.meter.Handler() }
+
+// Instrument measures how the requests are answered that next takes.
+func (n *Node) Instrument(next http.Handler) http.Handler {
+	return n.life.meter.Instrument(next, time.Now)
+}
+
+// Standing implements meter.Source.
+func (n *Node) Standing() meter.Standing {
+	l := n.life
+	s := meter.Standing{Uptime: n.now().Sub(l.start), Confirmed: l.confirmed.Load(), Sets: n.setsStanding(),
+		Bytes: meter.Bytes{Reused: l.reused.Load(), Patched: l.patched.Load(), Fetched: l.fetched.Load()}}
+	if size, err := n.store.DiskBytes(); err == nil { // else the store is being closed
+		s.StoreBytes = size
+	}
+	if w := n.network(); w != nil {
+		s.Wire, s.Connections = w.bytes.byKind(), w.paths()
+		s.Peers = len(w.host.Network().Peers())
+		if t, ok := w.table.(interface{ Size() int }); ok {
+			s.Table = t.Size()
+		}
+	}
+	return s
+}
+
+// libraryMetrics is where libp2p's own go; a node that ends with its command has nobody to show them to.
+func (n *Node) libraryMetrics() prometheus.Registerer {
+	if n.cfg.Brief {
+		return nil
+	}
+	return n.life.meter.Registerer()
+}
+
+// traffic is the same for those who ask by the API.
+func (n *Node) traffic() *api.Traffic {
+	l := n.life
+	t := &api.Traffic{In: map[string]int64{}, Out: map[string]int64{}, Reused: l.reused.Load(), Patched: l.patched.Load(), Fetched: l.fetched.Load()}
+	if w := n.network(); w != nil {
+		for kind, b := range w.bytes.byKind() {
+			t.In[kind], t.Out[kind] = b.In, b.Out
+		}
+	}
+	return t
+}
+
+// paths counts the open connections by how they travel.
+func (w *network) paths() map[meter.Path]int {
+	out := map[meter.Path]int{}
+	for _, c := range w.host.Network().Conns() {
+		out[meter.Path{Transport: transport(c), Relayed: c.Stat().Limited}]++
+	}
+	return out
+}
+
+// setsStanding takes all sets together.
+func (n *Node) setsStanding() meter.Sets {
+	s := meter.Sets{Roles: map[string]int{}}
+	for _, role := range []string{api.RolePrimary, api.RoleBackup, api.RoleReplica, api.RoleCandidate, api.RoleReader} {
+		s.Roles[role] = 0
+	}
+	here := map[string]bool{}
+	for _, rep := range n.sets.Replicas() {
+		here[rep.State().Set] = true
+		n.addStanding(&s, rep)
+	}
+	n.life.forget(here)
+	s.Oldest, s.Newest = n.life.syncs()
+	return s
+}
+
+func (n *Node) addStanding(s *meter.Sets, rep *replica.Replica) {
+	v := n.seats().Roles(rep.Set())
+	s.Roles[v.Role]++
+	s.Behind += v.Behind
+	s.Forks += v.Forks
+	if v.Stale {
+		s.Stale++
+	}
+	if len(v.Alarms) > 0 {
+		s.Alarmed++
+	}
+	if v.Primary == "" && slices.Contains(rep.Verified().Config.Voters, n.self) {
+		s.Headless++
+	}
+	h, ok := rep.Head()
+	if st := rep.State(); !ok || !st.Complete && !st.Shared {
+		s.Incomplete++
+	}
+	if ok {
+		files, _, bytes := h.Totals()
+		s.Files, s.Bytes = s.Files+files, s.Bytes+bytes
+	}
+}

@@ -1,0 +1,548 @@
+package web_test
+
+import (
+	"context"
+	"fmt"
+	"net/url"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/chromedp/cdproto/emulation"
+	"github.com/chromedp/cdproto/log"
+	"github.com/chromedp/cdproto/network"
+	"github.com/chromedp/cdproto/page"
+	"github.com/chromedp/cdproto/runtime"
+	"github.com/chromedp/chromedp"
+
+	"github.com/shoal-p2p/shoal/node"
+	"github.com/shoal-p2p/shoal/node/rest"
+	"github.com/shoal-p2p/shoal/node/web"
+)
+
+// patience is the upper bound of everything the browser waits for.
+const patience = 60 * time.Second
+
+// shots names a folder where pictures of the pages are kept for people to look at, if it is set.
+const shots = "SHOAL_TEST_SHOTS"
+
+// browser starts a headless Chromium, or skips the test where there is none.
+func browser(t *testing.T) context.Context {
+	t.Helper()
+	if testing.Short() {
+		t.Skip("a browser takes seconds to start")
+	}
+	path := ""
+	for _, name := range []string{"chromium", "chromium-browser", "google-chrome", "chrome", "headless-shell"} {
+		if p, err := exec.LookPath(name); err == nil {
+			path = p
+			break
+		}
+	}
+	if path == "" {
+		t.Skip("no Chromium is installed, so the dashboard is not looked at")
+	}
+	options := append(chromedp.DefaultExecAllocatorOptions[:], chromedp.ExecPath(path), chromedp.UserDataDir(t.TempDir()))
+	if os.Geteuid() == 0 {
+		options = append(options, chromedp.NoSandbox) // Chromium refuses to have one as root
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Minute)
+	t.Cleanup(cancel)
+	ctx, stop := chromedp.NewExecAllocator(ctx, options...)
+	t.Cleanup(stop)
+	ctx, end := chromedp.NewContext(ctx)
+	t.Cleanup(end)
+	return ctx
+}
+
+// living is a node with its dashboard.
+type living struct {
+	*node.Node
+	home string
+	site *web.Server
+	api  *rest.API
+}
+
+// live runs a node and its dashboard until the test ends.
+func live(t *testing.T, down int64, bootstrap ...string) *living {
+	t.Helper()
+	home := t.TempDir()
+	n, err := node.New(node.Config{Home: home, Listen: []string{"/ip4/127.0.0.1/tcp/0"}, Bootstrap: bootstrap, Reserve: 1, Version: "v1.0-test",
+		Transfer: node.TransferConfig{Down: down}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(context.WithoutCancel(t.Context()))
+	var group sync.WaitGroup
+	group.Go(func() {
+		if err := n.Run(ctx); err != nil {
+			t.Errorf("run: %v", err)
+		}
+	})
+	select {
+	case <-n.Ready():
+	case <-time.After(patience):
+		t.Fatal("the node does not get ready")
+	}
+	l, err := web.Listen(ctx, "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	a := rest.New(n, rest.Options{Version: "v1.0-test", Ready: n.Ready()})
+	s, err := web.New(web.Options{API: a.Handler(), Version: "v1.0-test", Listen: l.Addr().String(), TokenFile: filepath.Join(home, "api.token"), Ready: n.Ready()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	group.Go(func() {
+		if err := s.Run(ctx, l); err != nil {
+			t.Errorf("serve: %v", err)
+		}
+	})
+	t.Cleanup(func() {
+		a.Close()
+		cancel()
+		group.Wait()
+	})
+	return &living{Node: n, home: home, site: s, api: a}
+}
+
+// person is somebody in front of one tab.
+type person struct {
+	t    *testing.T
+	ctx  context.Context
+	site string
+	name string
+
+	mu       sync.Mutex // guards the rest
+	said     []string
+	requests []string
+}
+
+// visit opens a tab and signs it in with a link.
+func visit(t *testing.T, ctx context.Context, l *living, name string) *person {
+	t.Helper()
+	p := &person{t: t, ctx: ctx, site: l.site.URL(), name: name}
+	p.do(chromedp.EmulateViewport(1280, 900))
+	if err := chromedp.Listen(ctx, p.hear); err != nil {
+		t.Fatal(err)
+	}
+	link, err := l.site.LoginURL()
+	if err != nil {
+		t.Fatal(err)
+	}
+	p.do(chromedp.Navigate(link))
+	p.wait(`document.querySelector('[data-testid=headline]')`)
+	return p
+}
+
+func (p *person) hear(ev any) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	switch ev := ev.(type) {
+	case *runtime.EventConsoleAPICalled:
+		p.said = append(p.said, fmt.Sprint(ev.Type))
+	case *runtime.EventExceptionThrown:
+		text := ev.ExceptionDetails.Text
+		if ev.ExceptionDetails.Exception != nil {
+			text += " " + ev.ExceptionDetails.Exception.Description
+		}
+		p.said = append(p.said, text)
+	case *log.EventEntryAdded:
+		p.said = append(p.said, ev.Entry.Text+" "+ev.Entry.URL)
+	case *page.EventJavascriptDialogOpening:
+		p.said = append(p.said, "dialog "+ev.Message)
+	case *network.EventRequestWillBeSent:
+		p.requests = append(p.requests, ev.Request.URL)
+	}
+}
+
+// quiet checks that the console is empty and that nothing was asked of anybody else.
+func (p *person) quiet() {
+	p.t.Helper()
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if len(p.said) > 0 {
+		p.t.Errorf("%s: the console is not empty: %q", p.name, p.said)
+	}
+	if len(p.requests) == 0 {
+		p.t.Errorf("%s: no requests were seen", p.name)
+	}
+	for _, r := range p.requests {
+		if !strings.HasPrefix(r, p.site+"/") {
+			p.t.Errorf("%s: the page asked for %s", p.name, r)
+		}
+	}
+}
+
+func (p *person) do(steps ...chromedp.Action[chromedp.Void]) {
+	p.t.Helper()
+	if err := chromedp.Do(p.ctx, steps...); err != nil {
+		p.fatal(err)
+	}
+}
+
+func (p *person) fatal(err error) {
+	p.t.Helper()
+	p.shoot("failed")
+	text, _ := chromedp.Run(p.ctx, chromedp.Evaluate[string](`document.body.innerText`))
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.t.Fatalf("%s: %v\nconsole %q\n%s", p.name, err, p.said, text)
+}
+
+// wait is until a condition in the page is true.
+func (p *person) wait(condition string) {
+	p.t.Helper()
+	// A page that is being replaced by the next one takes what is asked of it along.
+	for giveUp := time.Now().Add(patience); ; {
+		err := p.poll(condition)
+		if err == nil {
+			return
+		}
+		replaced := strings.Contains(err.Error(), "context with specified id") || strings.Contains(err.Error(), "navigated")
+		if !replaced || time.Now().After(giveUp) {
+			p.fatal(fmt.Errorf("wait for %s: %w", condition, err))
+		}
+	}
+}
+
+func (p *person) poll(condition string) error {
+	_, err := chromedp.Run(p.ctx, chromedp.Poll[bool]("Boolean("+condition+")", chromedp.WithPollingInterval(50*time.Millisecond), chromedp.WithPollingTimeout(patience)))
+	return err
+}
+
+func read[T any](p *person, expression string) T {
+	p.t.Helper()
+	v, err := chromedp.Run(p.ctx, chromedp.Evaluate[T](expression, chromedp.EvalAwaitPromise))
+	if err != nil {
+		p.fatal(err)
+	}
+	return v
+}
+
+func mark(id string) string { return `[data-testid="` + id + `"]` }
+
+func (p *person) text(id string) string {
+	p.t.Helper()
+	p.wait(fmt.Sprintf("document.querySelector('%s')", mark(id)))
+	return read[string](p, fmt.Sprintf("document.querySelector('%s').textContent", mark(id)))
+}
+
+func (p *person) has(id, text string) {
+	p.t.Helper()
+	p.wait(fmt.Sprintf("document.querySelector('%s')?.textContent.includes(%q)", mark(id), text))
+}
+
+func (p *person) click(id string) {
+	p.t.Helper()
+	p.wait(fmt.Sprintf("document.querySelector('%s:not(:disabled)')", mark(id)))
+	p.do(chromedp.Click(chromedp.CSS(mark(id))))
+}
+
+func (p *person) write(id, text string) {
+	p.t.Helper()
+	p.wait(fmt.Sprintf("document.querySelector('%s')", mark(id)))
+	read[bool](p, fmt.Sprintf("(document.querySelector('%s').select(), true)", mark(id)))
+	if text == "" {
+		text = "\b"
+	}
+	p.do(chromedp.SendKeys(chromedp.CSS(mark(id)), text))
+}
+
+// open goes to a page of the dashboard by its address.
+func (p *person) open(hash string) {
+	p.t.Helper()
+	read[string](p, fmt.Sprintf("location.hash = %q", "#/"+hash))
+	p.wait("document.querySelector('main h1')")
+}
+
+func (p *person) shoot(what string) {
+	dir := os.Getenv(shots)
+	if dir == "" {
+		return
+	}
+	_, _ = chromedp.Run(p.ctx, chromedp.Evaluate[bool](`(scrollTo(0, 0), true)`))
+	png, err := chromedp.Run(p.ctx, chromedp.FullScreenshot(100))
+	if err != nil {
+		p.t.Log(err)
+		return
+	}
+	if err := os.WriteFile(filepath.Join(dir, p.name+"-"+what+".png"), png, 0o644); err != nil {
+		p.t.Log(err)
+	}
+}
+
+// hostile are names that a set of somebody else may have.
+var hostile = []string{`<img src=x onerror=alert(1)>`, `<script>alert(2)<.script>`, "a\u202egpj.exe", `"onmouseover="alert(3)`, "{{7*7}}${alert(4)}", "%3Cb%3E", "tab\there"}
+
+func fill(t *testing.T, dir string, seed byte, size int) {
+	t.Helper()
+	b := make([]byte, size)
+	x := uint32(seed) + 1
+	for i := range b {
+		x = x*1664525 + 1013904223 // bytes that do not compress and do not repeat
+		b[i] = byte(x >> 24)
+	}
+	if err := os.WriteFile(filepath.Join(dir, fmt.Sprintf("data-%d.bin", seed)), b, 0o644); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// newFolder has four files of 2 MB, a folder, and names that want to be more than that.
+func newFolder(t *testing.T) string {
+	t.Helper()
+	dir := filepath.Join(t.TempDir(), "photos")
+	if err := os.MkdirAll(filepath.Join(dir, "inner"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	for i := range 4 {
+		fill(t, dir, byte(i), 2_000_000)
+	}
+	for _, name := range append(hostile, "inner/deep.txt") {
+		if err := os.WriteFile(filepath.Join(dir, name), []byte(name), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return dir
+}
+
+// TestDashboard is what a stranger with nothing but a browser does: share, get, update, rehearse.
+func TestDashboard(t *testing.T) {
+	ctx := browser(t)
+	a := live(t, 0)
+	st, err := a.Status(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	b := live(t, 4_000_000, st.Listen...) // slow enough to be watched
+	alice := visit(t, ctx, a, "alice")
+	bobCtx, cancel := chromedp.NewContext(ctx, chromedp.WithNewBrowserContext())
+	defer cancel()
+	bob := visit(t, bobCtx, b, "bob")
+	if u := read[string](bob, "location.href"); strings.Contains(u, "code") {
+		t.Errorf("the code stays in the address: %s", u)
+	}
+	alice.shoot("0-first")
+
+	folder := newFolder(t)
+	ticket, set := shareFolder(alice, folder)
+	dest := filepath.Join(t.TempDir(), "copy")
+	getFirst(bob, ticket, dest)
+	getUpdate(alice, bob, set, ticket, folder, dest)
+	names(alice, set)
+	rehearse(alice, bob, set, ticket, a)
+	limit(alice)
+	byKeyboard(alice)
+	for _, p := range []*person{alice, bob} {
+		looks(p, "", "sets", "set/"+set, "share", "get", "peers", "failover", "activity", "limits", "doctor", "api")
+		p.quiet()
+	}
+}
+
+func shareFolder(p *person, folder string) (ticket, set string) {
+	p.open("share")
+	p.write("share-path", folder)
+	p.click("share-watch")
+	p.shoot("1-share")
+	p.click("share")
+	p.has("shared", "is shared: revision 1")
+	p.wait(`document.querySelector('[data-testid=shared] svg.qr path')`)
+	p.shoot("2-shared")
+	return strings.TrimSpace(p.text("ticket")), read[string](p, `document.querySelector('[data-testid=shared] a').getAttribute('href').slice(6)`)
+}
+
+func getFirst(p *person, ticket, dest string) {
+	p.open("get")
+	p.write("get-ticket", ticket)
+	p.write("get-dest", dest)
+	p.click("plan")
+	p.has("got", "It would write")
+	p.shoot("3-plan")
+	p.click("get")
+	p.wait(`/[1-9][0-9]* %/.test(document.querySelector('[data-testid=progress-text]')?.textContent) && document.querySelector('progress')?.value > 0 && document.querySelector('progress').value < 1`)
+	p.shoot("4-getting")
+	p.open("")
+	p.wait(`/[1-9].*MB.s received/.test(document.querySelector('[data-testid=rates]')?.textContent)`) // the chart moves while it is fetched
+	p.wait(`document.querySelector('[data-testid=throughput] canvas')`)
+	p.shoot("5-live")
+	p.open("get")
+	p.has("got", "There are 12 files, revision 1")
+	p.shoot("6-got")
+	if got, err := os.ReadFile(filepath.Join(dest, "inner/deep.txt")); err != nil || string(got) != "inner/deep.txt" {
+		p.t.Errorf("%q %v", got, err)
+	}
+}
+
+func getUpdate(alice, bob *person, set, ticket, folder, dest string) {
+	fill(alice.t, folder, 9, 300_000)
+	if err := os.Remove(filepath.Join(folder, "data-3.bin")); err != nil {
+		alice.t.Fatal(err)
+	}
+	alice.open("set/" + set)
+	alice.click("publish")
+	alice.has("done", "Revision 2 is published")
+	alice.click("show-diff")
+	alice.has("diff", "data-9.bin")
+	alice.has("diff", "data-3.bin")
+	alice.shoot("7-published")
+	bob.open("get")
+	bob.click("get")
+	bob.has("got", "revision 2")
+	savings := bob.text("savings")
+	if !strings.Contains(savings, "6.00 MB of 6.30 MB (95 %)") {
+		bob.t.Errorf("savings: %s", savings)
+	}
+	bob.shoot("8-updated")
+	bob.open("set/" + set)
+	bob.wait(`document.querySelector('[data-testid=delta] .reused')`)
+	bob.wait(`document.querySelectorAll('[data-testid=strips] .strip').length === 3`)
+	bob.open("")
+	bob.has("saved", "6.00 MB")
+}
+
+// names looks for what a hostile name could have become.
+func names(p *person, set string) {
+	p.open("set/" + set)
+	p.wait(`document.querySelectorAll('[data-testid=file]').length > 8`)
+	shown := read[[]string](p, `[...document.querySelectorAll('[data-testid=file]')].map(e => e.textContent)`)
+	for _, want := range hostile {
+		want = strings.NewReplacer("\u202e", `\u202e`, "\t", `\u0009`).Replace(want)
+		found := false
+		for _, s := range shown {
+			found = found || s == want
+		}
+		if !found {
+			p.t.Errorf("%q is not among %q", want, shown)
+		}
+	}
+	if n := read[int](p, `document.querySelectorAll('main img, main script, [onerror], [onmouseover]').length`); n != 0 {
+		p.t.Errorf("%d elements were made of names", n)
+	}
+	link := read[string](p, `[...document.querySelectorAll('[data-testid=file]')].find(e => e.textContent.includes('onerror')).href`)
+	if u, err := url.Parse(link); err != nil || u.Query().Get("path") != hostile[0] {
+		p.t.Errorf("%s: %v", link, err)
+	}
+	body := read[string](p, fmt.Sprintf(`fetch(%q).then(r => r.text().then(t => r.status + " " + r.headers.get("content-disposition") + " " + t))`, link))
+	if !strings.HasPrefix(body, "200 attachment") || !strings.HasSuffix(body, hostile[0]) {
+		p.t.Errorf("the file answers %q", body)
+	}
+	p.write("file-search", "deep")
+	p.wait(`document.querySelectorAll('[data-testid=file]').length === 0`)
+	p.has("found", "inner/deep.txt") // in another folder
+	p.write("file-search", "inner")
+	p.click("folder")
+	p.wait(`document.querySelector('[data-testid=file]')?.textContent === 'deep.txt'`)
+}
+
+// rehearse makes the second node a replica and hands the role of the primary over and back.
+func rehearse(alice, bob *person, set, ticket string, a *living) {
+	bob.open("get")
+	bob.write("get-ticket", ticket)
+	bob.write("get-dest", "")
+	bob.click("get-replicate")
+	bob.click("get")
+	member := bob.text("member")
+	alice.open("set/" + set)
+	alice.wait(`document.querySelector('[data-testid=members] details')`)
+	read[bool](alice, `document.querySelector('[data-testid=members] details').open = true`)
+	alice.write("grant-peer", member)
+	alice.do(chromedp.SetValue(chromedp.CSS(mark("grant-right")), "replica"))
+	read[bool](alice, `document.querySelector('[data-testid=grant-right]').dispatchEvent(new Event("change", {bubbles: true}))`)
+	alice.click("grant")
+	alice.has("members", "replica")
+	alice.open("failover")
+	alice.click("drill")
+	alice.click("drill-yes")
+	alice.has("drill-result", "Passed")
+	alice.shoot("9-drill")
+	if n := read[int](alice, `document.querySelectorAll('[data-testid=lanes] .span').length`); n < 2 {
+		alice.t.Errorf("%d spans in the lanes", n)
+	}
+}
+
+// limit sets what the node may send, and takes it back.
+func limit(p *person) {
+	p.open("limits")
+	p.write("limit-up", "2.5 MB/s")
+	p.click("limit-save")
+	p.has("limit-now", "2.50 MB/s out, no limit in")
+	p.write("limit-up", "")
+	p.click("limit-save")
+	p.has("limit-now", "no limit out")
+}
+
+// byKeyboard goes from the address bar to a page and back without a pointer.
+func byKeyboard(p *person) {
+	p.open("")
+	read[bool](p, `(document.activeElement.blur(), true)`)
+	for range 40 {
+		p.do(chromedp.KeyEvent("\t"))
+		if read[bool](p, `document.activeElement.getAttribute("href") === "#/share"`) {
+			break
+		}
+	}
+	if !read[bool](p, `getComputedStyle(document.activeElement).outlineStyle !== "none"`) {
+		p.t.Error("one cannot see where the keyboard is")
+	}
+	p.do(chromedp.KeyEvent("\r"))
+	p.wait(`document.querySelector('[data-testid=share-path]')`)
+	p.wait(`document.activeElement.id === "main"`) // and does not stay on what is gone
+}
+
+// look measures a page: its width, and controls that have no name or are too small for a finger.
+const look = `(() => {
+  const seen = {Overflow: document.documentElement.scrollWidth - innerWidth, Nameless: [], Ground: getComputedStyle(document.body).backgroundColor};
+  for (const e of document.querySelectorAll("button, input, select, textarea, a[href]")) {
+    if (!e.offsetParent) continue;
+    const name = e.getAttribute("aria-label") || e.textContent.trim() || [...(e.labels ?? [])].map(l => l.textContent).join("");
+    if (!name) seen.Nameless.push(e.outerHTML.slice(0, 120));
+  }
+  return seen;
+})()`
+
+type looked struct {
+	Overflow float64
+	Nameless []string
+	Ground   string
+}
+
+// looks opens pages on a screen and on a phone, by day and by night.
+func looks(p *person, pages ...string) {
+	for _, to := range pages {
+		name, _, _ := strings.Cut(to, "/")
+		if name == "" {
+			name = "swarm"
+		}
+		p.open(to)
+		for _, width := range []int64{1280, 390} {
+			p.do(chromedp.EmulateViewport(width, 900))
+			grounds := map[string]bool{}
+			for _, scheme := range []string{"light", "dark"} {
+				_, err := chromedp.Call(p.ctx, emulation.SetEmulatedMedia, emulation.SetEmulatedMediaParams{
+					Features: []*emulation.MediaFeature{{Name: "prefers-color-scheme", Value: scheme}}})
+				if err != nil {
+					p.t.Fatal(err)
+				}
+				read[int](p, `new Promise(go => requestAnimationFrame(() => requestAnimationFrame(() => go(1))))`)
+				seen := read[looked](p, look)
+				what := fmt.Sprintf("%s-%d-%s", name, width, scheme)
+				grounds[seen.Ground] = true
+				if seen.Overflow > 0 {
+					p.t.Errorf("%s: the page is %v pixels wider than its window", what, seen.Overflow)
+				}
+				for _, n := range seen.Nameless {
+					p.t.Errorf("%s: a control without a name: %s", what, n)
+				}
+				p.shoot(what)
+			}
+			if len(grounds) != 2 {
+				p.t.Errorf("%s: light and dark look the same", name)
+			}
+		}
+		p.do(chromedp.EmulateViewport(1280, 900))
+	}
+}

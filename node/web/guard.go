@@ -1,0 +1,182 @@
+package web
+
+import (
+	"encoding/json"
+	"io"
+	"net/http"
+	"strings"
+)
+
+// Handler is everything behind the guards.
+func (s *Server) Handler() http.Handler {
+	mux := http.NewServeMux()
+	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "ok\n") })
+	mux.HandleFunc("GET /readyz", s.readyz)
+	mux.HandleFunc("GET /version", func(w http.ResponseWriter, _ *http.Request) {
+		writeJSON(w, http.StatusOK, map[string]any{"version": s.opts.Version, "api": 1})
+	})
+	mux.HandleFunc("GET /login", s.login)
+	// Browsers ask for it on their own, also beside the page that says how to sign in.
+	mux.HandleFunc("GET /favicon.ico", func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusNoContent) })
+	if s.opts.Metrics != nil {
+		metrics := s.opts.Metrics
+		if !s.host.local {
+			metrics = s.authorised(metrics)
+		}
+		mux.Handle("GET /metrics", metrics)
+	}
+	for _, path := range []string{"/api/v1/", "GET /openapi.json", "GET /openapi-3.0.json"} {
+		mux.Handle(path, s.authorised(s.opts.API))
+	}
+	mux.Handle("POST /qr", s.authorised(http.HandlerFunc(qrCode)))
+	mux.Handle("GET /about.json", s.authorised(http.HandlerFunc(s.about)))
+	mux.Handle("/", s.authorised(http.HandlerFunc(s.page)))
+	return s.guarded(s.cross.Handler(mux))
+}
+
+// guarded sets the headers of every answer and refuses names that are not ours.
+func (s *Server) guarded(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		h := w.Header()
+		h.Set("Content-Security-Policy", policy)
+		h.Set("X-Content-Type-Options", "nosniff")
+		h.Set("X-Frame-Options", "DENY")
+		h.Set("Referrer-Policy", "no-referrer")
+		h.Set("Cross-Origin-Resource-Policy", "same-origin")
+		h.Set("Cross-Origin-Opener-Policy", "same-origin")
+		h.Set("Cache-Control", "no-store")
+		if !s.host.allows(r.Host) {
+			misdirected.write(w)
+			return
+		}
+		next.ServeHTTP(w, r)
+	})
+}
+
+// authorised lets in who shows the token, or the cookie from a page of ours.
+func (s *Server) authorised(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if given := r.Header.Get("Authorization"); given != "" {
+			scheme, token, _ := strings.Cut(given, " ")
+			if !strings.EqualFold(scheme, "Bearer") || !s.token.is(token) {
+				unauthorised.write(w)
+				return
+			}
+			next.ServeHTTP(w, r)
+			return
+		}
+		switch {
+		case !s.signedIn(r):
+			s.refuse(w, r)
+		case !ownPage(r):
+			crossSite.write(w)
+		default:
+			next.ServeHTTP(w, r)
+		}
+	})
+}
+
+func (s *Server) signedIn(r *http.Request) bool {
+	for _, c := range r.CookiesNamed(s.cookieName()) {
+		if s.session.is(c.Value) {
+			return true
+		}
+	}
+	return false
+}
+
+// cookieName has the port, because cookies have none: two nodes on one machine must not sign each other's browser out.
+func (s *Server) cookieName() string { return "shoal-" + s.port }
+
+// ownPage tells that a browser with our cookie was asked by a page of ours, or by the person in front of it. Browsers say
+// so in Sec-Fetch-Site since 2023; one that does not must show an Origin where something may change, and that one has
+// been compared with the Host already.
+func ownPage(r *http.Request) bool {
+	switch r.Header.Get("Sec-Fetch-Site") {
+	case "same-origin":
+		return true
+	case "none": // typed, or a bookmark: never the doing of a page
+		return safe(r.Method)
+	case "":
+		return safe(r.Method) || r.Header.Get("Origin") != ""
+	default:
+		return false
+	}
+}
+
+func safe(method string) bool { return method == http.MethodGet || method == http.MethodHead }
+
+// refuse says in words, to a person who looks at a page, or in JSON how to get in.
+func (s *Server) refuse(w http.ResponseWriter, r *http.Request) {
+	if !safe(r.Method) || strings.HasPrefix(r.URL.Path, "/api/") || !strings.Contains(r.Header.Get("Accept"), "text/html") {
+		unauthorised.write(w)
+		return
+	}
+	w.Header().Set("WWW-Authenticate", challenge)
+	writeNote(w, http.StatusUnauthorized, signInNote)
+}
+
+const challenge = `Bearer realm="shoal"`
+
+// refusal is an answer of the guards, with the members that all errors of the API have.
+type refusal struct {
+	Type     string `json:"type"`
+	Status   int    `json:"status"`
+	Code     string `json:"code"`
+	ExitCode int    `json:"exit_code"`
+	Title    string `json:"title"`
+	Hint     string `json:"hint,omitempty"`
+}
+
+// The guards' answers; 9 is the exit code for "not authorised".
+var (
+	misdirected  = refusal{"urn:shoal:problem:foreign_host", http.StatusMisdirectedRequest, "foreign_host", 9, "this host name is not one of the node's", "add it to api.allowed_hosts"}
+	crossSite    = refusal{"urn:shoal:problem:cross_site", http.StatusForbidden, "cross_site", 9, "another site sent this request", ""}
+	unauthorised = refusal{"urn:shoal:problem:not_signed_in", http.StatusUnauthorized, "not_signed_in", 9, "a token or a signed-in browser is needed", "run `node dashboard`, or send the token of the home's api.token"}
+	stale        = refusal{"urn:shoal:problem:code_used", http.StatusForbidden, "code_used", 9, "this code was used, or is older than a minute", "run `node dashboard` again"}
+	noPage       = refusal{"urn:shoal:problem:no_endpoint", http.StatusNotFound, "no_endpoint", 2, "there is nothing here", ""}
+)
+
+func (p refusal) write(w http.ResponseWriter) {
+	if p.Status == http.StatusUnauthorized {
+		w.Header().Set("WWW-Authenticate", challenge)
+	}
+	body, _ := json.Marshal(p) // of strings and numbers
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(p.Status)
+	_, _ = w.Write(append(body, '\n'))
+}
+
+func writeJSON(w http.ResponseWriter, status int, v any) {
+	body, err := json.Marshal(v)
+	if err != nil {
+		http.Error(w, "the answer could not be encoded", http.StatusInternalServerError)
+		return
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(status)
+	_, _ = w.Write(append(body, '\n')) // a client that left does not care
+}
+
+func (s *Server) readyz(w http.ResponseWriter, r *http.Request) {
+	select {
+	case <-r.Context().Done():
+		writeJSON(w, http.StatusServiceUnavailable, map[string]any{"ready": false, "reason": "stopping"})
+		return
+	default:
+	}
+	if s.opts.Ready != nil {
+		select {
+		case <-s.opts.Ready:
+		default:
+			writeJSON(w, http.StatusServiceUnavailable, map[string]any{"ready": false, "reason": "starting"})
+			return
+		}
+	}
+	writeJSON(w, http.StatusOK, map[string]any{"ready": true})
+}
+
+// about tells the page what it cannot ask the API.
+func (s *Server) about(w http.ResponseWriter, _ *http.Request) {
+	writeJSON(w, http.StatusOK, map[string]any{"version": s.opts.Version, "testnet": s.opts.Testnet})
+}

@@ -1,0 +1,344 @@
+package web_test
+
+import (
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/shoal-p2p/shoal/node/web"
+)
+
+// ledger stands for the API: it counts what would have changed something.
+type ledger struct{ changes, reads atomic.Int64 }
+
+func (l *ledger) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	if r.Method == http.MethodGet || r.Method == http.MethodHead {
+		l.reads.Add(1)
+	} else {
+		l.changes.Add(1)
+	}
+	_, _ = io.WriteString(w, "{}")
+}
+
+type bench struct {
+	*ledger
+	server *web.Server
+	token  string
+	now    time.Time
+}
+
+const port = "4580"
+
+// newBench is a server on loopback whose clock stands still.
+func newBench(t *testing.T, edit func(*web.Options)) *bench {
+	t.Helper()
+	b := &bench{ledger: &ledger{}, now: time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)}
+	o := web.Options{API: b.ledger, Version: "v1", Listen: "127.0.0.1:" + port, TokenFile: filepath.Join(t.TempDir(), "api.token"),
+		AllowedHosts: []string{"node.example"}, Now: func() time.Time { return b.now },
+		Metrics: http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "# metrics\n") })}
+	if edit != nil {
+		edit(&o)
+	}
+	s, err := web.New(o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	raw, err := os.ReadFile(o.TokenFile)
+	if err != nil {
+		t.Fatal(err)
+	}
+	b.server, b.token = s, strings.TrimSpace(string(raw))
+	return b
+}
+
+// ask sends a request as a browser or a script would.
+func (b *bench) ask(method, path string, header map[string]string) *http.Response {
+	r := httptest.NewRequest(method, path, strings.NewReader("{}"))
+	r.Host = "127.0.0.1:" + port
+	for k, v := range header {
+		if k == "Host" {
+			r.Host = v
+			continue
+		}
+		r.Header.Set(k, v)
+	}
+	w := httptest.NewRecorder()
+	b.server.Handler().ServeHTTP(w, r)
+	return w.Result()
+}
+
+// signIn is the cookie of a browser that used a link.
+func (b *bench) signIn(t *testing.T) string {
+	t.Helper()
+	link, err := b.server.LoginURL()
+	if err != nil {
+		t.Fatal(err)
+	}
+	res := b.ask("GET", strings.TrimPrefix(link, "http://127.0.0.1:"+port), nil)
+	if res.StatusCode != http.StatusOK || len(res.Cookies()) != 1 {
+		t.Fatalf("login: %s, %d cookies", res.Status, len(res.Cookies()))
+	}
+	c := res.Cookies()[0]
+	if c.Name != "shoal-"+port || !c.HttpOnly || c.SameSite != http.SameSiteStrictMode || c.Path != "/" {
+		t.Fatalf("cookie %v", c)
+	}
+	return c.Name + "=" + c.Value
+}
+
+// TestForeignRequests are the shapes in which another site, or a name that was pointed here, can send a request. Each one
+// comes with whatever the browser of a signed-in person would add, the cookie included where a browser might.
+func TestForeignRequests(t *testing.T) {
+	b := newBench(t, nil)
+	cookie := b.signIn(t)
+	type h = map[string]string
+	with := func(pairs ...string) h {
+		m := h{"Cookie": cookie}
+		for i := 0; i < len(pairs); i += 2 {
+			m[pairs[i]] = pairs[i+1]
+		}
+		return m
+	}
+	const evil, own = "https://evil.example", "http://127.0.0.1:" + port
+	form := "application/x-www-form-urlencoded"
+	for _, c := range []struct {
+		name, method string
+		header       h
+		status       int
+	}{
+		{"form of another site", "POST", with("Origin", evil, "Sec-Fetch-Site", "cross-site", "Content-Type", form), 403},
+		{"form as text", "POST", with("Origin", evil, "Sec-Fetch-Site", "cross-site", "Content-Type", "text/plain"), 403},
+		{"multipart form", "POST", with("Origin", evil, "Sec-Fetch-Site", "cross-site", "Content-Type", "multipart/form-data"), 403},
+		{"fetch without CORS", "POST", with("Origin", evil, "Sec-Fetch-Site", "cross-site", "Sec-Fetch-Mode", "no-cors"), 403},
+		{"fetch with JSON", "POST", with("Origin", evil, "Sec-Fetch-Site", "cross-site", "Content-Type", "application/json"), 403},
+		{"beacon", "POST", with("Origin", evil, "Sec-Fetch-Site", "cross-site", "Sec-Fetch-Dest", "empty"), 403},
+		{"old browser, Origin alone", "POST", with("Origin", evil), 403},
+		{"old browser, Referer alone", "POST", with("Referer", evil+"/"), 403},
+		{"neither Origin nor Sec-Fetch-Site", "POST", with(), 403},
+		{"Origin null of a sandboxed frame", "POST", with("Origin", "null"), 403},
+		{"Origin null and cross-site", "POST", with("Origin", "null", "Sec-Fetch-Site", "cross-site"), 403},
+		{"another port of this machine", "POST", with("Origin", "http://127.0.0.1:3000", "Sec-Fetch-Site", "same-site"), 403},
+		{"another port, old browser", "POST", with("Origin", "http://127.0.0.1:3000"), 403},
+		{"localhost asks 127.0.0.1", "POST", with("Origin", "http://localhost:"+port, "Sec-Fetch-Site", "cross-site"), 403},
+		{"a name that begins as ours", "POST", with("Origin", "http://127.0.0.1:"+port+".evil.example"), 403},
+		{"user info in the Origin", "POST", with("Origin", "http://127.0.0.1:"+port+"@evil.example"), 403},
+		{"PUT", "PUT", with("Origin", evil, "Sec-Fetch-Site", "cross-site"), 403},
+		{"DELETE", "DELETE", with("Origin", evil, "Sec-Fetch-Site", "cross-site"), 403},
+		{"PATCH", "PATCH", with("Origin", evil, "Sec-Fetch-Site", "cross-site"), 403},
+		{"method of its own", "SHARE", with("Origin", evil, "Sec-Fetch-Site", "cross-site"), 403},
+		{"method of its own, old browser", "SHARE", with(), 403},
+		{"preflight", "OPTIONS", with("Origin", evil, "Access-Control-Request-Method", "POST", "Sec-Fetch-Site", "cross-site"), 403},
+		{"method override", "GET", with("X-HTTP-Method-Override", "DELETE", "Sec-Fetch-Site", "cross-site"), 403},
+		{"navigation that posts, as if typed", "POST", with("Sec-Fetch-Site", "none"), 403},
+		{"image", "GET", with("Sec-Fetch-Site", "cross-site", "Sec-Fetch-Dest", "image", "Sec-Fetch-Mode", "no-cors"), 403},
+		{"script of another port", "GET", with("Sec-Fetch-Site", "same-site", "Sec-Fetch-Dest", "script"), 403},
+		{"frame", "GET", with("Sec-Fetch-Site", "cross-site", "Sec-Fetch-Dest", "iframe"), 403},
+		{"rebinding: a foreign name", "POST", with("Host", "evil.example:"+port, "Origin", "http://evil.example:"+port, "Sec-Fetch-Site", "same-origin"), 421},
+		{"rebinding: read", "GET", with("Host", "evil.example:"+port, "Sec-Fetch-Site", "same-origin"), 421},
+		{"rebinding: a name that begins as ours", "POST", with("Host", "127.0.0.1.evil.example", "Sec-Fetch-Site", "same-origin"), 421},
+		{"rebinding: a name that ends as ours", "POST", with("Host", "evil.localhost:"+port, "Sec-Fetch-Site", "same-origin"), 421},
+		{"rebinding: a final dot", "POST", with("Host", "localhost.:"+port, "Sec-Fetch-Site", "same-origin"), 421},
+		{"rebinding: the address of no interface", "POST", with("Host", "0.0.0.0:"+port, "Sec-Fetch-Site", "same-origin"), 421},
+		{"rebinding: a number for an address", "POST", with("Host", "2130706433:"+port, "Sec-Fetch-Site", "same-origin"), 421},
+		{"rebinding: an address in octal", "POST", with("Host", "0177.0.0.1:"+port, "Sec-Fetch-Site", "same-origin"), 421},
+		{"rebinding: an address of the network", "POST", with("Host", "192.168.1.5:"+port, "Sec-Fetch-Site", "same-origin"), 421},
+		{"rebinding: no host", "POST", with("Host", "", "Sec-Fetch-Site", "same-origin"), 421},
+		{"rebinding: user info", "POST", with("Host", "localhost@evil.example", "Sec-Fetch-Site", "same-origin"), 421},
+		{"rebinding with a stolen token's form", "POST", h{"Host": "evil.example", "Authorization": "Bearer " + b.token}, 421},
+		{"forwarded for us", "POST", with("Host", "evil.example", "X-Forwarded-Host", "localhost", "Sec-Fetch-Site", "same-origin"), 421},
+		{"no cookie", "POST", h{"Origin": own, "Sec-Fetch-Site": "same-origin"}, 401},
+		{"cookie of another port", "POST", h{"Cookie": strings.Replace(cookie, port, "4581", 1), "Sec-Fetch-Site": "same-origin"}, 401},
+		{"cookie without value", "POST", h{"Cookie": "shoal-" + port + "=", "Sec-Fetch-Site": "same-origin"}, 401},
+		{"the token as a cookie", "POST", h{"Cookie": "shoal-" + port + "=" + b.token, "Sec-Fetch-Site": "same-origin"}, 401},
+		{"the cookie as a token", "POST", h{"Authorization": "Bearer " + cookie[len("shoal-"+port+"="):]}, 401},
+		{"wrong token beside a good cookie", "POST", with("Authorization", "Bearer x", "Sec-Fetch-Site", "same-origin"), 401},
+		{"token as a password", "POST", h{"Authorization": "Basic " + b.token}, 401},
+		{"no token at all", "GET", h{}, 401},
+		{"page of another site shows the token", "POST", h{"Authorization": "Bearer " + b.token, "Origin": evil, "Sec-Fetch-Site": "cross-site"}, 403},
+	} {
+		for _, path := range []string{"/api/v1/sets", "/api/v1/stop"} {
+			res := b.ask(c.method, path, c.header)
+			if res.StatusCode != c.status {
+				t.Errorf("%s: %s %s answers %d, not %d", c.name, c.method, path, res.StatusCode, c.status)
+			}
+			for k := range res.Header {
+				if strings.HasPrefix(k, "Access-Control-") {
+					t.Errorf("%s: the answer has %s", c.name, k)
+				}
+			}
+		}
+	}
+	if b.changes.Load() != 0 || b.reads.Load() != 0 {
+		t.Fatalf("%d changes and %d reads went through", b.changes.Load(), b.reads.Load())
+	}
+}
+
+// TestOwnRequests holds the guards to letting in whom they should.
+func TestOwnRequests(t *testing.T) {
+	b := newBench(t, nil)
+	cookie := b.signIn(t)
+	const own = "http://127.0.0.1:" + port
+	type h = map[string]string
+	for _, c := range []struct {
+		name, method string
+		header       h
+	}{
+		{"page of ours", "POST", h{"Cookie": cookie, "Origin": own, "Sec-Fetch-Site": "same-origin"}},
+		{"page of ours, old browser", "POST", h{"Cookie": cookie, "Origin": own}},
+		{"page of ours deletes", "DELETE", h{"Cookie": cookie, "Origin": own, "Sec-Fetch-Site": "same-origin"}},
+		{"typed", "GET", h{"Cookie": cookie, "Sec-Fetch-Site": "none"}},
+		{"script with the token", "POST", h{"Authorization": "Bearer " + b.token}},
+		{"script, small letters", "POST", h{"Authorization": "bearer " + b.token}},
+		{"localhost", "POST", h{"Host": "LocalHost:" + port, "Authorization": "Bearer " + b.token}},
+		{"IPv6", "POST", h{"Host": "[::1]:" + port, "Authorization": "Bearer " + b.token}},
+		{"another loopback address", "POST", h{"Host": "127.0.0.2", "Authorization": "Bearer " + b.token}},
+		{"through a tunnel", "POST", h{"Host": "localhost:9999", "Authorization": "Bearer " + b.token}},
+		{"a name that was allowed", "POST", h{"Host": "Node.Example:" + port, "Authorization": "Bearer " + b.token}},
+	} {
+		before := b.changes.Load() + b.reads.Load()
+		if res := b.ask(c.method, "/api/v1/sets", c.header); res.StatusCode != http.StatusOK || b.changes.Load()+b.reads.Load() != before+1 {
+			t.Errorf("%s: %s", c.name, res.Status)
+		}
+	}
+}
+
+// TestOpenDoors lists all that needs no token, and checks the headers of every answer.
+func TestOpenDoors(t *testing.T) {
+	b := newBench(t, nil)
+	for path, status := range map[string]int{
+		"/healthz": 200, "/readyz": 200, "/version": 200, "/metrics": 200, "/favicon.ico": 204,
+		"/": 401, "/index.html": 401, "/app.mjs": 401, "/vendor/preact.mjs": 401, "/about.json": 401, "/openapi.json": 401,
+		"/openapi-3.0.json": 401, "/api/v1/status": 401, "/api": 401, "/no/such": 401, "/login": 403, "/login?code=x": 403,
+	} {
+		res := b.ask("GET", path, nil)
+		if res.StatusCode != status {
+			t.Errorf("%s answers %d, not %d", path, res.StatusCode, status)
+		}
+		for name, want := range map[string]string{"X-Content-Type-Options": "nosniff", "Referrer-Policy": "no-referrer",
+			"Cross-Origin-Resource-Policy": "same-origin", "X-Frame-Options": "DENY"} {
+			if got := res.Header.Get(name); got != want {
+				t.Errorf("%s: %s is %q", path, name, got)
+			}
+		}
+		csp := res.Header.Get("Content-Security-Policy")
+		if !strings.Contains(csp, "default-src 'none'") || !strings.Contains(csp, "frame-ancestors 'none'") || strings.Contains(csp, "unsafe") {
+			t.Errorf("%s: policy %q", path, csp)
+		}
+	}
+	if res := b.ask("POST", "/qr", nil); res.StatusCode != http.StatusUnauthorized {
+		t.Errorf("/qr answers %s", res.Status)
+	}
+	if b.reads.Load() != 0 {
+		t.Errorf("%d reads went through", b.reads.Load())
+	}
+}
+
+func TestCodeIsGoodOnceAndForAMinute(t *testing.T) {
+	b := newBench(t, nil)
+	link := func() string {
+		u, err := b.server.LoginURL()
+		if err != nil {
+			t.Fatal(err)
+		}
+		return strings.TrimPrefix(u, "http://127.0.0.1:"+port)
+	}
+	first := link()
+	for _, look := range []map[string]string{{"Sec-Purpose": "prefetch"}, {"Purpose": "prefetch"}, {"Host": "evil.example"}} {
+		if res := b.ask("GET", first, look); len(res.Cookies()) != 0 {
+			t.Errorf("%v got a cookie", look)
+		}
+	}
+	if res := b.ask("HEAD", first, nil); len(res.Cookies()) != 0 {
+		t.Error("HEAD got a cookie")
+	}
+	if res := b.ask("GET", first, nil); res.StatusCode != 200 || len(res.Cookies()) != 1 {
+		t.Errorf("first use: %s", res.Status)
+	}
+	if res := b.ask("GET", first, map[string]string{"Accept": "text/html"}); res.StatusCode != 403 || len(res.Cookies()) != 0 {
+		t.Errorf("second use: %s", res.Status)
+	}
+	late, later := link(), link()
+	b.now = b.now.Add(59 * time.Second)
+	if res := b.ask("GET", late, nil); res.StatusCode != 200 {
+		t.Errorf("after 59 s: %s", res.Status)
+	}
+	b.now = b.now.Add(time.Second)
+	if res := b.ask("GET", later, nil); res.StatusCode != 403 {
+		t.Errorf("after 60 s: %s", res.Status)
+	}
+	oldest := link()
+	for range 16 {
+		link()
+	}
+	if res := b.ask("GET", oldest, nil); res.StatusCode != 403 {
+		t.Errorf("the oldest of 17 codes: %s", res.Status)
+	}
+}
+
+func TestExposureIsRefused(t *testing.T) {
+	dir := t.TempDir()
+	token := filepath.Join(dir, "t")
+	for _, c := range []struct {
+		name string
+		o    web.Options
+		want error
+	}{
+		{"every interface", web.Options{Listen: ":4580", TokenFile: token}, web.ErrExposed},
+		{"every interface, in words", web.Options{Listen: "0.0.0.0:4580", TokenFile: token}, web.ErrExposed},
+		{"every interface, IPv6", web.Options{Listen: "[::]:4580", TokenFile: token}, web.ErrExposed},
+		{"an address of the network", web.Options{Listen: "192.168.1.5:4580", TokenFile: token}, web.ErrExposed},
+		{"a name", web.Options{Listen: "node.example:4580", TokenFile: token}, web.ErrExposed},
+		{"TLS without a token", web.Options{Listen: ":4580", CertFile: "c", KeyFile: "k"}, web.ErrExposed},
+		{"half of TLS", web.Options{Listen: ":4580", TokenFile: token, CertFile: "c"}, web.ErrExposed},
+		{"no port", web.Options{Listen: "127.0.0.1", TokenFile: token}, web.ErrAddress},
+		{"a URL for a host", web.Options{Listen: "127.0.0.1:1", TokenFile: token, AllowedHosts: []string{"http://x"}}, web.ErrAddress},
+		{"any host", web.Options{Listen: "127.0.0.1:1", TokenFile: token, AllowedHosts: []string{"*"}}, web.ErrAddress},
+	} {
+		if _, err := web.New(c.o); err == nil || !errorsIs(err, c.want) {
+			t.Errorf("%s: %v", c.name, err)
+		}
+	}
+	if _, err := os.Stat(token); err == nil {
+		t.Error("a token was written for a listener that was refused")
+	}
+}
+
+func TestTokenFile(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "api.token")
+	local := func(o *web.Options) { o.TokenFile = path }
+	first := newBench(t, local).token
+	if st, err := os.Stat(path); err != nil || st.Mode().Perm() != 0o600 {
+		t.Fatalf("%v %v", st, err)
+	}
+	second := newBench(t, local).token
+	if first == second || len(first) != 43 {
+		t.Fatalf("tokens %q and %q", first, second)
+	}
+	beyond := func(o *web.Options) { o.TokenFile, o.Listen, o.CertFile, o.KeyFile = path, "0.0.0.0:4580", "c", "k" }
+	if kept := newBench(t, beyond); kept.token != second {
+		t.Error("the operator's token was replaced")
+	} else if res := kept.ask("GET", "/metrics", nil); res.StatusCode != http.StatusUnauthorized {
+		t.Errorf("metrics beyond loopback: %s", res.Status)
+	}
+	o := web.Options{API: &ledger{}, TokenFile: path, Listen: "0.0.0.0:4580", CertFile: "c", KeyFile: "k"}
+	if err := os.Chmod(path, 0o644); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := web.New(o); err == nil {
+		t.Error("a token that others can read was taken")
+	}
+	if err := os.WriteFile(path, []byte("secret\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Chmod(path, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := web.New(o); err == nil {
+		t.Error("a token of six letters was taken")
+	}
+}

@@ -1,0 +1,133 @@
+// Requests to the node, and the one stream of what happens there.
+import { signal } from "./vendor/signals.mjs";
+import { enc } from "./base.mjs";
+
+const root = "/api/v1/";
+
+/** Set when the node does not know this browser any more. */
+export const signedOut = signal(false);
+
+/** A failure with the node's own words: title, detail, hint, code. */
+export class Problem extends Error {
+  constructor(members) {
+    super(members.title || "that did not work");
+    Object.assign(this, members);
+  }
+}
+
+async function answer(response) {
+  if (response.status === 401) signedOut.value = true;
+  const text = await response.text();
+  let body = null;
+  try { body = text ? JSON.parse(text) : null; } catch { /* not JSON: an error page of something between */ }
+  if (!response.ok) throw new Problem(body || { title: `the node answered ${response.status}`, status: response.status });
+  return body;
+}
+
+async function send(method, path, body, extra = {}) {
+  const init = { method, headers: { Accept: "application/json", ...extra.headers }, signal: extra.signal };
+  if (body !== undefined) {
+    init.body = JSON.stringify(body);
+    init.headers["Content-Type"] = "application/json";
+  }
+  let response;
+  try {
+    response = await fetch(path, init);
+  } catch (e) {
+    if (e.name === "AbortError") throw e;
+    throw new Problem({ title: "the node does not answer", hint: "is it still running?", code: "unreachable" });
+  }
+  return answer(response);
+}
+
+export const get = (path, query, signal) => {
+  const q = new URLSearchParams(Object.entries(query || {}).filter(([, v]) => v !== undefined && v !== ""));
+  return send("GET", root + path + (q.size ? `?${q}` : ""), undefined, { signal });
+};
+export const post = (path, body = {}) => send("POST", root + path, body);
+export const put = (path, body) => send("PUT", root + path, body);
+export const del = (path, body) => send("DELETE", root + path, body);
+export const about = () => send("GET", "/about.json");
+export const openapi = () => send("GET", "/openapi.json");
+
+/** Begins long work; the answer is the operation. Sent twice, it is still one. */
+export const begin = (path, body) => send("POST", root + path, body, { headers: { "Idempotency-Key": crypto.randomUUID() } });
+
+/** All pages of a list, up to a number that a table can show. */
+export async function all(path, query, most, signal) {
+  const items = [];
+  let cursor;
+  do {
+    const page = await get(path, { ...query, limit: Math.min(1000, most - items.length), cursor }, signal);
+    items.push(...page.items);
+    cursor = page.next;
+  } while (cursor && items.length < most);
+  return { items, more: Boolean(cursor) };
+}
+
+export const contentURL = (set, path) => `${root}sets/${enc(set)}/content?path=${enc(path)}`;
+
+export async function qr(text) {
+  const response = await fetch("/qr", { method: "POST", body: text });
+  return answer(response);
+}
+
+const types = ["snapshot", "status", "operation", "event"];
+
+// listen opens the stream and hands on what comes; the return value closes it.
+function listen(hear, state) {
+  let source, timer, tries = 0;
+  const open = () => {
+    source = new EventSource(`${root}events`);
+    source.onopen = () => { tries = 0; state("live"); };
+    for (const type of types) source.addEventListener(type, (e) => hear(type, JSON.parse(e.data), e.lastEventId));
+    source.onerror = () => {
+      state("lost");
+      if (source.readyState !== EventSource.CLOSED) return; // the browser tries again by itself
+      get("status").catch(() => {}).finally(() => { // tells "not signed in" from "not there"
+        if (signedOut.value) state("out");
+        else timer = setTimeout(open, Math.min(15000, 1000 * 2 ** tries++));
+      });
+    };
+  };
+  open();
+  return () => { clearTimeout(timer); source.close(); };
+}
+
+/**
+ * One stream for all tabs, because a browser has six connections to a host: the tab that holds the lock listens, and
+ * tells the others. A hidden tab lets go of the lock, and asks for the state again when it is looked at.
+ */
+export function watch(hear, state, snapshot) {
+  const channel = new BroadcastChannel("shoal");
+  let leading = false;
+  const tell = (type, data, id) => { hear(type, data, id); channel.postMessage({ type, data, id }); };
+  const tellState = (s) => { state(s); channel.postMessage({ type: "state", data: s }); };
+  channel.onmessage = ({ data: m }) => {
+    if (m.type === "hello") {
+      if (leading && snapshot()) channel.postMessage({ type: "snapshot", data: snapshot() });
+    } else if (m.type === "state") {
+      if (m.data === "out") signedOut.value = true;
+      state(m.data);
+    } else if (!leading && !document.hidden) {
+      hear(m.type, m.data, m.id);
+      state("live");
+    }
+  };
+  const lead = async () => {
+    while (document.hidden) await new Promise((go) => document.addEventListener("visibilitychange", go, { once: true }));
+    leading = true;
+    const close = listen(tell, tellState);
+    while (!document.hidden) await new Promise((go) => document.addEventListener("visibilitychange", go, { once: true }));
+    close();
+    leading = false;
+  };
+  const forever = async () => {
+    for (;;) {
+      channel.postMessage({ type: "hello" });
+      await (navigator.locks ? navigator.locks.request("shoal-stream", lead) : lead());
+    }
+  };
+  document.addEventListener("visibilitychange", () => { if (!document.hidden) channel.postMessage({ type: "hello" }); });
+  forever();
+}

@@ -1,0 +1,77 @@
+// What the state of the node means, in sentences.
+import { count, seconds } from "./base.mjs";
+import { fetching, operations, peerName, peers, self, sets } from "./state.mjs";
+
+/** How a set is: a tone and words. */
+export function health(s) {
+  if (s.alarms?.length) return { tone: "bad", text: s.alarms[0] };
+  if (s.state === "incomplete" || fetching.value.has(s.set)) return { tone: "busy", text: "is being fetched" };
+  if (s.behind > 0) return { tone: "warn", text: `${count(s.behind, "revision")} behind` };
+  if (s.forks > 0) return { tone: "warn", text: `${count(s.forks, "fork")} to merge` };
+  if (s.stale) return { tone: "warn", text: s.mode === "strict" ? "out of touch with a majority" : "out of touch with its primary" };
+  if (s.durable) return { tone: "good", text: "up to date, durable" };
+  return { tone: "good", text: alone(s) ? "only on this node" : "up to date" };
+}
+
+// alone tells that nobody else is known to have the set: its primary would.
+const alone = (s) => !s.durable && s.holders <= 1 && (!s.primary || s.primary === self.value);
+
+/** The first thing to read: how the swarm is. */
+export function headline() {
+  const n = peers.value.length, all = sets.value;
+  const who = n === 0 ? "No peer is connected" : `${count(n, "peer")} connected`;
+  if (all.length === 0) return { tone: n ? "good" : "wait", text: `${who}; no file sets yet` };
+  const ill = all.map((s) => [s, health(s)]).filter(([, h]) => h.tone !== "good");
+  if (ill.length === 0) {
+    const lonely = all.filter(alone).length;
+    const fine = `${who}, ${all.length === 1 ? "the file set is" : `all ${all.length} file sets are`} up to date`;
+    if (lonely === 0) return { tone: "good", text: fine };
+    return { tone: "good", text: `${fine}, ${lonely === all.length ? "" : `${lonely} of them `}only on this node` };
+  }
+  const [s, h] = ill.find(([, x]) => x.tone === "bad") ?? ill[0];
+  return { tone: h.tone, text: `${who}; `, set: s, about: h.text, more: ill.length - 1 };
+}
+
+/** Roles that a peer has in any set, the highest first. */
+export function roleOf(id) {
+  let role = "";
+  for (const s of sets.value) {
+    if (s.primary === id) return "primary";
+    if (s.backup === id) role = "backup";
+    else if (id === self.value && !role && s.role !== "reader") role = s.role;
+  }
+  return role || "reader";
+}
+
+/** Nodes of the ring: this one, connected peers, and primaries and backups that are not. */
+export function nodes() {
+  const all = new Map([[self.value, { id: self.value, self: true, role: roleOf(self.value) }]]);
+  for (const p of peers.value) all.set(p.peer_id, { id: p.peer_id, role: roleOf(p.peer_id), rtt: p.rtt_ms, relayed: p.addr?.includes("/p2p-circuit") });
+  for (const s of sets.value) for (const id of [s.primary, s.backup]) if (id && !all.has(id)) all.set(id, { id, role: id === s.primary ? "primary" : "backup", lost: true });
+  return [...all.values()];
+}
+
+export const running = () => operations.value.filter((o) => o.state === "running");
+
+/** What an event says. */
+export function eventText(e) {
+  const rev = e.revision ? ` revision ${e.revision}` : "";
+  switch (e.kind) {
+    case "published": return `published${rev}`;
+    case "available": return `a peer has${rev}`;
+    case "complete": return `complete${rev}`;
+    case "conflict": return "local edits were kept as copies";
+    case "failed": return `${rev ? rev.trim() : "it"} could not be completed; it is tried again`;
+    case "hook": return "the command of the folder has run";
+    case "ended": return "not followed any more";
+    case "granted": return "";
+    case "primary": {
+      const { from, to, reason, seconds: gap } = e.primary ?? {};
+      if (!to) return from === self.value ? "this node is not primary any more, and no other is yet" : `${peerName(from)} is not heard any more`;
+      const why = { handover: `: ${peerName(from)} handed over`, lost: `: ${peerName(from)} was lost` }[reason] ?? "";
+      return `${peerName(to)} is primary${why}${gap > 0 ? `, after ${seconds(gap)} without one` : ""}`;
+    }
+    case "notice": return "";
+    default: return e.kind;
+  }
+}
