@@ -257,7 +257,7 @@ func transfer(t testing.TB, up, down TransferConfig, size int) time.Duration {
 	return took
 }
 
-// BenchmarkLimitsApart gets a set without a limit, alone and beside one that has a low limit at the same two nodes, and
+// BenchmarkLimitsApart gets a set without a limit, alone and beside four that have a low limit at the same two nodes, and
 // prints megabytes a second of both.
 func BenchmarkLimitsApart(b *testing.B) {
 	for _, address := range []string{"/ip4/127.0.0.1/tcp/0", "/ip4/127.0.0.1/udp/0/quic-v1"} {
@@ -266,8 +266,8 @@ func BenchmarkLimitsApart(b *testing.B) {
 				author := startLimited(b, Config{Listen: []string{address}})
 				getter := startLimited(b, Config{Listen: []string{address}, Bootstrap: []string{author.addr()}})
 				for range b.N {
-					b.ReportMetric(apart(b, author, getter, down, false), "MB/s-alone")
-					b.ReportMetric(apart(b, author, getter, down, true), "MB/s-beside")
+					b.ReportMetric(apart(b, author, getter, down, 0), "MB/s-alone")
+					b.ReportMetric(apart(b, author, getter, down, 4), "MB/s-beside")
 				}
 				author.stop()
 				getter.stop()
@@ -276,8 +276,8 @@ func BenchmarkLimitsApart(b *testing.B) {
 	}
 }
 
-// apart gets a set and tells how fast, with or without another set that is being got slowly.
-func apart(b *testing.B, author, getter *running, down, beside bool) float64 {
+// apart gets a set and tells how fast, beside so many others that are being got slowly.
+func apart(b *testing.B, author, getter *running, down bool, beside int) float64 {
 	const size = 128 << 20
 	get := func(ctx context.Context, size int, at int64, begin func()) (time.Duration, error) {
 		dir := filepath.Join(b.TempDir(), "data")
@@ -305,9 +305,9 @@ func apart(b *testing.B, author, getter *running, down, beside bool) float64 {
 	var wg sync.WaitGroup
 	defer wg.Wait()
 	defer cancel()
-	if beside {
+	for range beside {
 		slow := make(chan struct{})
-		wg.Go(func() { _, _ = get(ctx, size/2, 1<<20, sync.OnceFunc(func() { close(slow) })) })
+		wg.Go(func() { _, _ = get(ctx, size/4, 256<<10, sync.OnceFunc(func() { close(slow) })) })
 		<-slow
 	}
 	took, err := get(ctx, size, 0, func() {})
