@@ -20,10 +20,10 @@ import (
 type routes interface {
 	// entries are the peers to join the network through, and how many peers are connected.
 	entries() (known []peer.AddrInfo, connected int)
-	// table waits a moment for the hash table to have peers, and tells how many; on is false if this node takes part
+	// table waits until the hash table has peers or ctx ends, and tells how many; on is false if this node takes part
 	// in none.
 	table(ctx context.Context) (size int, on bool)
-	// recorded are the peers on record as holders; of those that may be more, some.
+	// recorded are the peers on record as holders that are heard of before ctx ends; of many, some.
 	recorded(ctx context.Context, set cid.Cid) []peer.AddrInfo
 }
 
@@ -194,6 +194,22 @@ func (i *inquiry) link(context.Context) (string, error) {
 	return what + ", known here", nil
 }
 
+const (
+	// tablePatience is how long the hash table gets for its first peer: an attempt to dial is over by then.
+	tablePatience = 6 * time.Second
+	// recordPatience is how long a record is looked for: one look-up that waits for dead peers, and some.
+	recordPatience = 6 * time.Second
+	// knownPatience is for both when peers are known without them: a look-up among living peers takes less.
+	knownPatience = time.Second
+)
+
+func (i *inquiry) patience(most time.Duration) time.Duration {
+	if len(i.named) > 0 {
+		return knownPatience
+	}
+	return most
+}
+
 // name adds a peer to those that may have the set; its newest addresses come beside those known before.
 func (i *inquiry) name(p peer.AddrInfo) {
 	if p.ID == i.self {
@@ -244,7 +260,9 @@ func (i *inquiry) bootstrap(context.Context) (string, error) {
 }
 
 func (i *inquiry) table(ctx context.Context) (string, error) {
-	size, on := i.routes.table(ctx)
+	wait, cancel := context.WithTimeout(ctx, i.patience(tablePatience))
+	defer cancel()
+	size, on := i.routes.table(wait)
 	if size > 0 {
 		return plural(size, "peer") + " in it", nil
 	}
@@ -256,14 +274,15 @@ func (i *inquiry) table(ctx context.Context) (string, error) {
 		i.lookAround(ctx)
 	}
 	if len(i.named) > 0 {
-		return why + "; not needed, " + plural(len(i.named), "peer") + " are known without it", nil
+		return why + "; not needed: " + plural(len(i.named), "peer") + " known without it", nil
 	}
 	known, _ := i.routes.entries()
 	var tried []string
 	for _, w := range i.ask(ctx, known) {
-		if w.err != nil {
-			tried = append(tried, w.String())
+		if w.code == "" {
+			w.err = errors.New("it answers, and has not joined")
 		}
+		tried = append(tried, w.String())
 	}
 	if len(tried) > 0 {
 		why += "; " + strings.Join(tried[:min(len(tried), maxTold)], "; ")
@@ -282,7 +301,9 @@ func (i *inquiry) lookAround(ctx context.Context) {
 }
 
 func (i *inquiry) record(ctx context.Context) (string, error) {
-	found := i.routes.recorded(ctx, i.ticket.Set)
+	wait, cancel := context.WithTimeout(ctx, i.patience(recordPatience))
+	defer cancel()
+	found := i.routes.recorded(wait, i.ticket.Set)
 	before := len(i.named)
 	for _, p := range found {
 		i.name(p)
@@ -294,7 +315,7 @@ func (i *inquiry) record(ctx context.Context) (string, error) {
 	case len(found) > 0:
 		return plural(len(found), "holder") + " on record", nil
 	case before > 0:
-		return fmt.Sprintf("none; not needed, %s known without it", plural(before, "peer")), nil
+		return fmt.Sprintf("none; not needed: %s known without it", plural(before, "peer")), nil
 	}
 	if i.lookAround(ctx); len(i.named) > 0 {
 		return "none; a peer at hand has it", nil

@@ -57,12 +57,7 @@ func (n *Node) looked(text string) (record.Ticket, *ownCopy, error) {
 	return t, mine, nil
 }
 
-// tablePatience is how long the hash table gets for its first peer: an attempt to dial is over by then.
-const tablePatience = 6 * time.Second
-
 const (
-	// recordPatience is how long a record is looked for: one look-up that waits for dead peers, and some.
-	recordPatience = 6 * time.Second
 	// recordSettle is how long more holders are listened for after the first.
 	recordSettle = time.Second
 	// maxRecorded bounds them: a get watches as many.
@@ -99,14 +94,12 @@ func (r ownRoutes) table(ctx context.Context) (size int, on bool) {
 	if !ok {
 		return 0, false
 	}
-	ctx, cancel := context.WithTimeout(ctx, tablePatience)
-	defer cancel()
 	_ = counted.WaitReady(ctx) // else it is empty
 	return counted.Size(), true
 }
 
 func (r ownRoutes) recorded(ctx context.Context, set cid.Cid) []peer.AddrInfo {
-	ctx, cancel := context.WithTimeout(ctx, recordPatience)
+	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	var out []peer.AddrInfo
 	for p := range r.w.table.Providers(ctx, set) {

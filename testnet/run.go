@@ -291,6 +291,7 @@ func (r *runner) close() error {
 	if r.o.Keep || r.o.Dir != "" {
 		return err
 	}
+	r.line("removing the nodes' folders in %s", r.dir)
 	return errors.Join(err, removeTree(r.dir))
 }
 

@@ -10,6 +10,8 @@ import (
 	"strings"
 	"time"
 
+	"github.com/dustin/go-humanize"
+
 	"github.com/shoal-p2p/shoal/node/api"
 	"github.com/shoal-p2p/shoal/testnet/judge"
 	"github.com/shoal-p2p/shoal/testnet/nodes"
@@ -177,7 +179,7 @@ func (s *Stage) publishAt(ctx context.Context, do script.Publish) error {
 
 // acknowledgement says what came of a publish.
 func (s *Stage) acknowledgement(p published) string {
-	text := fmt.Sprintf("revision %d in %.2f s", p.Revision, p.took.Seconds())
+	text := fmt.Sprintf("revision %d, the %s of this run, in %.2f s", p.Revision, humanize.Ordinal(p.nth), p.took.Seconds())
 	switch {
 	case !p.Changed:
 		return fmt.Sprintf("nothing has changed since revision %d", p.Revision)
@@ -213,22 +215,22 @@ func (s *Stage) publish(ctx context.Context, x *set, n *nodes.Node, patience tim
 	}
 	p := published{PublishResult: r, node: n.Name, at: s.rec.since()}
 	p.took = p.at - began
-	s.acknowledged(x, p, snap)
-	return p, nil
+	return s.acknowledged(x, p, snap), nil
 }
 
 // acknowledged takes note of a publish.
-func (s *Stage) acknowledged(x *set, p published, snap snapshot) {
+func (s *Stage) acknowledged(x *set, p published, snap snapshot) published {
 	if !p.Merged {
 		s.oracle.Accept(x.name, snap, p.Root)
 	}
 	if !p.Changed {
-		return
+		return p
 	}
 	if p.Durable {
 		s.oracle.Acknowledge(x.name, snap)
 	}
 	x.mu.Lock()
+	p.nth = len(x.nth) + 1
 	x.nth = append(x.nth, p)
 	x.last = p // numbers do not order the sides of a split
 	x.mu.Unlock()
@@ -236,6 +238,7 @@ func (s *Stage) acknowledged(x *set, p published, snap snapshot) {
 		return judge.AckedOf(at, x.name, p.node, x.strict, p.ShareResult)
 	})
 	s.rec.event(trace.Event{Kind: trace.Published, Node: p.node, Set: x.name, Revision: p.Revision, Durable: p.Durable, Text: s.nodeNames(p.On)})
+	return p
 }
 
 func (s *Stage) edit(ctx context.Context, do script.Edit, random *rand.Rand) error {

@@ -238,6 +238,7 @@ type set struct {
 // published is a publish that was acknowledged.
 type published struct {
 	api.PublishResult
+	nth  int // of those that were acknowledged in the run, from 1
 	node string
 	at   time.Duration
 	took time.Duration
