@@ -345,6 +345,9 @@ func (r *runner) Do(ctx context.Context, line string, say func(string)) error {
 	delete(r.heard, ear)
 	r.mu.Unlock()
 	close(told) // nobody else has it now
+	if err != nil {
+		r.line("%10sDID NOT WORK: %v", "", err)
+	}
 	telling.Wait()
 	return err
 }
@@ -353,7 +356,7 @@ func (r *runner) Do(ctx context.Context, line string, say func(string)) error {
 const tellRoom = 256
 
 // List tells what every node is.
-func (r *runner) List(context.Context) []control.Info { return r.stage.List() }
+func (r *runner) List(ctx context.Context) []control.Info { return r.stage.List(ctx) }
 
 // Quit ends the network.
 func (r *runner) Quit() { r.once.Do(func() { close(r.quit) }) }

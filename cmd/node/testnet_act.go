@@ -132,7 +132,7 @@ func (a *app) known(ctx context.Context, c *control.Client, dir string, names []
 		there = append(there, n.Name)
 	}
 	for _, name := range names {
-		if !slices.Contains(there, name) {
+		if name != "all" && !slices.Contains(there, name) {
 			return &api.Error{Code: "no_such_node", ExitCode: api.ExitNotFound, Title: "no such node: " + printable(name) + didYouMean(name, there),
 				Hint: "`node testnet ls" + a.dirFlag(a.netDir(dir)) + "`"}
 		}
@@ -278,7 +278,7 @@ func newNetLsCommand(a *app) *cobra.Command {
 }
 
 func printNet(w io.Writer, all []control.Info) {
-	rows := [][]string{{"NODE", "STATE", "PROCESS", "MEMORY", "ADDRESS", "SETS"}}
+	rows := [][]string{{"NODE", "STATE", "PROCESS", "MEMORY", "ADDRESS", "SETS", "LINKS"}}
 	for _, n := range all {
 		process, memory, address := "", "", n.Addr
 		if n.PID != 0 {
@@ -290,7 +290,7 @@ func printNet(w io.Writer, all []control.Info) {
 		if at, _, ok := strings.Cut(address, "/p2p/"); ok { // the peer id is in --json
 			address = at
 		}
-		rows = append(rows, []string{printable(n.Name), n.State, process, memory, address, netSets(n)})
+		rows = append(rows, []string{printable(n.Name), n.State, process, memory, address, netSets(n), strings.Join(n.Harm, ", ")})
 	}
 	table(w, rows)
 }

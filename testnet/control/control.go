@@ -45,6 +45,7 @@ type Info struct {
 	Addr   string           `json:"addr"`
 	PID    int              `json:"pid,omitempty"`
 	Memory int64            `json:"memory,omitempty"` // resident bytes
+	Harm   []string         `json:"harm,omitempty"`   // what is done to it and its links, in words
 	Sets   []trace.SetState `json:"sets,omitempty"`
 }
 

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/dustin/go-humanize"
+	"github.com/dustin/go-humanize/english"
 
 	"github.com/shoal-p2p/shoal/node/api"
 	"github.com/shoal-p2p/shoal/testnet/judge"
@@ -98,7 +99,7 @@ func (s *Stage) start(ctx context.Context, names []string) error {
 			return err
 		}
 	}
-	s.say("%d nodes up in %.1f s", len(names), (s.rec.since() - began).Seconds())
+	s.say("%s up in %.1f s", english.Plural(len(names), "node", ""), (s.rec.since() - began).Seconds())
 	return nil
 }
 
@@ -179,7 +180,10 @@ func (s *Stage) publishAt(ctx context.Context, do script.Publish) error {
 
 // acknowledgement says what came of a publish.
 func (s *Stage) acknowledgement(p published) string {
-	text := fmt.Sprintf("revision %d, the %s of this run, in %.2f s", p.Revision, humanize.Ordinal(p.nth), p.took.Seconds())
+	text := fmt.Sprintf("revision %d in %.2f s", p.Revision, p.took.Seconds())
+	if p.nth > 0 && uint64(p.nth) != p.Revision { // changes of the members count too
+		text = fmt.Sprintf("revision %d, the %s that was published, in %.2f s", p.Revision, humanize.Ordinal(p.nth), p.took.Seconds())
+	}
 	switch {
 	case !p.Changed:
 		return fmt.Sprintf("nothing has changed since revision %d", p.Revision)

@@ -155,6 +155,9 @@ func (s *Stage) has(ctx context.Context, c script.Has) error {
 			}
 		}
 		info, err := s.show(ctx, n, x)
+		if err != nil && j == nil && n.Name != x.author && n.State() == nodes.Running {
+			return fmt.Errorf("it has nothing of %s: it was not told to get, follow or replicate it", x.name)
+		}
 		if err != nil {
 			return errors.Join(err, j.failure())
 		}
@@ -178,12 +181,15 @@ func (s *Stage) includes(ctx context.Context, n *nodes.Node, x *set, info api.Se
 	if err != nil {
 		return err
 	}
+	if len(h.Revisions) == 0 || h.Revisions[0].Head != info.Head {
+		return errors.New("it is about to have another revision")
+	}
 	for _, r := range h.Revisions {
 		if r.Head == wanted.Head {
 			return nil
 		}
 	}
-	if len(h.Revisions) == 0 || !covers(h.Revisions[0].Vector, wanted.Vector) {
+	if !covers(h.Revisions[0].Vector, wanted.Vector) {
 		return fmt.Errorf("it has revision %d (%s), which does not include revision %d of %s (%s)", info.Revision, tail(info.Root), wanted.Revision, wanted.node, tail(wanted.Root))
 	}
 	return nil

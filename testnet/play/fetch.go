@@ -54,6 +54,12 @@ func (j *job) end() {
 	j.over = true
 }
 
+func (j *job) failed() error {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	return j.err
+}
+
 func (j *job) ended() bool {
 	j.mu.Lock()
 	defer j.mu.Unlock()

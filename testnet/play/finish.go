@@ -74,6 +74,7 @@ func (s *Stage) invariants(ctx context.Context, line int, names []string) error 
 		names = all()
 	}
 	began := s.rec.since()
+	s.rec.again()
 	quiet := func(name string) bool { return slices.Contains(names, name) }
 	if quiet(script.Agree) || quiet(script.Acknowledged) {
 		if err := s.settle(ctx); err != nil {

@@ -239,7 +239,7 @@ publish docs at origin
 	if len(x.events(trace.Resumed, "edge-1")) != 2 || len(x.events(trace.Stopped, "edge-2")) != 1 || len(x.events(trace.Up, "edge-2")) != 2 {
 		t.Error("what was done to the nodes is not in the trace")
 	}
-	for _, i := range x.List() {
+	for _, i := range x.List(t.Context()) {
 		if i.State != "running" || i.PID == 0 || len(i.Sets) != 1 || i.Memory == 0 {
 			t.Errorf("%+v", i)
 		}

@@ -117,6 +117,13 @@ func (r *recorder) observe(o func(at time.Duration) judge.Observation) {
 	r.broke(r.judge.Observe(see))
 }
 
+// again forgets what was counted for invariants that are looked at from the beginning each time.
+func (r *recorder) again() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.seen.compared, r.seen.files = 0, 0
+}
+
 // settle shows the judge what all nodes have when it is quiet.
 func (r *recorder) settle(finals []judge.Final) {
 	r.mu.Lock()

@@ -147,8 +147,33 @@ func (s *Stage) Close() {
 // Do carries out one statement that somebody typed. Errors: ErrFailed.
 func (s *Stage) Do(ctx context.Context, st script.Statement) error {
 	st.Line = 0 // it is of no script
-	if err := s.statement(ctx, st); err != nil {
-		return fmt.Errorf("%s: %w", st.Text, err)
+	s.mu.Lock()
+	before := len(s.jobs)
+	s.mu.Unlock()
+	err := s.statement(ctx, st)
+	if err == nil {
+		err = s.outcome(ctx, before)
+	}
+	if err != nil && !strings.HasPrefix(err.Error(), st.Text+":") {
+		err = fmt.Errorf("%s: %w", st.Text, err)
+	}
+	return err
+}
+
+// outcome waits for the jobs from the n-th on: who typed a statement wants to know what came of it.
+func (s *Stage) outcome(ctx context.Context, n int) error {
+	s.mu.Lock()
+	jobs := slices.Clone(s.jobs[n:])
+	s.mu.Unlock()
+	for _, j := range jobs {
+		for !j.ended() {
+			if err := pass(ctx, askEvery); err != nil {
+				return err
+			}
+		}
+		if err := j.failed(); err != nil {
+			return fmt.Errorf("%s: %w", j.node, err)
+		}
 	}
 	return nil
 }
@@ -383,6 +408,9 @@ func running(n *nodes.Node) (*api.Client, error) {
 	if c := n.Client(); c != nil && n.State() == nodes.Running {
 		return c, nil
 	}
+	if n.State() == nodes.Paused {
+		return nil, fmt.Errorf("%s: it is paused", n.Name)
+	}
 	return nil, fmt.Errorf("%s: %w", n.Name, errDown)
 }
 
@@ -421,7 +449,9 @@ func pass(ctx context.Context, d time.Duration) error {
 }
 
 // List tells what every node is.
-func (s *Stage) List() []control.Info {
+func (s *Stage) List(ctx context.Context) []control.Info {
+	s.sampleAll(ctx)
+	ill := s.ill(ctx)
 	s.rec.mu.Lock()
 	newest := maps.Clone(s.rec.newest)
 	s.rec.mu.Unlock()
@@ -431,6 +461,7 @@ func (s *Stage) List() []control.Info {
 		if n.State() != nodes.Down {
 			i.Memory, i.Sets = newest[n.Name].Memory, newest[n.Name].Sets
 		}
+		i.Harm = ill[n.Name]
 		out = append(out, i)
 	}
 	return out
