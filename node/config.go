@@ -3,6 +3,10 @@ package node
 import (
 	"log/slog"
 	"time"
+
+	"github.com/multiformats/go-multiaddr"
+
+	"github.com/shoal-p2p/shoal/discovery/static"
 )
 
 // Config is what a node is made of. The zero value of everything but Home is a default.
@@ -49,4 +53,16 @@ type StoreConfig struct {
 type ShareConfig struct {
 	Debounce time.Duration // how long it must be still before it is published; 0 = default
 	Rescan   time.Duration // finds what no notification told of; 0 = default
+}
+
+// CheckListen tells why text cannot be one of Config.Listen, as far as it shows without a network; nil if it can.
+func CheckListen(text string) error {
+	_, err := multiaddr.NewMultiaddr(text)
+	return err
+}
+
+// CheckBootstrap tells why text cannot be one of Config.Bootstrap; nil if it can.
+func CheckBootstrap(text string) error {
+	_, err := static.Parse(text)
+	return err
 }

@@ -20,7 +20,6 @@ import (
 	"github.com/libp2p/go-libp2p/core/crypto"
 	"github.com/libp2p/go-libp2p/core/peer"
 	"github.com/libp2p/go-libp2p/core/protocol"
-	"github.com/multiformats/go-multiaddr"
 	"golang.org/x/sync/errgroup"
 
 	"github.com/shoal-p2p/shoal/blockstore/badgerstore"
@@ -201,8 +200,8 @@ func (n *Node) addresses() (static.Peers, error) {
 		return nil, usage("bad_bootstrap", "an address looks like /ip4/192.0.2.1/tcp/4581/p2p/12D3...", "%v", err)
 	}
 	for _, a := range n.cfg.Listen {
-		if _, err := multiaddr.NewMultiaddr(a); err != nil {
-			return nil, usage("bad_listen", "an address looks like /ip4/0.0.0.0/tcp/4581", "--listen %q: %v", a, err)
+		if err := CheckListen(a); err != nil {
+			return nil, usage("bad_listen", "an address looks like /ip4/0.0.0.0/tcp/4581", "listen on %q: %v", a, err)
 		}
 	}
 	if len(n.cfg.Listen) == 0 {

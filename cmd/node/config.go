@@ -11,6 +11,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"syscall"
 
@@ -99,10 +100,11 @@ func readConfig(path string, optional bool) ([]byte, error) {
 
 // stack puts one layer of settings on the other and collects what is wrong with them: all of it is told at once.
 type stack struct {
-	k      *koanf.Koanf
-	known  []string
-	origin map[string]string
-	wrong  []string
+	k        *koanf.Koanf
+	defaults *koanf.Koanf
+	known    []string
+	origin   map[string]string
+	wrong    []string
 }
 
 func newStack() (*stack, error) {
@@ -110,7 +112,7 @@ func newStack() (*stack, error) {
 	if err := s.k.Load(structs.Provider(defaultSettings(), "koanf"), nil); err != nil {
 		return nil, fmt.Errorf("load defaults: %w", err)
 	}
-	s.known = s.k.Keys()
+	s.known, s.defaults = s.k.Keys(), s.k.Copy()
 	for _, key := range s.known {
 		s.origin[key] = "default"
 	}
@@ -132,11 +134,16 @@ func (s *stack) file(text []byte, path string) {
 		return
 	}
 	layer := koanf.New(".")
-	if err := layer.Load(document(text), yaml.Parser()); err != nil {
+	doc, err := parseDocument(text)
+	if err == nil {
+		err = layer.Load(document(text), yaml.Parser())
+	}
+	if err != nil {
 		s.wrong = append(s.wrong, path+": "+oneLine(err.Error()))
 		return
 	}
-	s.put(layer, path, func(string) string { return path })
+	where := func(key string) string { return fmt.Sprint(path, ":", lineOf(doc, key)) }
+	s.put(layer, where, func(string) string { return path })
 }
 
 func (s *stack) environ(environ []string) {
@@ -160,7 +167,7 @@ func (s *stack) environ(environ []string) {
 		s.wrong = append(s.wrong, err.Error())
 		return
 	}
-	s.put(layer, "the environment", variable)
+	s.put(layer, variable, variable)
 }
 
 func (s *stack) flags(flags *pflag.FlagSet) {
@@ -181,33 +188,66 @@ func (s *stack) flags(flags *pflag.FlagSet) {
 		s.wrong = append(s.wrong, err.Error())
 		return
 	}
-	s.put(layer, "the command line", func(key string) string { return given[key] })
+	flag := func(key string) string { return given[key] }
+	s.put(layer, flag, flag)
 }
 
 // put lays a layer over those before. A key that means nothing is wrong: a setting that is silently ignored
 // is worse than none. One without a value, as it is left where the lines below it are made comments, is as if
-// it were not there.
-func (s *stack) put(layer *koanf.Koanf, where string, origin func(key string) string) {
+// it were not there. where tells more exactly than origin from where a key is, to who wrote a wrong one.
+func (s *stack) put(layer *koanf.Koanf, where, origin func(key string) string) {
 	for _, key := range layer.Keys() {
 		section := slices.ContainsFunc(s.known, func(k string) bool { return strings.HasPrefix(k, key+".") })
 		empty := layer.Get(key) == nil
+		known := slices.Contains(s.known, key)
 		switch {
-		case slices.Contains(s.known, key) && !empty:
+		case known && !empty:
 			s.origin[key] = origin(key)
-		case empty && (section || slices.Contains(s.known, key)):
+			if why := unfit(s.defaults.Get(key), layer.Get(key)); why != "" {
+				s.wrong = append(s.wrong, fmt.Sprintf("%s: %s %s", where(key), key, why))
+			}
+		case empty && (section || known):
 			layer.Delete(key)
 		case section:
-			s.wrong = append(s.wrong, fmt.Sprintf("%s: %s is a section; its keys are written below it, indented", where, key))
+			s.wrong = append(s.wrong, fmt.Sprintf("%s: %s is a section; its keys are written below it, indented", where(key), key))
 		default:
-			s.wrong = append(s.wrong, fmt.Sprintf("%s: unknown key %s%s", where, printable(key), didYouMean(key, s.known)))
+			s.wrong = append(s.wrong, fmt.Sprintf("%s: unknown key %s%s", where(key), printable(key), didYouMean(key, s.known)))
 		}
 	}
 	if len(s.wrong) > 0 {
 		return
 	}
 	if err := s.k.Merge(layer); err != nil {
-		s.wrong = append(s.wrong, where+": "+oneLine(err.Error()))
+		s.wrong = append(s.wrong, oneLine(err.Error()))
 	}
+}
+
+// unfit is why a value cannot be one of the type that the default has; "" if it can. Texts are read as what they are to be.
+func unfit(standard, value any) string {
+	text, isText := value.(string)
+	switch standard.(type) {
+	case []string:
+		if _, whole := value.(map[string]any); whole {
+			return "is a list of values, not a section"
+		}
+		return ""
+	case bool:
+		_, ok := value.(bool)
+		if _, err := strconv.ParseBool(text); !ok && (!isText || err != nil) {
+			return fmt.Sprintf("is true or false, not %q", fmt.Sprint(value))
+		}
+	case int:
+		_, ok := value.(int)
+		if _, err := strconv.Atoi(text); !ok && (!isText || err != nil) {
+			return fmt.Sprintf("is a whole number, not %q", fmt.Sprint(value))
+		}
+	case string:
+		switch value.(type) {
+		case []any, []string, map[string]any:
+			return "is one value, not a list or a section"
+		}
+	}
+	return ""
 }
 
 func (s *stack) result() (layered, error) {

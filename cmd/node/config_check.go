@@ -16,6 +16,7 @@ import (
 	"github.com/dustin/go-humanize"
 
 	"github.com/shoal-p2p/shoal/node"
+	"github.com/shoal-p2p/shoal/node/web"
 )
 
 // hostConfig checks the values.
@@ -59,6 +60,8 @@ func (v *verdict) node(s settings) node.Config {
 	if s.Store.KeepRevisions < 0 {
 		v.add("store.keep_revisions", " is %d; it counts revisions, the newest included", s.Store.KeepRevisions)
 	}
+	v.addresses("p2p.listen", s.P2P.Listen, "/ip4/0.0.0.0/tcp/4581", node.CheckListen)
+	v.addresses("p2p.bootstrap", s.P2P.Bootstrap, "/ip4/192.0.2.1/tcp/4581/p2p/12D3...", node.CheckBootstrap)
 	const month = 30 * 24 * time.Hour
 	return node.Config{
 		Listen: s.P2P.Listen, Bootstrap: s.P2P.Bootstrap,
@@ -79,6 +82,9 @@ func (v *verdict) api(s settings, home string) apiConfig {
 		Cert: inHome(home, s.API.Cert), Key: inHome(home, s.API.Key)}
 	if (c.Cert == "") != (c.Key == "") {
 		v.add("api.cert", " and api.key go together")
+	}
+	if c.Listen != "" && c.Cert == "" && web.Exposed(c.Listen) {
+		v.add("api.listen", " is %s, beyond this machine: that needs TLS, api.cert and api.key", c.Listen)
 	}
 	hostName := regexp.MustCompile(`^[A-Za-z0-9_]([A-Za-z0-9_.-]*[A-Za-z0-9_])?$`)
 	for _, h := range c.AllowedHosts {
@@ -162,6 +168,20 @@ func (v *verdict) address(key, text string) string {
 		v.add(key, " is an address such as 127.0.0.1:4580, or off, not %q", text)
 	}
 	return text
+}
+
+// addresses checks a list of multiaddrs; like is a good one.
+func (v *verdict) addresses(key string, texts []string, like string, check func(string) error) {
+	for _, text := range texts {
+		if check(text) == nil {
+			continue
+		}
+		parted := ""
+		if strings.Contains(text, ",") {
+			parted = "; several are a list, and not one text with commas"
+		}
+		v.add(key, ": %s is no address such as %s%s", strconv.Quote(text), like, parted)
+	}
 }
 
 // inHome is a path of the configuration seen from the root; "" stays.

@@ -4,20 +4,74 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"io"
 	"strconv"
 	"strings"
 
 	"go.yaml.in/yaml/v3"
 )
 
+// errSecond is answered for a file of several documents: only the first would count.
+var errSecond = errors.New("a second YAML document begins after a line ---; write all keys in one")
+
+// parseDocument reads the one YAML document of a file; one without Content is empty. It refuses keys with a dot: as they
+// look like the key of a section to us and like a key of their own to YAML, they would be told and not be taken.
+func parseDocument(text []byte) (*yaml.Node, error) {
+	doc, dec := &yaml.Node{}, yaml.NewDecoder(bytes.NewReader(text))
+	if err := dec.Decode(doc); errors.Is(err, io.EOF) {
+		return doc, nil
+	} else if err != nil {
+		return nil, err
+	}
+	if err := dec.Decode(&yaml.Node{}); err == nil {
+		return nil, errSecond
+	} else if !errors.Is(err, io.EOF) {
+		return nil, err
+	}
+	return doc, dotless(doc)
+}
+
+// dotless refuses keys with a dot in n and below.
+func dotless(n *yaml.Node) error {
+	for i, c := range n.Content {
+		if section, key, dotted := strings.Cut(c.Value, "."); dotted && n.Kind == yaml.MappingNode && i%2 == 0 {
+			return fmt.Errorf("line %d: unknown key %s: write %s: {%s: ...}", c.Line, strconv.Quote(c.Value), section, key)
+		}
+		if err := dotless(c); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// lineOf is the line of a key, or of the innermost section on the way to it that can be found; 1 at least.
+func lineOf(doc *yaml.Node, key string) int {
+	line := 1
+	if len(doc.Content) == 0 {
+		return line
+	}
+	at := doc.Content[0]
+	for part := range strings.SplitSeq(key, ".") {
+		if at.Kind != yaml.MappingNode {
+			return line
+		}
+		next := lookUp(at, part)
+		if next == nil {
+			return line
+		}
+		at, line = next, max(line, next.Line)
+	}
+	return line
+}
+
 // setInDocument is the YAML document with one key set, and with its comments and its order.
 func setInDocument(text []byte, key string, value []string) ([]byte, error) {
-	var doc yaml.Node
-	if err := yaml.Unmarshal(text, &doc); err != nil {
+	doc, err := parseDocument(text)
+	if err != nil {
 		return nil, err
 	}
 	if len(doc.Content) == 0 { // nothing but comments, or not even those
-		doc = yaml.Node{Kind: yaml.DocumentNode, HeadComment: strings.TrimSpace(string(text)), Content: []*yaml.Node{newSection()}}
+		doc = &yaml.Node{Kind: yaml.DocumentNode, HeadComment: strings.TrimSpace(string(text)), Content: []*yaml.Node{newSection()}}
 	}
 	at := doc.Content[0]
 	path := strings.Split(key, ".")
@@ -43,11 +97,11 @@ func setInDocument(text []byte, key string, value []string) ([]byte, error) {
 	} else {
 		at.Content = append(at.Content, scalar(last, "!!str"), node)
 	}
-	spellNulls(&doc, false)
+	spellNulls(doc, false)
 	var out bytes.Buffer
 	enc := yaml.NewEncoder(&out)
 	enc.SetIndent(2)
-	if err := errors.Join(enc.Encode(&doc), enc.Close()); err != nil {
+	if err := errors.Join(enc.Encode(doc), enc.Close()); err != nil {
 		return nil, err
 	}
 	return out.Bytes(), nil

@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"syscall"
 
 	"github.com/google/renameio/v2/maybe"
 	"github.com/spf13/cobra"
@@ -180,8 +181,8 @@ func newConfigSetCommand(a *app) *cobra.Command {
 		Use:   "set KEY VALUE...",
 		Short: "Write a setting to the configuration file",
 		Long: "Write a setting to the configuration file, which is made if there is none. What else is in it stays,\n" +
-			"comments too. A list takes any number of values, and none to be empty. Nothing is written if the\n" +
-			"file would not be understood after it.",
+			"comments too. A list takes any number of values, one after the other and not parted by commas as in\n" +
+			"a variable, and none to be empty. Nothing is written if the file would not be understood after it.",
 		Args:              a.arguments(1, 100), // more addresses than a machine has
 		ValidArgsFunction: completeKey,
 		RunE:              func(_ *cobra.Command, args []string) error { return a.configSet(args[0], args[1:]) },
@@ -242,10 +243,26 @@ func (a *app) understood(text []byte, path string) error {
 	return err
 }
 
+// linkEnd is where a chain of links leads to, also where nothing is there yet.
+func linkEnd(path string) (string, error) {
+	for range 40 { // as many as Linux follows
+		target, err := os.Readlink(path)
+		if err != nil {
+			return path, nil // no link, or not there
+		}
+		if !filepath.IsAbs(target) {
+			target = filepath.Join(filepath.Dir(path), target)
+		}
+		path = target
+	}
+	return "", &fs.PathError{Op: "follow links", Path: path, Err: syscall.ELOOP}
+}
+
 // replaceConfig writes the file in one step; where it is a link, what it leads to.
 func replaceConfig(path string, text []byte) error {
-	if target, err := filepath.EvalSymlinks(path); err == nil {
-		path = target
+	path, err := linkEnd(path)
+	if err != nil {
+		return err
 	}
 	mode := fs.FileMode(0o600)
 	if st, err := os.Stat(path); err == nil {

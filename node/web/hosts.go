@@ -56,6 +56,13 @@ func canonical(name string) string {
 	return strings.ToLower(name)
 }
 
+// Exposed tells whether others than this machine could connect to address: New wants TLS for it. What is not HOST:PORT is no
+// address that anybody could connect to.
+func Exposed(address string) bool {
+	name, _, err := net.SplitHostPort(address)
+	return err == nil && !isLoopback(name)
+}
+
 // isLoopback tells of a name or an address without port whether only this machine can reach it. Names other than
 // localhost are not resolved: what they mean is for somebody else to say.
 func isLoopback(name string) bool {
