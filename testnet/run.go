@@ -166,7 +166,7 @@ func (r *runner) run(ctx context.Context, sc *script.Script) error {
 	}
 	t := r.trace(sc)
 	if err != nil {
-		why := err.Error()
+		why := strings.ReplaceAll(err.Error(), "\n", "; ")
 		if ctx.Err() != nil {
 			why = "it was ended before"
 		}

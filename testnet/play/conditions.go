@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/shoal-p2p/shoal/node/api"
@@ -46,8 +47,8 @@ func (s *Stage) expect(ctx context.Context, st script.Statement, do script.Expec
 	c := trace.Check{Name: st.Text, OK: wrong == nil, Line: st.Line, Seconds: (s.rec.since() - began).Seconds()}
 	switch {
 	case wrong != nil:
-		c.Detail = wrong.Error()
-		s.say("DOES NOT HOLD: %v", wrong)
+		c.Detail = oneLine(wrong)
+		s.say("DOES NOT HOLD: %s", c.Detail)
 	case do.Within > 0:
 		c.Detail = fmt.Sprintf("after %.2f s", c.Seconds)
 		s.say("holds, after %.2f s", c.Seconds)
@@ -61,6 +62,9 @@ func (s *Stage) expect(ctx context.Context, st script.Statement, do script.Expec
 	}
 	return nil
 }
+
+// oneLine is an error of several lines in one.
+func oneLine(err error) string { return strings.Join(strings.Split(err.Error(), "\n"), "; ") }
 
 func prefixed(before, text string) string {
 	if text == "" {

@@ -150,6 +150,9 @@ func (s *Stage) evidence(name string) string {
 	case script.Agree:
 		return count(seen.compared, "state")
 	case script.Files:
+		if seen.damaged && seen.files > 0 {
+			return count(seen.files, "file") + ", less what the script damaged itself"
+		}
 		return count(seen.files, "file")
 	}
 	return count(len(s.net.Nodes()), "node")

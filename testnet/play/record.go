@@ -32,6 +32,7 @@ type evidence struct {
 	epochs   map[string]bool // by set, owner and epoch
 	compared int             // states of nodes that were held against each other, the last time
 	files    int             // that were held against what was published
+	damaged  bool            // the script flipped bits
 }
 
 func newRecorder(now func() time.Time, seed uint64) *recorder {
@@ -64,6 +65,7 @@ func (r *recorder) role(e trace.Event) {
 // add needs mu to be held.
 func (r *recorder) add(e trace.Event) time.Duration {
 	e.At = r.since()
+	r.seen.damaged = r.seen.damaged || e.Kind == trace.Damaged
 	r.t.Events = append(r.t.Events, e)
 	return e.At
 }

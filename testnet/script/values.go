@@ -78,6 +78,13 @@ func (p *parser) bytes(what string, units []unit, example string) int64 {
 	if slices.Contains(names, behind+"/s") {
 		hint = didYouMean(behind+"/s", names)
 	}
+	if bits, ok := strings.CutSuffix(strings.ToLower(behind), "bps"); ok && len(bits) == 1 { // not bytes
+		for _, name := range names {
+			if strings.EqualFold(name, bits+"bit/s") {
+				hint = didYouMean(name, names)
+			}
+		}
+	}
 	p.fail(t, "there is no unit %q; expected one of %s%s", behind, list(names), hint)
 	return 0
 }
