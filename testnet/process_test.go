@@ -79,7 +79,7 @@ func startNode(ctx context.Context, s *starter, exe, dir, name string, bootstrap
 	}
 	p.cmd = exec.Command(exe, append(args, flags...)...)
 	p.cmd.Stderr = log
-	p.cmd.Env = append(withoutShoal(os.Environ()), "SHOAL_P2P__MDNS=false") // a testnet never meets the neighbours
+	p.cmd.Env = append(withoutShoal(os.Environ()), "SHOAL_P2P__MDNS=false", "SHOAL_API__LISTEN=127.0.0.1:0") // a testnet never meets the neighbours
 	p.cmd.SysProcAttr = dieWithParent()
 	out, err := p.cmd.StdoutPipe()
 	if err != nil {

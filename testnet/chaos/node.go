@@ -121,7 +121,7 @@ func (n *node) start(ctx context.Context) error {
 	}
 	n.cmd, n.exited = exec.Command(args[0], args[1:]...), make(chan struct{})
 	n.cmd.Stderr = log
-	n.cmd.Env = append(withoutShoal(os.Environ()), "SHOAL_P2P__MDNS=false", "XDG_RUNTIME_DIR=") // it never meets the neighbours
+	n.cmd.Env = append(withoutShoal(os.Environ()), "SHOAL_P2P__MDNS=false", "SHOAL_API__LISTEN=127.0.0.1:0", "XDG_RUNTIME_DIR=") // it never meets the neighbours
 	n.cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL, Setpgid: true}
 	out, err := n.cmd.StdoutPipe()
 	if err != nil {

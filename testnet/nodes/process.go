@@ -132,7 +132,7 @@ func (node *Node) launch() (*life, <-chan hello, error) {
 	args := node.command()
 	l := &life{cmd: exec.Command(args[0], args[1:]...), exited: make(chan struct{})}
 	l.cmd.Stderr = log
-	l.cmd.Env = append(withoutShoal(os.Environ()), "SHOAL_P2P__MDNS=false", "XDG_RUNTIME_DIR=") // it never meets the neighbours
+	l.cmd.Env = append(withoutShoal(os.Environ()), "SHOAL_P2P__MDNS=false", "SHOAL_API__LISTEN=127.0.0.1:0", "XDG_RUNTIME_DIR=") // it never meets the neighbours
 	l.cmd.SysProcAttr = dieWithParent()
 	out, err := l.cmd.StdoutPipe()
 	if err != nil {

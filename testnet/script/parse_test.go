@@ -210,7 +210,7 @@ func mistakes() []mistake {
 		{"link a and b", 13, "expected latency, jitter, loss, rate or plain, not the end of the line"},
 		{"link a b latency 1s", 8, `expected and (both directions) or to (one direction), not "b"`},
 		{"link a and a latency 1s", 6, "a is on both sides; expected two nodes"},
-		{"uplink a 100Mbps", 10, "did you mean Mbit/s?"},
+		{"uplink a 100Mbps", 10, `there is no unit "Mbps"; expected one of kbit/s, Mbit/s, Gbit/s, B/s, kB/s, KiB/s, MB/s, MiB/s, GB/s or GiB/s; did you mean Mbit/s?`},
 		{"link a and b latency 2m", 22, "2m is too long for a link; expected at most 1m"},
 		{"link a and b latncy 1s", 14, `expected latency, jitter, loss, rate or plain, not "latncy"; did you mean latency?`},
 		{"link a and b latency 1s latency 2s", 25, "latency is said twice; expected it once"},
