@@ -33,13 +33,13 @@ type NetConfig struct {
 	MDNS           bool   // find peers on the local network
 	DHT            string // "server" (default), "client" for a node that nobody can dial, or "off"
 	MaxConnections int    // where idle connections begin to be closed, twice as many are refused; 0 = default
+	MaxMemory      int64  // bytes that connections may reserve; 0 = default
 }
 
 // TransferConfig bounds what is sent and fetched.
 type TransferConfig struct {
-	Up, Down    int64 // bytes per second of payload; 0 = no limit
-	LANExempt   bool  // peers of the local network are outside of Up and Down
-	PeersPerSet int   // peers one set is fetched from at the same time; 0 = default
+	Up, Down  int64 // bytes per second of payload; 0 = no limit
+	LANExempt bool  // peers of the local network are outside of Up and Down
 }
 
 // StoreConfig bounds what a node keeps.

@@ -157,8 +157,12 @@ func (e *exam) bootstrap(ctx context.Context) api.Check {
 		return fail("an address looks like /ip4/192.0.2.1/tcp/4581/p2p/12D3...", "%v", err)
 	}
 	if len(known) == 0 {
+		near := ", remembered peers and on the local network only"
+		if !e.cfg.Net.MDNS {
+			near = " and remembered peers only"
+		}
 		return warn("`node config set p2p.bootstrap ADDRESS` with an address that `node status` prints on a machine that is up",
-			"none is configured: sets are found by full tickets, remembered peers and on the local network only")
+			"none is configured: sets are found by full tickets%s", near)
 	}
 	known = known[:min(len(known), maxProbed)]
 	errs := make([]error, len(known))

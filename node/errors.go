@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"strings"
+	"syscall"
 
 	"github.com/shoal-p2p/shoal/blockstore"
 	"github.com/shoal-p2p/shoal/blockstore/badgerstore"
@@ -52,7 +54,7 @@ func verdicts() []verdict {
 		{blockstore.ErrNoSpace, "no_space", api.ExitNoSpace, "not enough disk space", "free some space (or lower store.reserve), then run the same command: it goes on from here", true},
 		{worktree.ErrPrivate, "own_folder", api.ExitUsage, "that is the node's own folder", "share or fetch another one: the node's holds its keys", false},
 		{worktree.ErrConflict, "conflict", api.ExitConflict, "files in the way would be overwritten", "choose an empty folder, or --force to overwrite them", false},
-		{worktree.ErrNotWritable, "not_writable", api.ExitFailed, "the folder cannot be written", "choose a folder that you may write to, in one that exists", false},
+		{worktree.ErrNotWritable, api.CodeNotWritable, api.ExitFailed, "the folder cannot be written", "choose a folder that you may write to, in one that exists", false},
 		{dag.ErrLimit, "over_limit", api.ExitIntegrity, "the revision is larger or deeper than any real one", "do not trust this publisher", false},
 		{dag.ErrMalformed, "malformed", api.ExitIntegrity, "the revision is not a valid folder", "do not trust this publisher", false},
 		{blockstore.ErrCorrupt, "corrupt", api.ExitIntegrity, "bytes do not match their content address", "`verify` names the files", true},
@@ -77,6 +79,23 @@ func explain(err error) error {
 		}
 	}
 	return &api.Error{Code: "failed", ExitCode: api.ExitFailed, Title: "failed", Detail: err.Error()}
+}
+
+// portTaken puts words to a port that somebody else has; the network's library makes a text of the cause. Other errors stay.
+func portTaken(err error) error {
+	if err == nil || !errors.Is(err, syscall.EADDRINUSE) && !strings.Contains(err.Error(), syscall.EADDRINUSE.Error()) {
+		return err
+	}
+	return &api.Error{Code: "port_taken", ExitCode: api.ExitUsage, Title: "another program has the port to listen on", Detail: err.Error(),
+		Hint: "end it, or another --listen (p2p.listen), with port 0 for any free one"}
+}
+
+// at names a folder in an error about writing it: what the system says does not.
+func at(dir string, err error) error {
+	if dir == "" || !errors.Is(err, worktree.ErrNotWritable) {
+		return err
+	}
+	return fmt.Errorf("%q: %w", dir, err)
 }
 
 // usage is an error of what was asked.

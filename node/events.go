@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"maps"
 	"slices"
 	"sync"
@@ -74,7 +75,32 @@ func (n *Node) Events(ctx context.Context, q api.EventsRequest, fn func(api.Even
 }
 
 func (n *Node) tell(e api.Event) {
+	n.note(e)
 	now := n.now()
 	n.life.note(now, e)
 	n.events.tell(now, e)
+}
+
+// note writes what happened to a set into the log.
+func (n *Node) note(e api.Event) {
+	level := slog.LevelInfo
+	switch e.Kind {
+	case api.EventProgress, api.EventFailed, api.EventNotice: // too many; logged where they come from
+		return
+	case api.EventAvailable:
+		level = slog.LevelDebug
+	case api.EventConflict:
+		level = slog.LevelWarn
+	}
+	about := []any{"set", e.Set, "name", e.Name}
+	if e.Revision > 0 {
+		about = append(about, "revision", e.Revision)
+	}
+	if r := e.Result; r != nil {
+		about = append(about, "fetched", r.BytesFetched+r.BytesPatched, "of", r.BytesTotal, "from", r.Sources, "seconds", r.Seconds)
+	}
+	if e.Detail != "" {
+		about = append(about, "detail", e.Detail)
+	}
+	n.cfg.Log.Log(context.Background(), level, e.Kind, about...)
 }

@@ -164,10 +164,10 @@ func (n *Node) serve(ctx context.Context) error {
 		return err
 	}
 	bytes := &wireCounter{}
-	host, err := swarm.New(ctx, swarm.Config{Key: n.key, Listen: n.cfg.Listen, MaxConnections: n.cfg.Net.MaxConnections, Bandwidth: bytes, Metrics: n.libraryMetrics(), UserAgent: "shoal/" + n.cfg.Version,
+	host, err := swarm.New(ctx, swarm.Config{Key: n.key, Listen: n.cfg.Listen, MaxConnections: n.cfg.Net.MaxConnections, MaxMemory: n.cfg.Net.MaxMemory, Bandwidth: bytes, Metrics: n.libraryMetrics(), UserAgent: "shoal/" + n.cfg.Version,
 		Protocols: []protocol.ID{list.ID, chunks.ID, delta.ID, beacon.ID, wirecouncil.ID}, Log: n.cfg.Log, Options: n.cfg.Bed.network()})
 	if err != nil {
-		return err
+		return portTaken(err)
 	}
 	defer host.Close()
 	w := &network{host: host, bytes: bytes, log: n.cfg.Log, book: n.remembered(), council: wirecouncil.New(host, n.cfg.Log)}
@@ -265,8 +265,11 @@ func (n *Node) work(ctx context.Context, w *network, table table, announce *disc
 	if n.cfg.Resume {
 		n.resume()
 	}
+	n.cfg.Log.Info("ready", "version", n.cfg.Version, "peer", n.self, "listen", w.host.Addrs())
 	close(n.ready)
-	return group.Wait()
+	err := group.Wait()
+	n.cfg.Log.Info("stopping")
+	return err
 }
 
 // briefDelay is how long a node that only fetches something keeps to itself what it has: most are done by then, and

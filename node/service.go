@@ -141,7 +141,7 @@ func (n *Node) Get(ctx context.Context, q api.GetRequest, progress func(api.Prog
 		n.life.downloaded(err)
 	}
 	if err != nil {
-		return api.GetResult{}, explain(err)
+		return api.GetResult{}, explain(at(cmp.Or(q.Dest, q.Cwd), err))
 	}
 	out := n.getResult(got)
 	out.Seconds = n.now().Sub(start).Seconds()

@@ -10,6 +10,7 @@ import (
 	"runtime/debug"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -51,7 +52,8 @@ type globals struct {
 // app is one command line being executed.
 type app struct {
 	process
-	opts globals
+	opts    globals
+	looking atomic.Bool // the command only looks at another process: an interrupt stops nothing worth a word
 }
 
 // Main runs one command line and returns its exit code.

@@ -222,15 +222,11 @@ func (s *stack) put(layer *koanf.Koanf, where, origin func(key string) string) {
 	}
 }
 
-// unfit is why a value cannot be one of the type that the default has; "" if it can. Texts are read as what they are to be.
+// unfit is why a value cannot be one of the type that the default has; "" if it can. Texts are read as
+// what they are to be, and a single value is a list of one.
 func unfit(standard, value any) string {
 	text, isText := value.(string)
 	switch standard.(type) {
-	case []string:
-		if _, whole := value.(map[string]any); whole {
-			return "is a list of values, not a section"
-		}
-		return ""
 	case bool:
 		_, ok := value.(bool)
 		if _, err := strconv.ParseBool(text); !ok && (!isText || err != nil) {

@@ -66,9 +66,9 @@ func (v *verdict) node(s settings) node.Config {
 	return node.Config{
 		Listen: s.P2P.Listen, Bootstrap: s.P2P.Bootstrap,
 		// The council of a set alone may be some ten peers; every connection costs some 50 kB.
-		Net: node.NetConfig{MDNS: s.P2P.MDNS, DHT: s.Discovery.DHT, MaxConnections: v.number("p2p.max_connections", s.P2P.MaxConnections, 16, 65536)},
+		Net: node.NetConfig{MDNS: s.P2P.MDNS, DHT: s.Discovery.DHT, MaxConnections: v.number("p2p.max_connections", s.P2P.MaxConnections, 16, 65536), MaxMemory: v.size("p2p.max_memory", s.P2P.MaxMemory)},
 		Transfer: node.TransferConfig{Up: v.size("transfer.up", s.Transfer.Up), Down: v.size("transfer.down", s.Transfer.Down),
-			LANExempt: s.Transfer.LANExempt, PeersPerSet: v.number("transfer.peers_per_set", s.Transfer.PeersPerSet, 1, 256)},
+			LANExempt: s.Transfer.LANExempt},
 		Store: node.StoreConfig{MaxSize: v.size("store.max_size", s.Store.MaxSize), Keep: s.Store.KeepRevisions, KeepBytes: v.size("store.keep_bytes", s.Store.KeepBytes)},
 		Share: node.ShareConfig{Debounce: v.duration("share.debounce", s.Share.Debounce, 10*time.Millisecond, time.Hour),
 			Rescan: v.duration("share.rescan", s.Share.Rescan, 100*time.Millisecond, month)},
@@ -78,7 +78,7 @@ func (v *verdict) node(s settings) node.Config {
 }
 
 func (v *verdict) api(s settings, home string) apiConfig {
-	c := apiConfig{Listen: v.address("api.listen", s.API.Listen), AllowedHosts: s.API.AllowedHosts,
+	c := apiConfig{Listen: v.address("api.listen", s.API.Listen), Chosen: v.origin["api.listen"] != "default", AllowedHosts: s.API.AllowedHosts,
 		Cert: inHome(home, s.API.Cert), Key: inHome(home, s.API.Key)}
 	if (c.Cert == "") != (c.Key == "") {
 		v.add("api.cert", " and api.key go together")

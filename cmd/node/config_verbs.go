@@ -258,7 +258,7 @@ func linkEnd(path string) (string, error) {
 	return "", &fs.PathError{Op: "follow links", Path: path, Err: syscall.ELOOP}
 }
 
-// replaceConfig writes the file in one step; where it is a link, what it leads to.
+// replaceConfig writes the file in one step; where it is a link, what it leads to. Mode and owner stay.
 func replaceConfig(path string, text []byte) error {
 	path, err := linkEnd(path)
 	if err != nil {
@@ -271,7 +271,14 @@ func replaceConfig(path string, text []byte) error {
 	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
 		return err
 	}
-	return maybe.WriteFile(path, text, mode)
+	uid, gid, known := ownerOf(path)
+	if err := maybe.WriteFile(path, text, mode); err != nil {
+		return err
+	}
+	if known && os.Geteuid() == 0 { // root writes for a service, which must be able to read it
+		return os.Lchown(path, uid, gid)
+	}
+	return nil
 }
 
 func newConfigPathCommand(a *app) *cobra.Command {

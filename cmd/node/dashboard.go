@@ -2,16 +2,20 @@ package main
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"net"
 	"net/http"
 	"os/exec"
 	"path/filepath"
 	"runtime"
 	"slices"
+	"strings"
 	"sync"
+	"unicode"
 
 	"github.com/spf13/cobra"
 
@@ -23,6 +27,7 @@ import (
 // site is the REST API of a hosted node and, unless it is on the socket only, its dashboard.
 type site struct {
 	home     string
+	log      *slog.Logger
 	listener net.Listener  // nil = on the socket only
 	server   *web.Server   // nil = on the socket only
 	ready    chan struct{} // closed when the node is up
@@ -36,8 +41,8 @@ type site struct {
 
 // openSite opens the address of the API; nil for a command that ends by itself. What is wrong with the address shows here,
 // before the store is opened.
-func openSite(ctx context.Context, cfg hostConfig, how hosting) (*site, error) {
-	s := &site{home: cfg.Home, listener: cfg.API.Listener, ready: make(chan struct{})}
+func (a *app) openSite(ctx context.Context, cfg hostConfig, how hosting) (*site, error) {
+	s := &site{home: cfg.Home, log: cfg.Log, listener: cfg.API.Listener, ready: make(chan struct{})}
 	switch {
 	case !how.service && !how.site:
 		return nil, nil
@@ -45,8 +50,13 @@ func openSite(ctx context.Context, cfg hostConfig, how hosting) (*site, error) {
 		return s, nil
 	}
 	var err error
+	if cfg.API.Cert != "" { // when it serves it is too late to tell
+		if _, err = tls.LoadX509KeyPair(cfg.API.Cert, cfg.API.Key); err != nil {
+			return nil, &api.Error{Code: "bad_certificate", ExitCode: api.ExitUsage, Title: "the certificate of the API cannot be used", Detail: err.Error(), Hint: "see api.cert and api.key"}
+		}
+	}
 	if s.listener == nil {
-		if s.listener, err = web.Listen(ctx, cfg.API.Listen); err != nil {
+		if s.listener, err = listenSite(ctx, cfg); err != nil {
 			return nil, listenError(cfg.API.Listen, err)
 		}
 	}
@@ -54,6 +64,7 @@ func openSite(ctx context.Context, cfg hostConfig, how hosting) (*site, error) {
 		API:          http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { s.api.ServeHTTP(w, r) }),
 		Metrics:      http.HandlerFunc(s.scraped),
 		Version:      cfg.Version,
+		Command:      a.commandOf(cfg.Home),
 		Listen:       s.listener.Addr().String(),
 		AllowedHosts: cfg.API.AllowedHosts,
 		TokenFile:    filepath.Join(cfg.Home, "api.token"),
@@ -63,19 +74,45 @@ func openSite(ctx context.Context, cfg hostConfig, how hosting) (*site, error) {
 		Ready:        s.ready,
 		Log:          cfg.Log,
 	})
-	if err == nil {
-		err = api.RecordURL(cfg.Home, s.server.URL())
-	}
 	if err != nil {
 		_ = s.listener.Close()
 		return nil, listenError(s.listener.Addr().String(), err)
 	}
+	if err := api.RecordURL(cfg.Home, s.server.URL()); err != nil {
+		cfg.Log.Warn("where the dashboard is could not be written down", "err", err) // a full disk is no reason not to start
+	}
 	return s, nil
+}
+
+// commandOf is what opens the dashboard of the node of a home, for a person at another prompt.
+func (a *app) commandOf(home string) string {
+	if !a.ownHome() {
+		return a.name + " dashboard"
+	}
+	if strings.ContainsFunc(home, func(r rune) bool {
+		return !unicode.IsLetter(r) && !unicode.IsDigit(r) && !strings.ContainsRune("/._-:", r)
+	}) {
+		home = "'" + strings.ReplaceAll(home, "'", `'\''`) + "'"
+	}
+	return a.name + " dashboard --home " + home
+}
+
+// listenSite opens the address that was chosen, and no other; the default one may be any free port where it is taken, and
+// the log tells.
+func listenSite(ctx context.Context, cfg hostConfig) (net.Listener, error) {
+	if cfg.API.Chosen {
+		return new(net.ListenConfig).Listen(ctx, "tcp", cfg.API.Listen)
+	}
+	l, err := web.Listen(ctx, cfg.API.Listen)
+	if err == nil && l.Addr().String() != cfg.API.Listen {
+		cfg.Log.Warn("the dashboard's port is taken, it is at another one", "wanted", cfg.API.Listen, "at", l.Addr().String())
+	}
+	return l, err
 }
 
 func listenError(at string, err error) error {
 	e := &api.Error{Code: "bad_listen", ExitCode: api.ExitUsage, Title: "the API cannot be served at " + printable(at), Detail: err.Error(),
-		Hint: `another api.listen, or "" for none`}
+		Hint: "another api.listen, or off for none"}
 	if errors.Is(err, web.ErrExposed) {
 		e.Code, e.Hint = "exposed", "set api.cert and api.key, or listen on 127.0.0.1"
 	}
@@ -120,8 +157,10 @@ func (s *site) run(ctx context.Context) (err error) {
 	})
 	defer group.Wait()
 	if s.server != nil {
-		err = s.server.Run(ctx, s.listener)
-		err = errors.Join(err, api.RecordURL(s.home, ""))
+		if err := s.server.Run(ctx, s.listener); err != nil {
+			s.log.Error("the dashboard is not served any more", "err", err) // now, and not when the node stops
+		}
+		err = api.RecordURL(s.home, "")
 	}
 	<-ctx.Done()
 	s.rest.Close()

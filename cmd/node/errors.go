@@ -57,7 +57,9 @@ func (a *app) untilSignal() (ctx context.Context, release func()) {
 					a.exit(interrupted{s}.exitCode())
 				}
 				cancel(interrupted{s})
-				a.say("stopping; once more stops at once")
+				if !a.looking.Load() {
+					a.say("stopping; once more stops at once")
+				}
 			case <-released:
 				return
 			}

@@ -18,6 +18,7 @@ type hostConfig struct {
 // apiConfig says where the dashboard and the REST API are served.
 type apiConfig struct {
 	Listen       string       // HOST:PORT; "" = on the socket of the home only
+	Chosen       bool         // somebody named Listen: no other port will do
 	AllowedHosts []string     // names they may be asked for under, besides those of loopback
 	Cert, Key    string       // files in PEM, absolute; "" = none
 	Listener     net.Listener // opened by the service manager: then this one and not Listen; nil = none

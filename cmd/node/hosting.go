@@ -107,7 +107,7 @@ func (a *app) host(ctx context.Context, cfg hostConfig, how hosting) (*hosted, e
 	}
 	var web *site
 	if err == nil {
-		web, err = openSite(ctx, cfg, how)
+		web, err = a.openSite(ctx, cfg, how)
 	}
 	if err != nil {
 		closeListeners(append(listeners, cfg.Metrics.Listener)...)

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 
+	"github.com/dustin/go-humanize"
 	"github.com/spf13/cobra"
 
 	"github.com/shoal-p2p/shoal/node/api"
@@ -86,10 +87,13 @@ func printLimits(w io.Writer, l api.Limits) {
 	table(w, rows)
 }
 
-// rateWords is a limit in words.
+// rateWords is a limit in words, in the units in which it comes out rounder: those it was written in, most likely.
 func rateWords(perSecond int64) string {
 	if perSecond == 0 {
 		return "no limit"
 	}
-	return size(perSecond) + "/s"
+	if perSecond%1024 == 0 {
+		return size(perSecond) + "/s"
+	}
+	return humanize.Bytes(uint64(perSecond)) + "/s"
 }

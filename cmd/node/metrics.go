@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/shoal-p2p/shoal/node/api"
+	"github.com/shoal-p2p/shoal/node/web"
 )
 
 const (
@@ -42,7 +43,7 @@ func openMetrics(ctx context.Context, c metricsConfig, how hosting) (net.Listene
 	l, err := new(net.ListenConfig).Listen(ctx, "tcp", c.Listen)
 	if err != nil {
 		return nil, &api.Error{Code: "bad_listen", ExitCode: api.ExitUsage, Title: "the metrics cannot be served at " + printable(c.Listen),
-			Detail: err.Error(), Hint: "another metrics.listen, or \"\" for none"}
+			Detail: err.Error(), Hint: "another metrics.listen, or off for none"}
 	}
 	return l, nil
 }
@@ -51,6 +52,9 @@ func openMetrics(ctx context.Context, c metricsConfig, how hosting) (net.Listene
 // is to be had there.
 func serveMetrics(ctx context.Context, l net.Listener, metrics http.Handler, log *slog.Logger) {
 	mux := http.NewServeMux()
+	if !web.Exposed(l.Addr().String()) {
+		metrics = web.LocalNames(metrics)
+	}
 	mux.Handle("GET /metrics", metrics)
 	srv := &http.Server{Handler: mux, ReadTimeout: scrapePatience, WriteTimeout: scrapePatience, MaxHeaderBytes: 16 << 10, // a scraper sends some hundred bytes
 		ErrorLog: slog.NewLogLogger(log.Handler(), slog.LevelDebug)}

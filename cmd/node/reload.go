@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"log/slog"
 	"maps"
+	"os"
 	"reflect"
 	"slices"
 
@@ -55,14 +56,25 @@ func (a *app) reload(ctx context.Context, flags *pflag.FlagSet, h *hosted, cfg *
 		cfg.Log.Error("the configuration stays as it was", "err", err)
 		return
 	}
-	cfg.Logs.level.Set(read.Logs.level.Level())
+	// What came of it is told if the level before or the one after lets it through.
+	after := read.Logs.level.Level()
+	cfg.Logs.level.Set(min(cfg.Logs.level.Level(), after))
+	defer cfg.Logs.level.Set(after)
 	for _, key := range changed.live {
 		cfg.Settings[key] = read.Settings[key]
 	}
 	cfg.Log.Info("read the configuration again", "changed", changed.live)
+	if path, _ := a.configFile(); len(changed.live)+len(changed.later) > 0 && !exists(path) {
+		cfg.Log.Warn("there is no configuration file any more: the defaults and the environment count", "file", path)
+	}
 	if len(changed.later) > 0 {
 		cfg.Log.Warn("these settings need a restart", "keys", changed.later)
 	}
+}
+
+func exists(path string) bool {
+	_, err := os.Stat(path)
+	return err == nil
 }
 
 // relimit tells the node of the limits among the keys that changed; others stay as they are, also those that were

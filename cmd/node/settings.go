@@ -26,6 +26,7 @@ type p2pSettings struct {
 	Bootstrap      []string `koanf:"bootstrap"`
 	MDNS           bool     `koanf:"mdns"`
 	MaxConnections int      `koanf:"max_connections"`
+	MaxMemory      string   `koanf:"max_memory"`
 }
 
 type discoverySettings struct {
@@ -33,10 +34,9 @@ type discoverySettings struct {
 }
 
 type transferSettings struct {
-	Up          string `koanf:"up"`
-	Down        string `koanf:"down"`
-	LANExempt   bool   `koanf:"lan_exempt"`
-	PeersPerSet int    `koanf:"peers_per_set"`
+	Up        string `koanf:"up"`
+	Down      string `koanf:"down"`
+	LANExempt bool   `koanf:"lan_exempt"`
 }
 
 type shareSettings struct {
@@ -78,9 +78,9 @@ func defaultSettings() settings {
 	return settings{
 		Version: 1,
 		// Lists are empty and not nil, so that their keys are known.
-		P2P:       p2pSettings{Listen: []string{}, Bootstrap: []string{}, MDNS: true, MaxConnections: 256}, // 256 peers are a mesh
+		P2P:       p2pSettings{Listen: []string{}, Bootstrap: []string{}, MDNS: true, MaxConnections: 256, MaxMemory: "0"}, // 256 peers are a mesh
 		Discovery: discoverySettings{DHT: "server"},
-		Transfer:  transferSettings{Up: "0", Down: "0", PeersPerSet: 8},
+		Transfer:  transferSettings{Up: "0", Down: "0"},
 		Share:     shareSettings{Debounce: "2s", Rescan: "1h"},
 		Store:     storeSettings{MaxSize: "0", Reserve: "0", KeepBytes: "0"},
 		Failover:  failoverSettings{Interval: "0"},
@@ -104,11 +104,11 @@ func settingKeys() []key {
 		{name: "p2p.bootstrap", help: "multiaddrs with /p2p/ of peers to join the swarm through"},
 		{name: "p2p.mdns", help: "find peers on the local network"},
 		{name: "p2p.max_connections", help: "idle connections above are closed; twice as many are refused"},
+		{name: "p2p.max_memory", help: "of the process, as 300MB: more is given back at once, and connections that would need more are refused; 0 = no limit"},
 		{name: "discovery.dht", help: "part in the hash table: server, client or off"},
 		{name: "transfer.up", help: "send at most this, as 5MB/s; 0 = no limit", live: true},
 		{name: "transfer.down", help: "receive at most this, as 5MB/s; 0 = no limit", live: true},
 		{name: "transfer.lan_exempt", help: "peers of the local network are outside of these limits", live: true},
-		{name: "transfer.peers_per_set", help: "peers a set is fetched from at the same time"},
 		{name: "share.debounce", help: "a folder that changes is published when it was still for so long"},
 		{name: "share.rescan", help: "a watched folder is looked through this often all the same"},
 		{name: "store.max_size", help: "of the node's own state, as 50GB; 0 = no limit"},

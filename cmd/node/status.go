@@ -21,6 +21,7 @@ func newStatusCommand(a *app) *cobra.Command {
 		Args:  a.arguments(0, 0),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if watch {
+				a.looking.Store(true)
 				return a.withNode(cmd.Context(), attach{needsNode: true}, func(ctx context.Context, s session) error {
 					clock := time.NewTicker(watchEvery)
 					defer clock.Stop()

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"os"
+	"runtime/debug"
 
 	"github.com/shoal-p2p/shoal/node"
 	"github.com/shoal-p2p/shoal/node/api"
@@ -21,6 +22,9 @@ type host interface {
 
 // newHost opens the home and makes the node, which does nothing before Run.
 func newHost(c hostConfig) (host, error) {
+	if c.Net.MaxMemory > 0 {
+		debug.SetMemoryLimit(c.Net.MaxMemory) // of the collector; connections are bound by the swarm
+	}
 	n, err := node.New(c.Config)
 	if err != nil {
 		return nil, err

@@ -29,6 +29,7 @@ const (
 	CodeOfflineHost  = "offline_host"  // the host is a command that runs without network, for a short time
 	CodeAPIMismatch  = "api_mismatch"  // the node speaks another major version
 	CodeBug          = "bug"           // a panic was caught
+	CodeNotWritable  = "not_writable"  // the folder that was named cannot be written
 	CodeInterrupted  = "interrupted"   // the operation's context was cancelled
 	CodeTimeout      = "timeout"       // the operation's deadline passed
 	CodeFailed       = "failed"        // none of the others
@@ -92,8 +93,12 @@ func writeProblem(w http.ResponseWriter, status int, e *Error) {
 	_, _ = w.Write(append(body, '\n')) // a client that left does not care
 }
 
-// httpStatus is the status for an error's exit code; unknown codes are failures of the server.
+// httpStatus is the status for an error's exit code; unknown codes are failures of the server. A folder that cannot be
+// written is the asker's choice, whatever the exit code.
 func httpStatus(e *Error) int {
+	if e.Code == CodeNotWritable {
+		return http.StatusConflict
+	}
 	switch e.ExitCode {
 	case ExitUsage:
 		return http.StatusBadRequest

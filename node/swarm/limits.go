@@ -31,10 +31,13 @@ const (
 // newResourceManager gives fixed limits: the same on every machine, so that what works in a test works
 // outside. maxConns is where the connection manager begins to close idle connections; twice that is
 // refused. One address may hold all of them: a lab or an office behind one address is one address.
-func newResourceManager(maxConns int, files []protocol.ID, measured bool) (network.ResourceManager, error) {
+func newResourceManager(maxConns int, memory int64, files []protocol.ID, measured bool) (network.ResourceManager, error) {
 	services := rcmgr.DefaultLimits // a copy; identify, ping and the like get libp2p's own limits
 	libp2p.SetDefaultServiceLimits(&services)
 	ours := limits(maxConns, files)
+	if memory > 0 { // what is reserved is rarely in use
+		ours.System.Memory = min(ours.System.Memory, rcmgr.LimitVal64(memory))
+	}
 	opts := []rcmgr.Option{
 		rcmgr.WithLimitPerSubnet(
 			[]rcmgr.ConnLimitPerSubnet{{PrefixLength: 32, ConnCount: 2 * maxConns}},
@@ -67,6 +70,13 @@ func limits(maxConns int, files []protocol.ID) rcmgr.PartialLimitConfig {
 			Streams: 1024, StreamsInbound: 512, StreamsOutbound: 1024,
 			// Both ends may dial at once over both transports; crashed ones linger.
 			Conns: 16, ConnsInbound: 16, ConnsOutbound: 16, FD: 16, Memory: accountedPeer,
+		},
+		// Of each of our services: what its protocol may, so that a peer may fetch many sets at once.
+		ServiceDefault: rcmgr.ResourceLimits{
+			Streams: systemStreams, StreamsInbound: systemStreams, StreamsOutbound: systemStreams, Memory: accounted,
+		},
+		ServicePeerDefault: rcmgr.ResourceLimits{
+			Streams: 2 * fileStreams, StreamsInbound: fileStreams, StreamsOutbound: fileStreams, Memory: accountedPeer,
 		},
 		Protocol:     make(map[protocol.ID]rcmgr.ResourceLimits, len(files)),
 		ProtocolPeer: make(map[protocol.ID]rcmgr.ResourceLimits, len(files)),

@@ -31,7 +31,7 @@ const (
 
 // options lists everything the host consists of.
 func (s *Swarm) options(cfg Config, announce []multiaddr.Multiaddr) ([]libp2p.Option, error) {
-	limits, err := newResourceManager(cfg.MaxConnections, cfg.Protocols, cfg.Metrics != nil)
+	limits, err := newResourceManager(cfg.MaxConnections, cfg.MaxMemory, cfg.Protocols, cfg.Metrics != nil)
 	if err != nil {
 		return nil, err
 	}

@@ -45,6 +45,7 @@ type Config struct {
 	AnnounceLoopback bool
 
 	MaxConnections int                   // 0 is DefaultMaxConnections; twice as many are refused
+	MaxMemory      int64                 // bytes that all connections together may reserve; 0 is 512 MiB, which is the most
 	Bandwidth      metrics.Reporter      // counts bytes by protocol and peer; nil is none
 	Metrics        prometheus.Registerer // takes the library's own metrics; nil is none
 	UserAgent      string                // what identify tells others, such as "shoal/0.1.0"

@@ -247,7 +247,7 @@ func TestStartIsFast(t *testing.T) {
 func TestLimitsOfOneAddress(t *testing.T) {
 	const max = 20 // connections: 40 are the limit
 	for name, addr := range map[string]string{"4": "/ip4/10.1.2.3/tcp/99", "6": "/ip6/fd00::1/tcp/99"} {
-		r, err := newResourceManager(max, nil, false)
+		r, err := newResourceManager(max, 0, nil, false)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -268,7 +268,7 @@ func TestLimitsOfOneAddress(t *testing.T) {
 
 func TestStreamLimitsOfOurProtocols(t *testing.T) {
 	const ours, other = protocol.ID("/ours/1"), protocol.ID("/other/1")
-	r, err := newResourceManager(DefaultMaxConnections, []protocol.ID{ours}, true)
+	r, err := newResourceManager(DefaultMaxConnections, 0, []protocol.ID{ours}, true)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -343,5 +343,23 @@ func TestDialable(t *testing.T) {
 	s := newSwarm(t, Config{Announce: []string{"/ip4/8.8.8.8/tcp/4581"}})
 	if n := len(s.P2pAddrs()); n != 3 || !strings.HasSuffix(s.P2pAddrs()[0].String(), s.ID().String()) {
 		t.Errorf("addresses: %s", s.P2pAddrs())
+	}
+}
+
+// A bound of memory refuses what would reserve more.
+func TestMaxMemory(t *testing.T) {
+	r, err := newResourceManager(DefaultMaxConnections, 1<<20, nil, false)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer r.Close()
+	err = r.ViewSystem(func(s network.ResourceScope) error {
+		if err := s.ReserveMemory(1<<20-1, network.ReservationPriorityAlways); err != nil {
+			t.Errorf("within the bound: %v", err)
+		}
+		return s.ReserveMemory(1<<20, network.ReservationPriorityAlways)
+	})
+	if !errors.Is(err, network.ErrResourceLimitExceeded) {
+		t.Errorf("beyond the bound: %v", err)
 	}
 }

@@ -5,6 +5,7 @@ import (
 	"io"
 	"net/http"
 	"strings"
+	"time"
 )
 
 // Handler is everything behind the guards.
@@ -45,6 +46,8 @@ func (s *Server) guarded(next http.Handler) http.Handler {
 		h.Set("Cross-Origin-Resource-Policy", "same-origin")
 		h.Set("Cross-Origin-Opener-Policy", "same-origin")
 		h.Set("Cache-Control", "no-store")
+		// The server would wait for ever for the rest of a body that nobody reads.
+		readUntil(w, time.Now().Add(strangerPatience))
 		if !s.host.allows(r.Host) {
 			misdirected.write(w)
 			return
@@ -59,9 +62,10 @@ func (s *Server) authorised(next http.Handler) http.Handler {
 		if given := r.Header.Get("Authorization"); given != "" {
 			scheme, token, _ := strings.Cut(given, " ")
 			if !strings.EqualFold(scheme, "Bearer") || !s.token.is(token) {
-				unauthorised.write(w)
+				s.hinted(unauthorised).write(w)
 				return
 			}
+			readUntil(w, time.Time{})
 			next.ServeHTTP(w, r)
 			return
 		}
@@ -71,9 +75,15 @@ func (s *Server) authorised(next http.Handler) http.Handler {
 		case !ownPage(r):
 			crossSite.write(w)
 		default:
+			readUntil(w, time.Time{}) // a stream of events is read from until it ends
 			next.ServeHTTP(w, r)
 		}
 	})
+}
+
+// readUntil bounds how long a request is read; the zero time is no bound.
+func readUntil(w http.ResponseWriter, until time.Time) {
+	_ = http.NewResponseController(w).SetReadDeadline(until) // tests have no connection
 }
 
 func (s *Server) signedIn(r *http.Request) bool {
@@ -109,11 +119,11 @@ func safe(method string) bool { return method == http.MethodGet || method == htt
 // refuse says in words, to a person who looks at a page, or in JSON how to get in.
 func (s *Server) refuse(w http.ResponseWriter, r *http.Request) {
 	if !safe(r.Method) || strings.HasPrefix(r.URL.Path, "/api/") || !strings.Contains(r.Header.Get("Accept"), "text/html") {
-		unauthorised.write(w)
+		s.hinted(unauthorised).write(w)
 		return
 	}
 	w.Header().Set("WWW-Authenticate", challenge)
-	writeNote(w, http.StatusUnauthorized, signInNote)
+	writeNote(w, http.StatusUnauthorized, s.commanded(signInNote))
 }
 
 const challenge = `Bearer realm="shoal"`
@@ -128,12 +138,12 @@ type refusal struct {
 	Hint     string `json:"hint,omitempty"`
 }
 
-// The guards' answers; 9 is the exit code for "not authorised".
+// The guards' answers; 9 is the exit code for "not authorised". COMMAND in a hint is filled in by hinted.
 var (
 	misdirected  = refusal{"urn:shoal:problem:foreign_host", http.StatusMisdirectedRequest, "foreign_host", 9, "this host name is not one of the node's", "add it to api.allowed_hosts"}
 	crossSite    = refusal{"urn:shoal:problem:cross_site", http.StatusForbidden, "cross_site", 9, "another site sent this request", ""}
-	unauthorised = refusal{"urn:shoal:problem:not_signed_in", http.StatusUnauthorized, "not_signed_in", 9, "a token or a signed-in browser is needed", "run `node dashboard`, or send the token of the home's api.token"}
-	stale        = refusal{"urn:shoal:problem:code_used", http.StatusForbidden, "code_used", 9, "this code was used, or is older than a minute", "run `node dashboard` again"}
+	unauthorised = refusal{"urn:shoal:problem:not_signed_in", http.StatusUnauthorized, "not_signed_in", 9, "a token or a signed-in browser is needed", "run `COMMAND`, or send the token of the home's api.token"}
+	stale        = refusal{"urn:shoal:problem:code_used", http.StatusForbidden, "code_used", 9, "this code was used, or is older than a minute", "run `COMMAND` again"}
 	noPage       = refusal{"urn:shoal:problem:no_endpoint", http.StatusNotFound, "no_endpoint", 2, "there is nothing here", ""}
 )
 

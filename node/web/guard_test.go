@@ -342,3 +342,66 @@ func TestTokenFile(t *testing.T) {
 		t.Error("a token of six letters was taken")
 	}
 }
+
+func TestCommandToSignIn(t *testing.T) {
+	for name, c := range map[string]struct {
+		edit         func(*web.Options)
+		page, answer string
+	}{
+		"none":   {nil, "<code>shoal dashboard</code>", "`shoal dashboard`"},
+		"a home": {func(o *web.Options) { o.Command = "shoal dashboard --home '/<b>'" }, "--home &#39;/&lt;b&gt;&#39;</code>", "/\\u003cb\\u003e"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			b := newBench(t, c.edit)
+			for accept, want := range map[string]string{"text/html": c.page, "application/json": c.answer} {
+				r := httptest.NewRequest(http.MethodGet, "http://127.0.0.1:"+port+"/", nil)
+				r.Header.Set("Accept", accept)
+				w := httptest.NewRecorder()
+				b.server.Handler().ServeHTTP(w, r)
+				if w.Code != http.StatusUnauthorized || !strings.Contains(w.Body.String(), want) {
+					t.Errorf("%s: %d, %s lacks %s", accept, w.Code, w.Body, want)
+				}
+			}
+		})
+	}
+}
+
+func TestExposed(t *testing.T) {
+	for address, want := range map[string]bool{"127.0.0.1:1": false, "[::1]:1": false, "localhost:1": false, "0.0.0.0:1": true, "[::]:1": true, ":1": true, "nas:1": true, "4580": false} {
+		if got := web.Exposed(address); got != want {
+			t.Errorf("%s: %v", address, got)
+		}
+	}
+}
+
+// TestTokenStaysWhereNoneCanBeWritten: a node must start on a full disk. A name as long as names may be leaves no room for
+// that of the temporary file.
+func TestTokenStaysWhereNoneCanBeWritten(t *testing.T) {
+	path := filepath.Join(t.TempDir(), strings.Repeat("t", 255))
+	const token = "0123456789012345678901234567890123456789012"
+	if err := os.WriteFile(path, []byte(token+"\n"), 0o600); err != nil {
+		t.Skip("names are shorter here")
+	}
+	b := newBench(t, func(o *web.Options) { o.TokenFile = path })
+	if b.token != token {
+		t.Fatal("the token was replaced")
+	}
+	r := httptest.NewRequest(http.MethodGet, "http://127.0.0.1:"+port+"/about.json", nil)
+	r.Header.Set("Authorization", "Bearer "+token)
+	w := httptest.NewRecorder()
+	if b.server.Handler().ServeHTTP(w, r); w.Code != http.StatusOK {
+		t.Errorf("%d %s", w.Code, w.Body)
+	}
+}
+
+func TestLocalNames(t *testing.T) {
+	h := web.LocalNames(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}))
+	for host, want := range map[string]int{"localhost:9": 200, "127.0.0.1": 200, "[::1]:9": 200, "evil.example:9": 421, "192.0.2.1": 421, "": 421} {
+		r := httptest.NewRequest(http.MethodGet, "http://localhost/metrics", nil)
+		r.Host = host
+		w := httptest.NewRecorder()
+		if h.ServeHTTP(w, r); w.Code != want {
+			t.Errorf("%q: %d, want %d", host, w.Code, want)
+		}
+	}
+}

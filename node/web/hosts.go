@@ -3,6 +3,7 @@ package web
 import (
 	"fmt"
 	"net"
+	"net/http"
 	"net/netip"
 	"strings"
 )
@@ -61,6 +62,19 @@ func canonical(name string) string {
 func Exposed(address string) bool {
 	name, _, err := net.SplitHostPort(address)
 	return err == nil && !isLoopback(name)
+}
+
+// LocalNames refuses requests under other names than those of loopback: a page whose name was made to mean this machine
+// must not read what a listener without token serves.
+func LocalNames(next http.Handler) http.Handler {
+	local := hosts{local: true}
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if !local.allows(r.Host) {
+			misdirected.write(w)
+			return
+		}
+		next.ServeHTTP(w, r)
+	})
 }
 
 // isLoopback tells of a name or an address without port whether only this machine can reach it. Names other than

@@ -4,6 +4,7 @@ import (
 	"crypto/sha256"
 	"encoding/base64"
 	"fmt"
+	"html"
 	"io"
 	"net/http"
 	"strings"
@@ -18,15 +19,15 @@ const policy = "default-src 'none'; script-src 'self'; style-src 'self'; img-src
 func (s *Server) login(w http.ResponseWriter, r *http.Request) {
 	// Who only looks ahead must not use the code up.
 	if r.Method != http.MethodGet || r.Header.Get("Sec-Purpose") != "" || r.Header.Get("Purpose") != "" {
-		stale.write(w)
+		s.hinted(stale).write(w)
 		return
 	}
 	if !s.codes.redeem(r.URL.Query().Get("code")) {
 		if strings.Contains(r.Header.Get("Accept"), "text/html") {
-			writeNote(w, http.StatusForbidden, staleNote)
+			writeNote(w, http.StatusForbidden, s.commanded(staleNote))
 			return
 		}
-		stale.write(w)
+		s.hinted(stale).write(w)
 		return
 	}
 	http.SetCookie(w, &http.Cookie{Name: s.cookieName(), Value: s.value, Path: "/", HttpOnly: true,
@@ -39,15 +40,33 @@ func (s *Server) login(w http.ResponseWriter, r *http.Request) {
 type note struct{ title, text, command string }
 
 var (
-	signInNote  = note{"Sign in", "This page shows one node, to the person who runs it. On the machine of the node, type", "node dashboard"}
-	staleNote   = note{"This link was used", "A link to sign in is good once, and for a minute. Get another one with", "node dashboard"}
+	signInNote  = note{"Sign in", "This page shows one node, to the person who runs it. On the machine of the node, type", ""}
+	staleNote   = note{"This link was used", "A link to sign in is good once, and for a minute. Get another one with", ""}
 	welcomeNote = note{"Signed in", "The dashboard opens by itself.", ""}
 )
+
+// command is what signs a browser in. It can name the node's home, which is nobody's business beyond this machine.
+func (s *Server) command() string {
+	if s.opts.Command == "" || !s.host.local {
+		return "shoal dashboard"
+	}
+	return s.opts.Command
+}
+
+func (s *Server) commanded(n note) note {
+	n.command = s.command()
+	return n
+}
+
+func (s *Server) hinted(p refusal) refusal {
+	p.Hint = strings.ReplaceAll(p.Hint, "COMMAND", s.command())
+	return p
+}
 
 const noteStyle = `:root{color-scheme:light dark}body{font:16px/1.5 system-ui,sans-serif;max-width:32rem;margin:18vh auto;padding:0 1.5rem}` +
 	`h1{font-size:1.4rem}code{display:inline-block;padding:.4rem .7rem;border-radius:.4rem;background:#8883;font-size:1rem}`
 
-// writeNote writes a page of constants: nothing of the request is in it.
+// writeNote writes a page in which nothing of the request is.
 func writeNote(w http.ResponseWriter, status int, n note) {
 	sum := sha256.Sum256([]byte(noteStyle))
 	w.Header().Set("Content-Security-Policy", strings.Replace(policy, "style-src 'self'",
@@ -57,7 +76,7 @@ func writeNote(w http.ResponseWriter, status int, n note) {
 	_, _ = fmt.Fprintf(w, `<!doctype html><html lang="en"><meta charset="utf-8"><meta name="viewport" content="width=device-width,initial-scale=1">`+
 		`<title>shoal: %s</title><style>%s</style><h1>%s</h1><p>%s</p>`, n.title, noteStyle, n.title, n.text)
 	if n.command != "" {
-		_, _ = fmt.Fprintf(w, "<p><code>%s</code></p>", n.command)
+		_, _ = fmt.Fprintf(w, "<p><code>%s</code></p>", html.EscapeString(n.command))
 	}
 	_, _ = io.WriteString(w, "</html>\n")
 }

@@ -9,6 +9,7 @@ import (
 	"errors"
 	"io"
 	"io/fs"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -277,4 +278,58 @@ func FuzzQR(f *testing.F) {
 			t.Errorf("%q: %d %s", text, w.Code, w.Body)
 		}
 	})
+}
+
+// TestStrangersDoNotStay: who has no token cannot keep a connection by never ending a body; a stream that was let in stays.
+func TestStrangersDoNotStay(t *testing.T) {
+	t.Parallel()
+	stream := make(chan context.Context, 1)
+	api := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		_ = http.NewResponseController(w).Flush()
+		stream <- r.Context()
+		<-r.Context().Done()
+	})
+	ctx, cancel := context.WithCancel(t.Context())
+	l, err := web.Listen(ctx, "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	token := filepath.Join(t.TempDir(), "api.token")
+	s, err := web.New(web.Options{API: api, Listen: l.Addr().String(), TokenFile: token})
+	if err != nil {
+		t.Fatal(err)
+	}
+	ended := make(chan error, 1)
+	go func() { ended <- s.Run(ctx, l) }()
+	defer func() {
+		cancel()
+		<-ended
+	}()
+	raw, err := os.ReadFile(token)
+	if err != nil {
+		t.Fatal(err)
+	}
+	say := func(text string) net.Conn {
+		c, err := net.Dial("tcp", l.Addr().String())
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { _ = c.Close() })
+		if _, err := io.WriteString(c, text); err != nil {
+			t.Fatal(err)
+		}
+		return c
+	}
+	say("GET /api/v1/events HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer " + strings.TrimSpace(string(raw)) + "\r\n\r\n")
+	let := <-stream
+	for _, line := range []string{"POST /api/v1/gc", "GET /healthz", "POST /qr"} {
+		c := say(line + " HTTP/1.1\r\nHost: localhost\r\nContent-Length: 100000\r\n\r\nx")
+		_ = c.SetReadDeadline(time.Now().Add(20 * time.Second))
+		if _, err := io.Copy(io.Discard, c); errors.Is(err, os.ErrDeadlineExceeded) {
+			t.Errorf("%s: still connected", line)
+		}
+	}
+	if let.Err() != nil {
+		t.Error("the stream ended with them")
+	}
 }

@@ -47,7 +47,8 @@ func newToken(random io.Reader) (string, error) {
 	return base64.RawURLEncoding.EncodeToString(b[:]), nil
 }
 
-// keepToken is the token in the file at path. A new one is written there unless keep is set and there is one.
+// keepToken is the token in the file at path. A new one is written there unless keep is set and there is one; where
+// it cannot be written, on a full disk, the one that is there stays good.
 func keepToken(path string, keep bool, random io.Reader) (string, error) {
 	if keep {
 		token, err := readToken(path)
@@ -59,7 +60,13 @@ func keepToken(path string, keep bool, random io.Reader) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	return token, maybe.WriteFile(path, []byte(token+"\n"), 0o600)
+	if err := maybe.WriteFile(path, []byte(token+"\n"), 0o600); err != nil {
+		if old, readErr := readToken(path); readErr == nil {
+			return old, nil
+		}
+		return "", err
+	}
+	return token, nil
 }
 
 // readToken reads a token that an operator keeps; one that others can read, or that could be guessed, is refused.

@@ -15,6 +15,8 @@ import (
 const (
 	// headerPatience bounds a client that connects and says nothing.
 	headerPatience = 5 * time.Second
+	// strangerPatience bounds a body of who has shown no token: the answer does not depend on it, and its headers came.
+	strangerPatience = 2 * time.Second
 	// idlePatience closes connections that browsers keep for later.
 	idlePatience = 2 * time.Minute
 	// shutdownPatience leaves Run time to break what is still open and return within a second.
@@ -35,6 +37,7 @@ type Options struct {
 	API          http.Handler // serves /api/v1/, /openapi.json and /openapi-3.0.json
 	Metrics      http.Handler // serves /metrics; nil = not there
 	Version      string       // of the program
+	Command      string       // what to type on this machine for a link that signs in; "" = the program's usual name
 	Listen       string       // HOST:PORT that the listener has
 	AllowedHosts []string     // more names and addresses that a Host header may have, without port
 	TokenFile    string       // where the token is written (loopback) or kept (beyond); mode 0600

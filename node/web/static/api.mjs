@@ -50,8 +50,11 @@ export const del = (path, body) => send("DELETE", root + path, body);
 export const about = () => send("GET", "/about.json");
 export const openapi = () => send("GET", "/openapi.json");
 
+/** 128 random bits; crypto.randomUUID is not there for a page that came by http from another name than localhost. */
+export const unique = () => [...crypto.getRandomValues(new Uint8Array(16))].map((b) => b.toString(16).padStart(2, "0")).join("");
+
 /** Begins long work; the answer is the operation. Sent twice, it is still one. */
-export const begin = (path, body) => send("POST", root + path, body, { headers: { "Idempotency-Key": crypto.randomUUID() } });
+export const begin = (path, body) => send("POST", root + path, body, { headers: { "Idempotency-Key": unique() } });
 
 /** All pages of a list, up to a number that a table can show. */
 export async function all(path, query, most, signal) {

@@ -32,7 +32,7 @@ function where() {
   const [name, ...rest] = location.hash.replace(/^#\/?/, "").split("/");
   let argument = rest.join("/");
   try { argument = decodeURIComponent(argument); } catch { /* half an escape: as it is */ }
-  return { name: pages[name] ? name : "", argument };
+  return { name: Object.hasOwn(pages, name) ? name : "", argument };
 }
 
 const here = signal(where());

@@ -163,7 +163,7 @@ export const operation = (id) => operations.value.find((o) => o.id === id);
 
 export function complain(error) {
   if (error?.name === "AbortError") return;
-  const n = { id: crypto.randomUUID(), title: error.message, detail: error.detail, hint: error.hint };
+  const n = { id: api.unique(), title: error.message, detail: error.detail, hint: error.hint };
   notices.value = [...notices.value.filter((o) => o.title !== n.title || o.detail !== n.detail), n].slice(-4);
 }
 

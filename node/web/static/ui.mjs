@@ -30,14 +30,15 @@ export const Table = ({ head, rows, caption, empty = "nothing yet", text = [], t
     : rows.map((r) => html`<tr>${r.map((c, i) => (i === 0 ? html`<th scope="row">${c}</th>` : html`<td class=${text.includes(i) ? "text" : undefined}>${c}</td>`))}</tr>`)}</tbody>
   </table></div>`;
 
-/** A button that does something which may fail or take a while: it says so, and cannot be pressed twice. */
+/** A button that does something which may fail or take a while: it says so, and cannot be pressed twice. The
+    primary one of a form is also pressed by Enter in its fields. */
 export function Act({ onAct, children, kind, testid, disabled, title }) {
   const [busy, setBusy] = useState(false);
   const act = async () => {
     setBusy(true);
     try { await onAct(); } catch (e) { complain(e); } finally { setBusy(false); }
   };
-  return html`<button type="button" class=${kind} disabled=${busy || disabled} aria-busy=${busy} data-testid=${testid} title=${title} onClick=${act}>${children}</button>`;
+  return html`<button type=${kind === "primary" ? "submit" : "button"} class=${kind} disabled=${busy || disabled} aria-busy=${busy} data-testid=${testid} title=${title} onClick=${act}>${children}</button>`;
 }
 
 /** A question before something that cannot be taken back. */
