@@ -91,6 +91,19 @@ func TestReserve(t *testing.T) {
 	if _, err := Open(t.TempDir(), o); !errors.Is(err, blockstore.ErrNoSpace) {
 		t.Errorf("Open = %v, want ErrNoSpace", err)
 	}
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if s, err = Open(dir, o); err != nil { // what is there is served, and can be removed
+		t.Fatalf("Open of a store with blocks: %v", err)
+	}
+	defer s.Close()
+	if _, err := s.GetFrom(t.Context(), benchSet, old.Cid(), nil); err != nil {
+		t.Error(err)
+	}
+	if err := s.Put(t.Context(), fresh, numbered(2)); !errors.Is(err, blockstore.ErrNoSpace) {
+		t.Errorf("Put = %v, want ErrNoSpace", err)
+	}
 	free.Store(1001 << 20)
 	if err := s.Put(t.Context(), fresh, numbered(2), numbered(49)); err != nil {
 		t.Errorf("Put with space again = %v", err)

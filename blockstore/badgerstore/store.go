@@ -138,7 +138,11 @@ func Open(dir string, o Options) (*Store, error) {
 }
 
 func (s *Store) open() error {
-	if err := s.room(0, s.opts.Reserve); err != nil {
+	reserve := s.opts.Reserve
+	if _, err := os.Stat(filepath.Join(s.dir, badger.ManifestFilename)); err == nil {
+		reserve /= 4 // one that was filled up must start again, to serve and to be cleared; a compaction fits
+	}
+	if err := s.room(0, reserve); err != nil {
 		return err
 	}
 	if err := preflight(s.dir); err != nil {
