@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/libp2p/go-libp2p/core/peer"
@@ -19,6 +20,10 @@ const grace = 50 * time.Millisecond
 // ownGrace is how long a get of a set that is complete here waits for anybody with something newer, and one that
 // was shown false records for anybody honest.
 const ownGrace = 2 * time.Second
+
+// voterGrace is how long the first answer waits for a voter of the set that is being dialled: who orders the revisions
+// knows the newest, and others may be behind.
+const voterGrace = time.Second
 
 // holding is the current picture of one peer.
 type holding struct {
@@ -41,6 +46,7 @@ func (g *get) choose(ctx context.Context, t record.Ticket) error {
 		return nil
 	}
 	var settle, doubt <-chan time.Time
+	late := false           // only a voter is waited for
 	if len(g.holders) > 0 { // of a run before; they need not say anything more
 		g.pick(t)
 		settle = time.After(grace)
@@ -55,7 +61,10 @@ func (g *get) choose(ctx context.Context, t record.Ticket) error {
 			g.pick(t)
 			return nil
 		case <-settle:
-			return nil
+			if late || !g.awaitsVoter() {
+				return nil
+			}
+			late, settle = true, time.After(voterGrace)
 		case <-doubt:
 			if len(g.holders) == 0 {
 				return g.nobody()
@@ -68,7 +77,7 @@ func (g *get) choose(ctx context.Context, t record.Ticket) error {
 				}
 				continue
 			}
-			if g.pick(t); g.answered() {
+			if g.pick(t); g.answered() || late && !g.awaitsVoter() {
 				return nil
 			}
 			if settle == nil {
@@ -86,6 +95,14 @@ func (g *get) answered() bool {
 		}
 	}
 	return true
+}
+
+// awaitsVoter tells whether a voter of the set was heard of that has neither answered nor failed.
+func (g *get) awaitsVoter() bool {
+	heard := g.look.heard()
+	return slices.ContainsFunc(g.v.Config.Voters, func(p peer.ID) bool {
+		return slices.Contains(heard, p) && g.holders[p] == nil && g.failed[p] == nil
+	})
 }
 
 // forged is why some peer's records were refused, or nil.

@@ -2,7 +2,9 @@ package oracle
 
 import (
 	"fmt"
+	"maps"
 	"path/filepath"
+	"strings"
 )
 
 // Allow says that the file at a path below dir, which may lie outside of every node's folder, is about to be put at
@@ -17,4 +19,15 @@ func (o *Oracle) Allow(set, dir, path string) error {
 	defer o.mu.Unlock()
 	o.of(set).add(filepath.ToSlash(path), e)
 	return nil
+}
+
+// Without is the snapshot less some paths and what lies below them: a node leaves out what it cannot share.
+func (s Snapshot) Without(paths []string) Snapshot {
+	left := maps.Clone(s.entries)
+	for _, p := range paths {
+		p = filepath.ToSlash(p)
+		maps.DeleteFunc(left, func(at string, _ entry) bool { return at == p || strings.HasPrefix(at, p+"/") })
+	}
+	s.entries = left
+	return s
 }

@@ -137,6 +137,9 @@ func (s *Stage) process(ctx context.Context, do script.Process) error {
 }
 
 func (s *Stage) signal(ctx context.Context, what string, n *nodes.Node) error {
+	if what != script.Restart && n.State() == nodes.Down {
+		return fmt.Errorf("%s: %w", n.Name, errDown)
+	}
 	switch what {
 	case script.Kill:
 		s.rec.event(trace.Event{Kind: trace.Killed, Node: n.Name})
@@ -145,7 +148,12 @@ func (s *Stage) signal(ctx context.Context, what string, n *nodes.Node) error {
 		s.rec.event(trace.Event{Kind: trace.Stopped, Node: n.Name})
 		return s.net.Stop(ctx, n.Name)
 	case script.Restart:
-		if err := s.net.Restart(ctx, n.Name); err != nil {
+		err := s.net.Restart(ctx, n.Name)
+		if err != nil && s.replaced(n) {
+			s.say("%s refuses its damaged store; it is moved away, as the node advises", n.Name)
+			err = s.net.Restart(ctx, n.Name)
+		}
+		if err != nil {
 			return err
 		}
 		s.rec.event(trace.Event{Kind: trace.Up, Node: n.Name})
@@ -158,6 +166,16 @@ func (s *Stage) signal(ctx context.Context, what string, n *nodes.Node) error {
 		return s.net.Resume(n.Name)
 	}
 	return fmt.Errorf("%q is not done to nodes", what)
+}
+
+// replaced moves a store away that the script damaged; false if it did not.
+func (s *Stage) replaced(n *nodes.Node) bool {
+	s.mu.Lock()
+	rotten := s.rotten[n.Name]
+	delete(s.rotten, n.Name)
+	s.mu.Unlock()
+	store := filepath.Join(n.Home, "store")
+	return rotten && os.Rename(store, store+".damaged") == nil
 }
 
 // publishPatience is how long a publish waits to be durable: a failover takes at most a fourth of it.
@@ -224,6 +242,14 @@ func (s *Stage) publish(ctx context.Context, x *set, n *nodes.Node, patience tim
 
 // acknowledged takes note of a publish.
 func (s *Stage) acknowledged(x *set, p published, snap snapshot) published {
+	if len(p.Skipped) > 0 {
+		var paths []string
+		for _, f := range p.Skipped {
+			paths = append(paths, f.Path)
+		}
+		snap = snap.Without(paths)
+		s.say("%s left out, such as %s: %s", english.Plural(len(paths), "path", ""), paths[0], p.Skipped[0].Reason)
+	}
 	if !p.Merged {
 		s.oracle.Accept(x.name, snap, p.Root)
 	}

@@ -161,6 +161,9 @@ func alter(path, kind string, size int64, random *rand.Rand) (at int64, err erro
 	return at, err
 }
 
+// flipTries is how often a byte is drawn that is not zero: of a file that is all zeros, any is as good.
+const flipTries = 1000
+
 // flip changes one bit of a file and leaves its times as they were, as a disk that rots does.
 func flip(path string, random *rand.Rand) (at int64, err error) {
 	info, err := os.Stat(path)
@@ -174,9 +177,14 @@ func flip(path string, random *rand.Rand) (at int64, err error) {
 	if err != nil {
 		return 0, fmt.Errorf("flip: %w", err)
 	}
-	at = random.Int64N(info.Size())
 	b := make([]byte, 1)
-	if _, err = f.ReadAt(b, at); err == nil {
+	for range flipTries { // zeros may be room that nobody has used yet
+		at = random.Int64N(info.Size())
+		if _, err = f.ReadAt(b, at); err != nil || b[0] != 0 {
+			break
+		}
+	}
+	if err == nil {
 		b[0] ^= 1 << random.IntN(8)
 		_, err = f.WriteAt(b, at)
 	}

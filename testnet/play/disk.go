@@ -183,7 +183,7 @@ func (s *Stage) corrupt(ctx context.Context, do script.Corrupt, random *rand.Ran
 		}
 		for range max(do.Times, 1) {
 			if len(files) == 0 {
-				return errors.New("there is no file to damage")
+				return errors.New("there is no file to damage; a store has tables once its node was stopped")
 			}
 			if err := s.damage(n, do.Set, folder, files[random.IntN(len(files))], random); err != nil {
 				return err
@@ -198,6 +198,9 @@ func (s *Stage) damage(n *nodes.Node, set, folder, name string, random *rand.Ran
 	if set != "" {
 		s.oracle.Excuse(folder, name)
 	} else {
+		s.mu.Lock()
+		s.rotten[n.Name] = true
+		s.mu.Unlock()
 		s.rec.observe(func(at time.Duration) judge.Observation {
 			return judge.Damaged{At: at, Node: n.Name, Peer: n.PeerID}
 		})
@@ -221,6 +224,6 @@ func damageable(folder string, store bool) ([]string, error) {
 	}
 	return slices.DeleteFunc(all, func(name string) bool {
 		info, err := os.Stat(filepath.Join(folder, name))
-		return err != nil || info.Size() == 0 || store && !strings.HasSuffix(name, ".sst") && !strings.HasSuffix(name, ".vlog")
+		return err != nil || info.Size() == 0 || store && !strings.HasSuffix(name, ".sst")
 	}), nil
 }

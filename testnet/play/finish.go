@@ -125,7 +125,7 @@ func meaning(name string) string {
 	return map[string]string{
 		script.Acknowledged: "what was acknowledged is there",
 		script.Primaries:    "one primary per epoch",
-		script.Agree:        "all nodes have the same root",
+		script.Agree:        "who keeps a set has the same root",
 		script.Files:        "no wrong byte on any disk",
 		script.Crashes:      "no node ended by itself",
 	}[name]
@@ -140,7 +140,7 @@ func (s *Stage) evidence(name string) string {
 		if n == 0 {
 			return ""
 		}
-		return english.Plural(n, what, "")
+		return english.Plural(n, what, irregular(what))
 	}
 	switch name {
 	case script.Acknowledged:
@@ -148,7 +148,7 @@ func (s *Stage) evidence(name string) string {
 	case script.Primaries:
 		return count(len(seen.epochs), "epoch")
 	case script.Agree:
-		return count(seen.compared, "state")
+		return count(seen.compared, "copy")
 	case script.Files:
 		if seen.damaged && seen.files > 0 {
 			return count(seen.files, "file") + ", less what the script damaged itself"
@@ -156,6 +156,13 @@ func (s *Stage) evidence(name string) string {
 		return count(seen.files, "file")
 	}
 	return count(len(s.net.Nodes()), "node")
+}
+
+func irregular(word string) string {
+	if word == "copy" {
+		return "copies"
+	}
+	return ""
 }
 
 // settle waits until all who take part in a set agree, and shows the judge what they have.

@@ -218,6 +218,15 @@ func (x *scene) events(kind, node string) (all []trace.Event) {
 	return all
 }
 
+func (x *scene) home(node string) string {
+	x.t.Helper()
+	n, ok := x.net.Node(node)
+	if !ok {
+		x.t.Fatalf("there is no node %s", node)
+	}
+	return n.Home
+}
+
 func (x *scene) file(node, set, name string) string {
 	x.t.Helper()
 	n, ok := x.net.Node(node)

@@ -130,7 +130,11 @@ func (r *recorder) again() {
 func (r *recorder) settle(finals []judge.Final) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.seen.compared += len(finals)
+	for _, f := range finals {
+		if f.Keeps {
+			r.seen.compared++
+		}
+	}
 	r.broke(r.judge.Settle(finals))
 }
 

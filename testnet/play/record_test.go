@@ -138,7 +138,7 @@ func TestVerdictsTellWhatTheyRestOn(t *testing.T) {
 	want := []string{
 		"true what was acknowledged is there: 1 durable revision",
 		"true one primary per epoch: 2 epochs",
-		"true all nodes have the same root: 6 states",
+		"true who keeps a set has the same root: 6 copies",
 		"false no wrong byte on any disk: n0 docs p at n0: wrong; n1 docs p at n1: wrong; n2 docs p at n2: wrong; and 2 more",
 	}
 	if !slices.Equal(got, want) {

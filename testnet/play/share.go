@@ -57,7 +57,7 @@ func (s *Stage) share(ctx context.Context, do script.Share, random *rand.Rand) e
 // content makes the folder that a set is made of.
 func content(ctx context.Context, do script.Share, folder string, random *rand.Rand) error {
 	if _, err := os.Lstat(folder); err == nil {
-		return fmt.Errorf("share: %s exists already", folder)
+		return fmt.Errorf("share: %s exists already: an earlier network in this folder had a set of that name; begin in another folder, or remove it", folder)
 	}
 	from := do.From
 	if from == toolchain {

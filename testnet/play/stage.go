@@ -20,6 +20,8 @@ import (
 	"sync"
 	"time"
 
+	"github.com/dustin/go-humanize/english"
+
 	"github.com/shoal-p2p/shoal/node/api"
 	"github.com/shoal-p2p/shoal/testnet/control"
 	"github.com/shoal-p2p/shoal/testnet/nodes"
@@ -51,13 +53,14 @@ type Stage struct {
 	repeats    crew // repeated statements, until life ends
 	background crew // gets and follows, likewise
 
-	mu    sync.Mutex // guards what follows
-	alive lifetime
-	sets  map[string]*set
-	jobs  []*job
-	marks map[string]mark    // by node
-	cuts  map[[2]string]bool // from, to
-	drawn int                // random streams handed out to statements without a line
+	mu     sync.Mutex // guards what follows
+	alive  lifetime
+	sets   map[string]*set
+	jobs   []*job
+	marks  map[string]mark    // by node
+	cuts   map[[2]string]bool // from, to
+	rotten map[string]bool    // nodes whose stores were damaged, until they have another one
+	drawn  int                // random streams handed out to statements without a line
 }
 
 // New makes a stage; nothing runs yet.
@@ -71,7 +74,7 @@ func New(o Options) *Stage {
 	if o.Now == nil {
 		o.Now = time.Now
 	}
-	s := &Stage{net: o.Net, seed: o.Seed, say: o.Say, step: o.Step, oracle: oracle.New(), born: make(chan struct{}, 1), sets: map[string]*set{}, marks: map[string]mark{}, cuts: map[[2]string]bool{}}
+	s := &Stage{net: o.Net, seed: o.Seed, say: o.Say, step: o.Step, oracle: oracle.New(), born: make(chan struct{}, 1), sets: map[string]*set{}, marks: map[string]mark{}, cuts: map[[2]string]bool{}, rotten: map[string]bool{}}
 	s.alive.outer = o.Life
 	s.alive.ctx, s.alive.end = context.WithCancel(o.Life)
 	s.rec = newRecorder(o.Now, o.Seed)
@@ -185,8 +188,10 @@ var ErrFailed = errors.New("it does not hold")
 func (s *Stage) statement(ctx context.Context, st script.Statement) error {
 	switch {
 	case st.When.Every > 0:
-		life := s.life()
-		s.repeats.Go(func() { s.repeat(life, st) })
+		s.begins(st)
+		life, end := s.life(), s.rec.since()+st.When.For
+		first := s.act(life, st, s.random(st, 0)) // before the next line
+		s.repeats.Go(func() { s.repeat(life, st, end, first) })
 		return nil
 	case st.When.After > 0:
 		if err := pass(ctx, st.When.After); err != nil {
@@ -210,23 +215,31 @@ func (s *Stage) begins(st script.Statement) {
 	s.step(at, st.Text)
 }
 
-// repeat carries out a statement again and again. A failure is an event: the next time it may work.
-func (s *Stage) repeat(ctx context.Context, st script.Statement) {
-	s.begins(st)
+// repeat carries out a statement again and again after its first round. A failure is an event: the next time it may
+// work; how many did is said in the end.
+func (s *Stage) repeat(ctx context.Context, st script.Statement, end time.Duration, first error) {
 	t := time.NewTicker(st.When.Every)
 	defer t.Stop()
-	end := s.rec.since() + st.When.For
-	for n := 0; ctx.Err() == nil && (st.When.For == 0 || s.rec.since() < end); n++ {
-		if err := s.act(ctx, st, s.random(st, n)); err != nil && ctx.Err() == nil {
+	rounds, failed, last := 1, 0, first
+	note := func(err error) {
+		if err != nil && ctx.Err() == nil {
+			failed, last = failed+1, err
 			s.rec.event(trace.Event{Kind: trace.Failed, Text: st.Text + ": " + err.Error()})
 		}
-		if n+1 == st.When.Times {
-			return
-		}
+	}
+	note(first)
+	for ; rounds != st.When.Times; rounds++ {
 		select {
 		case <-t.C:
 		case <-ctx.Done():
 		}
+		if ctx.Err() != nil || st.When.For > 0 && s.rec.since() >= end {
+			break
+		}
+		note(s.act(ctx, st, s.random(st, rounds)))
+	}
+	if failed > 0 {
+		s.say("%s: %d of %s did not work, the last: %s", st.Text, failed, english.Plural(rounds, "round", ""), oneLine(last))
 	}
 }
 
