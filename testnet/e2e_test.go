@@ -244,7 +244,7 @@ func typo(ticket string) string {
 // The demo passes, on small data here; continuous integration runs it on the real tree.
 func TestDemo(t *testing.T) {
 	data := filepath.Join(t.TempDir(), "data")
-	writeFiles(t, data, map[string]int{"a": 24 << 20, "b/c": 70_000, "b/d": 1, "e": 0})
+	writeFiles(t, data, map[string]int{"a": 64 << 20, "b/c": 70_000, "b/d": 1, "e": 0})
 	var out bytes.Buffer
 	err := Demo(testContext(t), DemoOptions{Exe: binary, Data: data, Exit: true, Out: &out})
 	t.Log(out.String())

@@ -136,33 +136,26 @@ func (s *Stage) evidence(name string) string {
 	s.rec.mu.Lock()
 	defer s.rec.mu.Unlock()
 	seen := s.rec.seen
-	count := func(n int, what string) string {
+	count := func(n int, one, many string) string {
 		if n == 0 {
 			return ""
 		}
-		return english.Plural(n, what, irregular(what))
+		return english.Plural(n, one, many)
 	}
 	switch name {
 	case script.Acknowledged:
-		return count(seen.durable, "durable revision")
+		return count(seen.durable, "durable revision", "")
 	case script.Primaries:
-		return count(len(seen.epochs), "epoch")
+		return count(len(seen.epochs), "epoch", "")
 	case script.Agree:
-		return count(seen.compared, "copy")
+		return count(seen.compared, "copy", "copies")
 	case script.Files:
 		if seen.damaged && seen.files > 0 {
-			return count(seen.files, "file") + ", less what the script damaged itself"
+			return count(seen.files, "file", "") + ", less what the script damaged itself"
 		}
-		return count(seen.files, "file")
+		return count(seen.files, "file", "")
 	}
-	return count(len(s.net.Nodes()), "node")
-}
-
-func irregular(word string) string {
-	if word == "copy" {
-		return "copies"
-	}
-	return ""
+	return count(len(s.net.Nodes()), "node", "")
 }
 
 // settle waits until all who take part in a set agree, and shows the judge what they have.

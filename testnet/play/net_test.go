@@ -144,7 +144,8 @@ expect origin refuses to publish ledger
 			t.Errorf("link %+v", l)
 		}
 	}
-	x.do("wait until ledger has a primary within 20s", "wait until ledger agrees within 20s")
+	x.do("wait until ledger has a primary within 20s", "wait until ledger agrees within 20s",
+		"publish ledger at origin", "expect ledger is durable", "expect keeper-1 and keeper-2 have ledger within 20s")
 	x.do("cut origin to keeper-1")
 	if got := spelled(x.groups()); got != "keeper-1keeper-2origin" {
 		t.Errorf("groups %q", got)
