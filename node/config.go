@@ -20,6 +20,7 @@ type Config struct {
 	Share     ShareConfig
 	Reserve   int64         // bytes of free disk to leave; 0 = default
 	Offline   bool          // no network: commands that only read
+	Nameless  bool          // metrics say nothing of single sets
 	Brief     bool          // it ends with a command: it answers nobody's look-ups and announces no revisions
 	Resume    bool          // follow and watch again what was followed and watched when the home was used the last time
 	Interval  time.Duration // of beacons in elections; 0 = as the set or the network asks

@@ -24,15 +24,20 @@ type life struct {
 	start                    time.Time
 	meter                    *meter.Meter
 	reused, patched, fetched atomic.Int64
-	confirmed                atomic.Int64
 
-	mu     sync.Mutex           // guards what follows
-	synced map[string]time.Time // by set id: when its folder was last known to be at the newest revision
+	mu     sync.Mutex        // guards what follows
+	sets   map[string]ledger // by id
 	reigns map[cid.Cid]reign
 }
 
+// ledger is what is counted of one set.
+type ledger struct {
+	synced    time.Time // when its folder was last known to be at the newest revision; zero = never
+	downloads int64     // times that a peer said it has all of it
+}
+
 func newLife(start time.Time) *life {
-	return &life{start: start, synced: map[string]time.Time{}, reigns: map[cid.Cid]reign{}}
+	return &life{start: start, sets: map[string]ledger{}, reigns: map[cid.Cid]reign{}}
 }
 
 // moved is replica.Config.Moved.
@@ -46,19 +51,33 @@ func (l *life) moved(m replica.Moved) {
 func (l *life) note(now time.Time, e api.Event) {
 	switch e.Kind {
 	case api.EventComplete, api.EventPublished:
-		l.mu.Lock()
-		defer l.mu.Unlock()
-		l.synced[e.Set] = now
+		l.enter(e.Set, func(t *ledger) { t.synced = now })
 	}
+}
+
+// enter changes what is counted of a set.
+func (l *life) enter(set string, change func(*ledger)) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	t := l.sets[set]
+	change(&t)
+	l.sets[set] = t
+}
+
+// ledger is what was counted of a set.
+func (l *life) ledger(set string) ledger {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.sets[set]
 }
 
 // forget drops what is kept of sets that are not here any more.
 func (l *life) forget(here map[string]bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	for set := range l.synced {
+	for set := range l.sets {
 		if !here[set] {
-			delete(l.synced, set)
+			delete(l.sets, set)
 		}
 	}
 	for set := range l.reigns {
@@ -66,21 +85,6 @@ func (l *life) forget(here map[string]bool) {
 			delete(l.reigns, set)
 		}
 	}
-}
-
-// syncs are the oldest and the newest time that a set was known to be at its newest revision.
-func (l *life) syncs() (oldest, newest time.Time) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	for _, t := range l.synced {
-		if oldest.IsZero() || t.Before(oldest) {
-			oldest = t
-		}
-		if t.After(newest) {
-			newest = t
-		}
-	}
-	return oldest, newest
 }
 
 // reigned looks at the elections of a set, and tells whether they have another outcome than the last time. Looking is
@@ -207,7 +211,7 @@ func (c countedCatalog) Watch(ctx context.Context, p peer.ID, set cid.Cid, invit
 func (c countedCatalog) Confirm(ctx context.Context, p peer.ID, set, root cid.Cid, invite []byte) error {
 	err := c.Catalog.Confirm(ctx, p, set, root, invite)
 	if err == nil {
-		c.life.confirmed.Add(1)
+		c.life.enter(set.String(), func(t *ledger) { t.downloads++ })
 	}
 	return c.life.answered("list", err)
 }

@@ -87,7 +87,8 @@ func TestWhatMovesIsMeasured(t *testing.T) {
 		t.Error("nothing went out")
 	}
 	for _, name := range []string{`shoal_requests_total{protocol="chunks",result="ok"}`, `shoal_requests_total{protocol="list",result="ok"}`,
-		"shoal_fileset_downloads_total", "shoal_blockstore_bytes", `shoal_fileset_last_sync_timestamp_seconds{which="newest"}`, `shoal_filesets{role="primary"}`} {
+		`shoal_fileset_downloads_total{set="` + second.Name + `"}`, "shoal_blockstore_bytes",
+		`shoal_fileset_last_sync_timestamp_seconds{set="` + second.Name + `"}`, `shoal_filesets{role="primary"}`} {
 		if s[name] == 0 {
 			t.Errorf("seeder: %s is 0", name)
 		}
@@ -200,22 +201,36 @@ func TestAFailoverIsMeasured(t *testing.T) {
 	}
 }
 
+func TestSetsAreNotNamedWhereThatIsNotWanted(t *testing.T) {
+	t.Parallel()
+	for _, nameless := range []bool{false, true} {
+		n, err := New(Config{Home: t.TempDir(), Listen: []string{"/ip4/127.0.0.1/tcp/0"}, Nameless: nameless})
+		if err != nil {
+			t.Fatal(err)
+		}
+		made := run(t, n).share(newFolder(t))
+		_, named := scrape(t, n)[`shoal_fileset_revisions_behind{set="`+made.Name+`"}`]
+		if named == nameless {
+			t.Errorf("nameless %v: named %v", nameless, named)
+		}
+	}
+}
+
 func TestLifeForgetsSetsThatAreGone(t *testing.T) {
 	l := newLife(time.Now())
 	for i := range 3 {
 		l.note(time.Unix(int64(100+i), 0), api.Event{Kind: api.EventComplete, Set: fmt.Sprint(i)})
 	}
 	l.note(time.Unix(500, 0), api.Event{Kind: api.EventFailed, Set: "0"})
-	if a, b := l.syncs(); a.Unix() != 100 || b.Unix() != 102 {
+	if a, b := l.ledger("0").synced, l.ledger("2").synced; a.Unix() != 100 || b.Unix() != 102 {
 		t.Errorf("%v to %v", a, b)
 	}
 	l.forget(map[string]bool{"1": true})
-	if a, b := l.syncs(); a.Unix() != 101 || b.Unix() != 101 {
-		t.Errorf("%v to %v", a, b)
+	if a, b := l.ledger("0").synced, l.ledger("1").synced; !a.IsZero() || b.Unix() != 101 {
+		t.Errorf("%v and %v", a, b)
 	}
-	l.forget(nil)
-	if a, b := l.syncs(); !a.IsZero() || !b.IsZero() {
-		t.Errorf("%v to %v", a, b)
+	if l.forget(nil); len(l.sets) != 0 {
+		t.Error(l.sets)
 	}
 }
 

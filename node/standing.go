@@ -23,7 +23,7 @@ func (n *Node) Instrument(next http.Handler) http.Handler {
 // Standing implements meter.Source.
 func (n *Node) Standing() meter.Standing {
 	l := n.life
-	s := meter.Standing{Uptime: n.now().Sub(l.start), Confirmed: l.confirmed.Load(), Sets: n.setsStanding(),
+	s := meter.Standing{Uptime: n.now().Sub(l.start), Sets: n.setsStanding(),
 		Bytes: meter.Bytes{Reused: l.reused.Load(), Patched: l.patched.Load(), Fetched: l.fetched.Load()}}
 	if size, err := n.store.DiskBytes(); err == nil { // else the store is being closed
 		s.StoreBytes = size
@@ -79,14 +79,12 @@ func (n *Node) setsStanding() meter.Sets {
 		n.addStanding(&s, rep)
 	}
 	n.life.forget(here)
-	s.Oldest, s.Newest = n.life.syncs()
 	return s
 }
 
 func (n *Node) addStanding(s *meter.Sets, rep *replica.Replica) {
 	v := n.seats().Roles(rep.Set())
 	s.Roles[v.Role]++
-	s.Behind += v.Behind
 	s.Forks += v.Forks
 	if v.Stale {
 		s.Stale++
@@ -105,4 +103,9 @@ func (n *Node) addStanding(s *meter.Sets, rep *replica.Replica) {
 		files, _, bytes := h.Totals()
 		s.Files, s.Bytes = s.Files+files, s.Bytes+bytes
 	}
+	if n.cfg.Nameless {
+		return
+	}
+	t := n.life.ledger(rep.State().Set)
+	s.Each = append(s.Each, meter.Set{ID: rep.State().Set, Name: rep.State().Name, Behind: v.Behind, Downloads: t.downloads, Synced: t.synced})
 }

@@ -72,6 +72,7 @@ func (v *verdict) node(s settings) node.Config {
 		Store: node.StoreConfig{MaxSize: v.size("store.max_size", s.Store.MaxSize), Keep: s.Store.KeepRevisions, KeepBytes: v.size("store.keep_bytes", s.Store.KeepBytes)},
 		Share: node.ShareConfig{Debounce: v.duration("share.debounce", s.Share.Debounce, 10*time.Millisecond, time.Hour),
 			Rescan: v.duration("share.rescan", s.Share.Rescan, 100*time.Millisecond, month)},
+		Nameless: !s.Metrics.Sets,
 		Reserve:  v.size("store.reserve", s.Store.Reserve),
 		Interval: v.duration("failover.interval", s.Failover.Interval, 0, time.Minute),
 	}

@@ -64,6 +64,7 @@ type apiSettings struct {
 
 type metricsSettings struct {
 	Listen string `koanf:"listen"`
+	Sets   bool   `koanf:"sets"`
 }
 
 type logSettings struct {
@@ -85,6 +86,7 @@ func defaultSettings() settings {
 		Store:     storeSettings{MaxSize: "0", Reserve: "0", KeepBytes: "0"},
 		Failover:  failoverSettings{Interval: "0"},
 		API:       apiSettings{Listen: "127.0.0.1:4580", AllowedHosts: []string{}},
+		Metrics:   metricsSettings{Sets: true},
 		Log:       logSettings{Level: "auto", Format: "auto", MaxSize: "10MB", Keep: 5}, // 50 MB are weeks of a busy node
 	}
 }
@@ -121,6 +123,7 @@ func settingKeys() []key {
 		{name: "api.cert", help: "TLS certificate (PEM); needed beyond this machine; relative to the home"},
 		{name: "api.key", help: "its key (PEM)"},
 		{name: "metrics.listen", help: "an address of its own for /metrics alone; off = only at api.listen"},
+		{name: "metrics.sets", help: "figures of each set by its name, which whoever may scrape reads"},
 		{name: "log.level", help: "auto (info under run, else warn), debug, info, warn or error; -q and -v change it for stderr", live: true},
 		{name: "log.format", help: "auto (text on a terminal, else JSON), text or json"},
 		{name: "log.file", help: "write the log there too; relative to the home"},
@@ -158,7 +161,9 @@ func isList(key string) bool {
 }
 
 // isBool tells which settings are true or false.
-func isBool(key string) bool { return key == "p2p.mdns" || key == "transfer.lan_exempt" }
+func isBool(key string) bool {
+	return key == "p2p.mdns" || key == "transfer.lan_exempt" || key == "metrics.sets"
+}
 
 // variable is the name of a setting in the environment.
 func variable(key string) string {

@@ -1,9 +1,10 @@
 // Package meter tells Prometheus how a node is doing: it names the metrics, keeps those that nobody else counts, and
 // serves them as text.
 //
-// All names begin with shoal_ and have base units. What a label may say is fixed in this package or in the program: no
-// peer, set, path or ticket is ever a label, because each would be a time series for as long as the database keeps
-// data, and would tell whoever reads metrics who shares what. Figures of one set or peer are to be had from the API.
+// All names begin with shoal_ and have base units. No peer, path or ticket is ever a label: they come and go, and each
+// would be a time series for as long as the database keeps data. What a label may say is fixed in this package or in the
+// program, but for the names of the sets of this node, which somebody put here and somebody has to keep an eye on. Other
+// figures of one set or peer are to be had from the API.
 //
 // Beside them are the metrics of the Go runtime (go_), of the process (process_), and what others register with
 // Registerer, such as libp2p (libp2p_).

@@ -22,10 +22,11 @@ func (s standing) Standing() Standing { return Standing(s) }
 // full is a standing with something of everything.
 func full() standing {
 	return standing{Uptime: 90 * time.Second, Wire: map[string]Traffic{"chunks": {In: 1, Out: 2}, "other": {In: 3, Out: 4}},
-		Bytes: Bytes{Reused: 5, Patched: 6, Fetched: 7}, Confirmed: 8, Peers: 9, Table: 10,
+		Bytes: Bytes{Reused: 5, Patched: 6, Fetched: 7}, Peers: 9, Table: 10,
 		Connections: map[Path]int{{Transport: "tcp"}: 11, {Transport: "quic-v1", Relayed: true}: 12}, StoreBytes: 13,
-		Sets: Sets{Roles: map[string]int{"primary": 14, "reader": 15}, Files: 16, Bytes: 17, Behind: 18, Incomplete: 19, Stale: 20, Forks: 21,
-			Alarmed: 22, Headless: 23, Oldest: time.UnixMilli(24_500), Newest: time.UnixMilli(25_250)}}
+		Sets: Sets{Roles: map[string]int{"primary": 14, "reader": 15}, Files: 16, Bytes: 17, Incomplete: 19, Stale: 20, Forks: 21,
+			Alarmed: 22, Headless: 23,
+			Each: []Set{{ID: "bafkone", Name: "photos", Behind: 18, Downloads: 8, Synced: time.UnixMilli(24_500)}, {ID: "bafktwo", Name: "films"}}}}
 }
 
 // busy is a meter that has counted something of everything.
@@ -80,14 +81,14 @@ func TestStandingIsShown(t *testing.T) {
 		`shoal_transfer_bytes_total{direction="in",kind="chunks"} 1`,
 		`shoal_transfer_bytes_total{direction="out",kind="other"} 4`,
 		"shoal_delta_reused_bytes_total 5\n", "shoal_delta_patched_bytes_total 6\n", "shoal_delta_fetched_bytes_total 7\n",
-		"shoal_fileset_downloads_total 8\n", "shoal_peers 9\n", "shoal_dht_table_peers 10\n",
+		`shoal_fileset_downloads_total{set="photos"} 8`, `shoal_fileset_downloads_total{set="films"} 0`, "shoal_peers 9\n", "shoal_dht_table_peers 10\n",
 		`shoal_peer_connections{path="direct",transport="tcp"} 11`,
 		`shoal_peer_connections{path="relayed",transport="quic-v1"} 12`,
 		"shoal_blockstore_bytes 13\n",
 		`shoal_filesets{role="primary"} 14`, `shoal_filesets{role="reader"} 15`,
-		"shoal_fileset_files 16\n", "shoal_fileset_bytes 17\n", "shoal_fileset_revisions_behind 18\n", "shoal_filesets_incomplete 19\n",
+		"shoal_fileset_files 16\n", "shoal_fileset_bytes 17\n", `shoal_fileset_revisions_behind{set="photos"} 18`, "shoal_filesets_incomplete 19\n",
 		"shoal_filesets_stale 20\n", "shoal_fileset_forks 21\n", "shoal_filesets_alarmed 22\n", "shoal_filesets_without_primary 23\n",
-		`shoal_fileset_last_sync_timestamp_seconds{which="oldest"} 24.5`, `shoal_fileset_last_sync_timestamp_seconds{which="newest"} 25.25`,
+		`shoal_fileset_last_sync_timestamp_seconds{set="photos"} 24.5`,
 		`shoal_failovers_total{reason="handover"} 0`, `shoal_failovers_total{reason="lost"} 0`,
 	} {
 		if !strings.Contains(got, want) {
@@ -100,8 +101,10 @@ func TestStandingIsShown(t *testing.T) {
 }
 
 func TestNothingIsSaidOfWhatNeverWas(t *testing.T) {
-	if got := ours(t, New(standing{}, "")); strings.Contains(got, "last_sync") {
-		t.Error("a node that never synced tells a time")
+	for _, never := range []standing{{}, {Sets: Sets{Each: []Set{{Name: "never synced"}}}}} {
+		if got := ours(t, New(never, "")); strings.Contains(got, "last_sync") {
+			t.Errorf("%v tells a time", never.Sets.Each)
+		}
 	}
 }
 
@@ -124,7 +127,7 @@ func TestEventsAreCounted(t *testing.T) {
 
 // TestLabelsAreFew holds every label against a list: a new one is to be thought about.
 func TestLabelsAreFew(t *testing.T) {
-	known := []string{"code", "direction", "goversion", "kind", "method", "path", "protocol", "reason", "result", "role", "route", "transport", "version", "which"}
+	known := []string{"code", "direction", "goversion", "kind", "method", "path", "protocol", "reason", "result", "role", "route", "set", "transport", "version"}
 	families, err := busy(full()).registry.Gather()
 	if err != nil {
 		t.Fatal(err)

@@ -1,6 +1,7 @@
 package meter
 
 import (
+	"slices"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -20,7 +21,7 @@ func one(value func(Standing) float64) func(Standing, func(float64, ...string)) 
 }
 
 func readings() []reading {
-	return append(setReadings(), []reading{
+	return slices.Concat(setReadings(), eachReadings(), []reading{
 		{name: "uptime_seconds", help: "How long this node has been running.",
 			read: one(func(s Standing) float64 { return s.Uptime.Seconds() })},
 		{name: "transfer_bytes_total", help: "Bytes on the streams of all connections, by direction and what they are for.", counts: true,
@@ -36,8 +37,6 @@ func readings() []reading {
 			read: one(func(s Standing) float64 { return float64(s.Bytes.Patched) })},
 		{name: "delta_fetched_bytes_total", help: "Content of new revisions that was received whole.", counts: true,
 			read: one(func(s Standing) float64 { return float64(s.Bytes.Fetched) })},
-		{name: "fileset_downloads_total", help: "Times that another node said it has all of a set that this node serves.", counts: true,
-			read: one(func(s Standing) float64 { return float64(s.Confirmed) })},
 		{name: "peers", help: "Connected nodes.", read: one(func(s Standing) float64 { return float64(s.Peers) })},
 		{name: "peer_connections", help: "Open connections, by transport and path.", labels: []string{"transport", "path"},
 			read: func(s Standing, say func(float64, ...string)) {
@@ -49,7 +48,7 @@ func readings() []reading {
 			read: one(func(s Standing) float64 { return float64(s.Table) })},
 		{name: "blockstore_bytes", help: "Disk space of the node's own store; the content of sets lies in their folders.",
 			read: one(func(s Standing) float64 { return float64(s.StoreBytes) })},
-	}...)
+	})
 }
 
 // setReadings are about all sets taken together.
@@ -63,8 +62,6 @@ func setReadings() []reading {
 			}},
 		{name: "fileset_files", help: "Files of all sets.", read: one(func(s Standing) float64 { return float64(s.Sets.Files) })},
 		{name: "fileset_bytes", help: "Content of all sets.", read: one(func(s Standing) float64 { return float64(s.Sets.Bytes) })},
-		{name: "fileset_revisions_behind", help: "Revisions that are known and not complete here.",
-			read: one(func(s Standing) float64 { return float64(s.Sets.Behind) })},
 		{name: "filesets_incomplete", help: "Sets of which no revision is complete here.",
 			read: one(func(s Standing) float64 { return float64(s.Sets.Incomplete) })},
 		{name: "filesets_stale", help: "Strict sets that are not in touch with a primary and a majority.",
@@ -75,14 +72,28 @@ func setReadings() []reading {
 			read: one(func(s Standing) float64 { return float64(s.Sets.Alarmed) })},
 		{name: "filesets_without_primary", help: "Sets that this node votes on and of which no primary is heard.",
 			read: one(func(s Standing) float64 { return float64(s.Sets.Headless) })},
-		{name: "fileset_last_sync_timestamp_seconds", labels: []string{"which"},
-			help: "When a set was last known to be at its newest revision here: the set for which that is longest ago, and the one for which it is newest.",
-			read: func(s Standing, say func(float64, ...string)) {
-				if !s.Sets.Newest.IsZero() { // else 1970 would be an alarm
-					say(unix(s.Sets.Oldest), "oldest")
-					say(unix(s.Sets.Newest), "newest")
+	}
+}
+
+// eachReadings are about one set each.
+func eachReadings() []reading {
+	each := func(read func(Set) (v float64, known bool)) func(Standing, func(float64, ...string)) {
+		return func(s Standing, say func(float64, ...string)) {
+			for label, set := range labelled(s.Sets.Each) {
+				if v, known := read(set); known {
+					say(v, label)
 				}
-			}},
+			}
+		}
+	}
+	return []reading{
+		{name: "fileset_downloads_total", help: "Times that another node said it has all of a set that this node serves.", counts: true, labels: []string{"set"},
+			read: each(func(s Set) (float64, bool) { return float64(s.Downloads), true })},
+		{name: "fileset_revisions_behind", help: "Revisions of a set that are known and not complete here.", labels: []string{"set"},
+			read: each(func(s Set) (float64, bool) { return float64(s.Behind), true })},
+		{name: "fileset_last_sync_timestamp_seconds", help: "When a set was last known to be at its newest revision here.", labels: []string{"set"},
+			// Where there was none since the start, 1970 would be an alarm.
+			read: each(func(s Set) (float64, bool) { return unix(s.Synced), !s.Synced.IsZero() })},
 	}
 }
 

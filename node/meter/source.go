@@ -13,9 +13,8 @@ type Standing struct {
 	Uptime      time.Duration
 	Wire        map[string]Traffic // bytes on the streams, by what they are for
 	Bytes       Bytes
-	Confirmed   int64 // times that a peer said it has all of a set that this node served
-	Peers       int   // connected
-	Table       int   // peers in the routing table of the hash table
+	Peers       int // connected
+	Table       int // peers in the routing table of the hash table
 	Connections map[Path]int
 	StoreBytes  int64 // on disk, of the store
 	Sets        Sets
@@ -42,12 +41,18 @@ type Sets struct {
 	Roles      map[string]int // how many there are, by what this node is in them
 	Files      uint64
 	Bytes      uint64
-	Behind     int       // revisions that are known and not complete here, over all sets
-	Incomplete int       // sets of which this node has no complete revision
-	Stale      int       // strict sets that are not in touch with a primary or a majority
-	Forks      int       // newest revisions beside the one shown, over all sets
-	Alarmed    int       // sets that somebody has to look at
-	Headless   int       // sets that this node votes on and of which no primary is heard
-	Oldest     time.Time // of each set the time that its folder was last known to be at the newest revision: the
-	Newest     time.Time // oldest of these times, and the newest; zero = none in the life of this node
+	Incomplete int   // sets of which this node has no complete revision
+	Stale      int   // strict sets that are not in touch with a primary or a majority
+	Forks      int   // newest revisions beside the one shown, over all sets
+	Alarmed    int   // sets that somebody has to look at
+	Headless   int   // sets that this node votes on and of which no primary is heard
+	Each       []Set // in any order
+}
+
+// Set is one file set.
+type Set struct {
+	ID, Name  string
+	Behind    int       // revisions that are known and not complete here
+	Downloads int64     // times that a peer said it has all of it
+	Synced    time.Time // when its folder was last known to be at the newest revision; zero = not in the life of this node
 }
