@@ -25,8 +25,8 @@ var edges = map[string][]string{
 	"blockstore/storetest":   {"blockstore"},
 	"blockstore/segment":     {"blockstore"},
 	"blockstore/worktree":    {"blockstore", "blockstore/chunk", "blockstore/dag"},
-	"protocols/handler":      {},
-	"protocols/wire":         {},
+	"protocols/handler":      {"protocols/wire"},
+	"protocols/wire":         {"blockstore"},
 	"protocols/record/pb":    {}, // generated
 	"protocols/list/pb":      {"protocols/record/pb"},
 	"protocols/chunks/pb":    {},

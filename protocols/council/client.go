@@ -1,23 +1,25 @@
 package council
 
 import (
-	"bufio"
 	"context"
 	"fmt"
 	"log/slog"
 	"sync"
-	"time"
 
 	"github.com/ipfs/go-cid"
 	"github.com/libp2p/go-libp2p/core/host"
-	"github.com/libp2p/go-libp2p/core/network"
 	"github.com/libp2p/go-libp2p/core/peer"
-	"google.golang.org/protobuf/proto"
 
 	councilpb "github.com/shoal-p2p/shoal/protocols/council/pb"
+	"github.com/shoal-p2p/shoal/protocols/handler"
 	"github.com/shoal-p2p/shoal/protocols/record"
 	"github.com/shoal-p2p/shoal/protocols/wire"
 )
+
+// asking is how this protocol asks.
+func asking() handler.Protocol {
+	return handler.Protocol{ID: ID, Service: ServiceName, Request: requestTimeout, Frame: answerTimeout, Slowest: slowest}
+}
 
 // Client tells and asks other nodes. Its methods may be called from any goroutine.
 type Client struct {
@@ -50,17 +52,17 @@ func (c *Client) Table(ctx context.Context, p peer.ID, topic string, since uint6
 }
 
 func (c *Client) table(ctx context.Context, p peer.ID, req *councilpb.Request) (t table, err error) {
-	q, err := c.ask(ctx, p, req)
+	q, err := asking().Ask(ctx, c.host, p, req)
 	if err != nil {
 		return table{}, err
 	}
-	defer q.close()
+	defer q.Close()
 	for {
 		var m councilpb.TableReply
-		if err := q.read(&m, wire.MaxControl, answerTimeout); err != nil {
+		if err := q.Read(&m, wire.MaxControl, answerTimeout); err != nil {
 			return table{}, err
 		}
-		if err := errorOf(m.GetCode()); err != nil {
+		if err := wire.ErrorOf(m.GetCode()); err != nil {
 			return table{}, err
 		}
 		if err := t.add(&m); err != nil {
@@ -92,16 +94,16 @@ func (c *Client) heads(ctx context.Context, p peer.ID, set cid.Cid, ids []cid.Ci
 	if err != nil {
 		return nil, err
 	}
-	q, err := c.ask(ctx, p, &councilpb.Request{Kind: councilpb.Kind_HEADS, Set: digest, Ids: joined})
+	q, err := asking().Ask(ctx, c.host, p, &councilpb.Request{Kind: councilpb.Kind_HEADS, Set: digest, Ids: joined})
 	if err != nil {
 		return nil, err
 	}
-	defer q.close()
+	defer q.Close()
 	var m councilpb.HeadsReply
-	if err := q.read(&m, maxHeadsReply, answerTimeout); err != nil {
+	if err := q.Read(&m, maxHeadsReply, answerTimeout); err != nil {
 		return nil, err
 	}
-	if err := errorOf(m.GetCode()); err != nil {
+	if err := wire.ErrorOf(m.GetCode()); err != nil {
 		return nil, err
 	}
 	return decodeHeads(&m, len(ids))
@@ -125,21 +127,21 @@ func (c *Client) propose(ctx context.Context, p peer.ID, set cid.Cid, sealed []b
 	if len(sealed) == 0 || len(sealed) > record.MaxSealed {
 		return fmt.Errorf("%w: a proposal of %d bytes, at most %d", ErrMalformed, len(sealed), record.MaxSealed)
 	}
-	q, err := c.ask(ctx, p, &councilpb.Request{Kind: councilpb.Kind_PROPOSE, Set: digest, Sealed: sealed})
+	q, err := asking().Ask(ctx, c.host, p, &councilpb.Request{Kind: councilpb.Kind_PROPOSE, Set: digest, Sealed: sealed})
 	if err != nil {
 		return err
 	}
-	defer q.close()
+	defer q.Close()
 	for told := 0; ; told++ {
 		var m councilpb.OutcomeReply
-		err := q.read(&m, maxOutcome, 0)
+		err := q.Read(&m, maxOutcome, 0)
 		switch {
 		case isEnd(err) && told > 0:
 			return nil
 		case err != nil:
 			return err
 		}
-		if err := errorOf(m.GetCode()); err != nil {
+		if err := wire.ErrorOf(m.GetCode()); err != nil {
 			return err
 		}
 		if told == MaxOutcomes {
@@ -153,75 +155,4 @@ func (c *Client) propose(ctx context.Context, p peer.ID, set cid.Cid, sealed []b
 			return err
 		}
 	}
-}
-
-// question is the asker's side of one stream.
-type question struct {
-	ctx  context.Context
-	s    network.Stream
-	r    *bufio.Reader
-	stop func() bool // takes ctx's hold off the stream
-}
-
-// ask opens a stream to p and sends the request. The stream is reset when ctx ends.
-func (c *Client) ask(ctx context.Context, p peer.ID, req *councilpb.Request) (*question, error) {
-	s, err := c.host.NewStream(ctx, p, ID)
-	if err != nil && ctx.Err() != nil {
-		err = ctx.Err()
-	}
-	if err != nil {
-		return nil, fmt.Errorf("open stream: %w", err)
-	}
-	q := &question{ctx: ctx, s: s, r: bufio.NewReader(s)}
-	q.stop = context.AfterFunc(ctx, func() { s.Reset() })
-	if err := q.request(req); err != nil {
-		q.close()
-		if ctx.Err() != nil {
-			err = ctx.Err()
-		}
-		return nil, err
-	}
-	return q, nil
-}
-
-func (q *question) request(req *councilpb.Request) error {
-	if err := q.s.Scope().SetService(ServiceName); err != nil {
-		return fmt.Errorf("attach to service: %w", err)
-	}
-	q.s.SetWriteDeadline(time.Now().Add(requestTimeout))
-	return wire.WriteMsg(q.s, req)
-}
-
-// close frees the stream. Nothing more is wanted of it, so it is reset: that ends the answer of the other side.
-func (q *question) close() {
-	q.stop()
-	q.s.Reset()
-}
-
-// read reads one frame, which must begin within a time; 0 = any.
-func (q *question) read(m proto.Message, most int, begin time.Duration) error {
-	err := q.readFrame(m, most, begin)
-	if err != nil && q.ctx.Err() != nil {
-		return q.ctx.Err() // the stream was reset for it
-	}
-	return err
-}
-
-func (q *question) readFrame(m proto.Message, most int, begin time.Duration) error {
-	var deadline time.Time
-	if begin > 0 {
-		deadline = time.Now().Add(begin)
-	}
-	q.s.SetReadDeadline(deadline)
-	n, err := wire.ReadLen(q.r, most)
-	if err != nil {
-		return err
-	}
-	// The frame, and once more for the fields decoded from it.
-	if err := q.s.Scope().ReserveMemory(2*n, network.ReservationPriorityAlways); err != nil {
-		return fmt.Errorf("read frame: reserve memory: %w", err)
-	}
-	defer q.s.Scope().ReleaseMemory(2 * n)
-	q.s.SetReadDeadline(time.Now().Add(answerTime(n)))
-	return wire.ReadBody(q.r, m, n)
 }

@@ -14,7 +14,6 @@ package council
 import (
 	"context"
 	"errors"
-	"fmt"
 	"io"
 	"time"
 
@@ -22,7 +21,6 @@ import (
 	"github.com/libp2p/go-libp2p/core/network"
 	"github.com/libp2p/go-libp2p/core/peer"
 
-	"github.com/shoal-p2p/shoal/blockstore"
 	"github.com/shoal-p2p/shoal/protocols/record"
 	"github.com/shoal-p2p/shoal/protocols/wire"
 )
@@ -78,11 +76,11 @@ const (
 // Errors of the protocol. They are returned wrapped; test with errors.Is.
 var (
 	// ErrNotFound: the peer has no such set or topic, or we have no right to it. It is a blockstore.ErrNotFound.
-	ErrNotFound = fmt.Errorf("set not found: %w", blockstore.ErrNotFound)
+	ErrNotFound = wire.ErrNotFound
 	// ErrBusy: too many of our streams are open with the peer.
-	ErrBusy = errors.New("peer is busy")
+	ErrBusy = wire.ErrBusy
 	// ErrRemote: the peer failed, or did not understand us.
-	ErrRemote = errors.New("peer failed")
+	ErrRemote = wire.ErrRemote
 	// ErrMalformed: the peer sent what is not of this protocol, or broke a limit; or what is to be sent does.
 	ErrMalformed = errors.New("malformed council message")
 )
@@ -151,31 +149,6 @@ type Handler interface {
 	// more to tell, at most MaxOutcomes times and one at a time. ctx ends when the asker is gone. Errors: as Heads;
 	// one after an outcome tells the asker that the rest is not known.
 	Propose(ctx context.Context, from peer.ID, set cid.Cid, sealed []byte, tell func(Outcome) error) error
-}
-
-// codeOf is the answer to a handler's error.
-func codeOf(err error) wire.Code {
-	switch {
-	case err == nil:
-		return wire.OK
-	case errors.Is(err, blockstore.ErrNotFound):
-		return wire.NotFound
-	}
-	return wire.Internal
-}
-
-// errorOf is a peer's answer as an error.
-func errorOf(code uint32) error {
-	switch c := wire.Code(code); c {
-	case wire.OK:
-		return nil
-	case wire.NotFound:
-		return ErrNotFound
-	case wire.Busy:
-		return ErrBusy
-	default:
-		return fmt.Errorf("%w: %v", ErrRemote, c)
-	}
 }
 
 // answerTime is how long a frame of n bytes of an answer may take.

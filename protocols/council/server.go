@@ -218,7 +218,7 @@ func (srv *server) propose(ctx context.Context, s network.Stream, req *councilpb
 
 // refuse answers with the code of a handler's error and nothing more.
 func (srv *server) refuse(s network.Stream, err error) error {
-	code := codeOf(err)
+	code := wire.CodeOf(err)
 	if code == wire.Internal {
 		srv.log.Warn("council request failed", "peer", s.Conn().RemotePeer(), "err", err)
 	}

@@ -1,7 +1,6 @@
 package list
 
 import (
-	"bufio"
 	"context"
 	"errors"
 	"fmt"
@@ -10,11 +9,11 @@ import (
 
 	"github.com/ipfs/go-cid"
 	"github.com/libp2p/go-libp2p/core/host"
-	"github.com/libp2p/go-libp2p/core/network"
 	"github.com/libp2p/go-libp2p/core/peer"
 	"google.golang.org/protobuf/proto"
 
 	"github.com/shoal-p2p/shoal/blockstore"
+	"github.com/shoal-p2p/shoal/protocols/handler"
 	listpb "github.com/shoal-p2p/shoal/protocols/list/pb"
 	"github.com/shoal-p2p/shoal/protocols/record"
 	"github.com/shoal-p2p/shoal/protocols/wire"
@@ -26,13 +25,18 @@ const (
 	frameRate  = 8 // a second
 )
 
+// asking is how this protocol asks.
+func asking() handler.Protocol {
+	return handler.Protocol{ID: ID, Service: ServiceName, Request: requestTimeout, Frame: frameTimeout, Slowest: slowest}
+}
+
 // Sets asks p which sets it offers us. Errors: ErrBusy, ErrRemote, ErrMalformed, those of the stream.
 func Sets(ctx context.Context, h host.Host, p peer.ID) ([]SetEntry, error) {
 	var reply listpb.SetsReply
 	if err := ask(ctx, h, p, &listpb.Request{Kind: listpb.Kind_SETS}, &reply); err != nil {
 		return nil, fmt.Errorf("ask for sets: %w", err)
 	}
-	if err := errorOf(reply.GetCode()); err != nil {
+	if err := wire.ErrorOf(reply.GetCode()); err != nil {
 		return nil, fmt.Errorf("ask for sets: %w", err)
 	}
 	sets, err := decodeSets(&reply)
@@ -49,7 +53,7 @@ func Confirm(ctx context.Context, h host.Host, p peer.ID, set, root cid.Cid, cap
 	if err := ask(ctx, h, p, &listpb.Request{Kind: listpb.Kind_CONFIRM, Set: s[:], Root: r[:], Capability: capability}, &reply); err != nil {
 		return fmt.Errorf("confirm: %w", err)
 	}
-	if err := errorOf(reply.GetCode()); err != nil {
+	if err := wire.ErrorOf(reply.GetCode()); err != nil {
 		return fmt.Errorf("confirm: %w", err)
 	}
 	return nil
@@ -77,7 +81,7 @@ func getInfo(ctx context.Context, h host.Host, p peer.ID, set cid.Cid, capabilit
 	if err := ask(ctx, h, p, req, &reply); err != nil {
 		return Info{}, err
 	}
-	if err := errorOf(reply.GetCode()); err != nil {
+	if err := wire.ErrorOf(reply.GetCode()); err != nil {
 		return Info{}, err
 	}
 	return decodeInfo(reply.GetInfo(), have)
@@ -93,7 +97,7 @@ func History(ctx context.Context, h host.Host, p peer.ID, set cid.Cid, capabilit
 	var reply listpb.HistoryReply
 	err = ask(ctx, h, p, &listpb.Request{Kind: listpb.Kind_HISTORY, Set: digest, Capability: capability}, &reply)
 	if err == nil {
-		err = errorOf(reply.GetCode())
+		err = wire.ErrorOf(reply.GetCode())
 	}
 	if err == nil && len(reply.GetHeads()) > MaxHistory {
 		err = fmt.Errorf("%w: %d heads, at most %d", ErrMalformed, len(reply.GetHeads()), MaxHistory)
@@ -120,21 +124,21 @@ func watch(ctx context.Context, h host.Host, p peer.ID, set cid.Cid, capability 
 		return err
 	}
 	req := &listpb.Request{Kind: listpb.Kind_WATCH, Set: digest, Capability: capability, Known: encodeKnown(have)}
-	c, err := start(ctx, h, p, req)
+	q, err := asking().Ask(ctx, h, p, req)
 	if err != nil {
 		return err
 	}
-	defer c.close()
+	defer q.Close()
 	begin := time.Now()
 	f := follower{bundle: have}
 	for n := 1.0; ; n++ {
 		var m listpb.Update
-		err := c.read(ctx, &m)
+		err := q.Read(&m, MaxFrame, frameTimeout)
 		if errors.Is(err, io.EOF) && f.begun {
 			return nil
 		}
 		if err == nil {
-			err = errorOf(m.GetCode())
+			err = wire.ErrorOf(m.GetCode())
 		}
 		if err != nil {
 			return err
@@ -157,73 +161,10 @@ func watch(ctx context.Context, h host.Host, p peer.ID, set cid.Cid, capability 
 
 // ask sends one request and reads one answer.
 func ask(ctx context.Context, h host.Host, p peer.ID, req *listpb.Request, reply proto.Message) error {
-	c, err := start(ctx, h, p, req)
+	q, err := asking().Ask(ctx, h, p, req)
 	if err != nil {
 		return err
 	}
-	defer c.close()
-	return c.read(ctx, reply)
-}
-
-// conversation is the client's side of one stream.
-type conversation struct {
-	s    network.Stream
-	r    *bufio.Reader
-	stop func() bool // takes ctx's hold off the stream
-}
-
-// start opens a stream to p and sends the request. The stream is reset when ctx ends.
-func start(ctx context.Context, h host.Host, p peer.ID, req *listpb.Request) (*conversation, error) {
-	s, err := h.NewStream(ctx, p, ID)
-	if err != nil {
-		return nil, fmt.Errorf("open stream: %w", err)
-	}
-	c := &conversation{s: s, r: bufio.NewReader(s)}
-	c.stop = context.AfterFunc(ctx, func() { s.Reset() })
-	if err := c.request(req); err != nil {
-		c.close()
-		if ctx.Err() != nil {
-			err = ctx.Err()
-		}
-		return nil, err
-	}
-	return c, nil
-}
-
-func (c *conversation) request(req *listpb.Request) error {
-	if err := c.s.Scope().SetService(ServiceName); err != nil {
-		return fmt.Errorf("attach to service: %w", err)
-	}
-	c.s.SetWriteDeadline(time.Now().Add(requestTimeout))
-	return wire.WriteMsg(c.s, req)
-}
-
-// close frees the stream. Nothing more is wanted of it, so it is reset: that ends a watch at once.
-func (c *conversation) close() {
-	c.stop()
-	c.s.Reset()
-}
-
-// read reads one frame within its time.
-func (c *conversation) read(ctx context.Context, m proto.Message) error {
-	err := c.readFrame(m)
-	if err != nil && ctx.Err() != nil {
-		return ctx.Err() // the stream was reset for it
-	}
-	return err
-}
-
-func (c *conversation) readFrame(m proto.Message) error {
-	c.s.SetReadDeadline(time.Now().Add(frameTimeout))
-	n, err := wire.ReadLen(c.r, MaxFrame)
-	if err != nil {
-		return err
-	}
-	// The frame, and once more for the fields decoded from it.
-	if err := c.s.Scope().ReserveMemory(2*n, network.ReservationPriorityAlways); err != nil {
-		return fmt.Errorf("read frame: reserve memory: %w", err)
-	}
-	defer c.s.Scope().ReleaseMemory(2 * n)
-	c.s.SetReadDeadline(time.Now().Add(frameTime(n)))
-	return wire.ReadBody(c.r, m, n)
+	defer q.Close()
+	return q.Read(reply, MaxFrame, frameTimeout)
 }

@@ -18,13 +18,11 @@ package list
 import (
 	"context"
 	"errors"
-	"fmt"
 	"time"
 
 	"github.com/ipfs/go-cid"
 	"github.com/libp2p/go-libp2p/core/peer"
 
-	"github.com/shoal-p2p/shoal/blockstore"
 	"github.com/shoal-p2p/shoal/protocols/record"
 	"github.com/shoal-p2p/shoal/protocols/wire"
 )
@@ -68,11 +66,11 @@ const (
 // Errors of the protocol. They are returned wrapped; test with errors.Is.
 var (
 	// ErrNotFound: the peer has no such set, or does not let us read it. It is a blockstore.ErrNotFound.
-	ErrNotFound = fmt.Errorf("set not found: %w", blockstore.ErrNotFound)
+	ErrNotFound = wire.ErrNotFound
 	// ErrBusy: too many of our streams are open with the peer.
-	ErrBusy = errors.New("peer is busy")
+	ErrBusy = wire.ErrBusy
 	// ErrRemote: the peer failed, or did not understand us.
-	ErrRemote = errors.New("peer failed")
+	ErrRemote = wire.ErrRemote
 	// ErrMalformed: the peer sent what is not an answer of this protocol, or broke a limit.
 	ErrMalformed = errors.New("malformed answer")
 )
@@ -129,31 +127,6 @@ type Historian interface {
 	// History gives the sealed heads before the set's newest, newest first; at most MaxHistory go out.
 	// Errors: as Info.
 	History(ctx context.Context, p peer.ID, set cid.Cid, capability []byte) ([][]byte, error)
-}
-
-// codeOf is the answer to a catalog's error.
-func codeOf(err error) wire.Code {
-	switch {
-	case err == nil:
-		return wire.OK
-	case errors.Is(err, blockstore.ErrNotFound):
-		return wire.NotFound
-	}
-	return wire.Internal
-}
-
-// errorOf is a peer's answer as an error.
-func errorOf(code uint32) error {
-	switch c := wire.Code(code); c {
-	case wire.OK:
-		return nil
-	case wire.NotFound:
-		return ErrNotFound
-	case wire.Busy:
-		return ErrBusy
-	default:
-		return fmt.Errorf("%w: %v", ErrRemote, c)
-	}
 }
 
 // frameTime is how long a frame of n bytes may take.

@@ -134,7 +134,7 @@ func (srv *server) confirm(ctx context.Context, s network.Stream, req *listpb.Re
 
 // refuse answers with the code of a catalog's error and nothing more.
 func (srv *server) refuse(s network.Stream, err error) error {
-	code := codeOf(err)
+	code := wire.CodeOf(err)
 	if code == wire.Internal {
 		srv.log.Warn("list request failed", "peer", s.Conn().RemotePeer(), "err", err)
 	}
