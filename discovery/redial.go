@@ -101,7 +101,7 @@ func (r *Redial) poke() {
 // Run dials until ctx ends and returns its error, after the last attempt under way ended.
 func (r *Redial) Run(ctx context.Context) error {
 	// A burst of 256 changes does not make the bus wait for this loop, which does no I/O.
-	sub, err := r.host.EventBus().Subscribe(new(event.EvtPeerConnectednessChanged), eventbus.BufSize(256))
+	sub, err := r.host.EventBus().Subscribe(new(event.EvtPeerConnectednessChanged), eventbus.BufSize(256), eventbus.Name("shoal-redial"))
 	if err != nil {
 		return fmt.Errorf("redial: subscribe: %w", err)
 	}

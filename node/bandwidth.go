@@ -3,6 +3,7 @@ package node
 import (
 	"context"
 	"sync"
+	"time"
 
 	"github.com/ipfs/go-cid"
 	libnet "github.com/libp2p/go-libp2p/core/network"
@@ -15,11 +16,13 @@ import (
 	"github.com/shoal-p2p/shoal/protocols/delta"
 )
 
-// bandwidth bounds the payload that a node sends and receives: all of it, and that of single sets within it. Whoever
-// moves bytes asks before every piece, so that a change counts at once; a token of the node is taken only when the set
-// has given its own, so that a set that has to wait keeps no other from going on.
+// bandwidth bounds what a node sends and receives of sets, blocks and patches with what frames them: all of it, and that of
+// single sets within it. Whoever moves bytes asks before every piece, and who waits hears of a change, so that it counts at
+// once; a token of the node is taken only when the set has given its own, so that a set that has to wait keeps no other from
+// going on.
 type bandwidth struct {
-	mu        sync.RWMutex // guards what follows; never held while somebody waits
+	mu        sync.RWMutex  // guards what follows; never held while somebody waits
+	changed   chan struct{} // closed at the next change of a limit; nil = there has been none
 	lanExempt bool
 	node      rates
 	sets      map[cid.Cid]rates // those that have limits
@@ -44,19 +47,23 @@ func newRates(old rates, up, down int64) rates {
 	return r
 }
 
-// newLimiter is nil for no limit. The burst is a tenth of a second: over ten of them that is one percent too much at
-// most, and pieces are large where rates are.
+// newLimiter is nil for no limit. The burst is a tenth of a second: over ten seconds that is one percent too much at
+// most, and pieces are large where rates are. It begins without: what was under way at the old rate still comes.
 func newLimiter(perSecond int64) *rate.Limiter {
 	if perSecond <= 0 {
 		return nil
 	}
-	return rate.NewLimiter(rate.Limit(perSecond), int(max(perSecond/10, 1)))
+	burst := int(max(perSecond/10, 1))
+	l := rate.NewLimiter(rate.Limit(perSecond), burst)
+	l.AllowN(time.Now(), burst)
+	return l
 }
 
 // set changes the limits of one set, or with cid.Undef those of the node.
 func (b *bandwidth) set(set cid.Cid, up, down int64) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
+	b.wake()
 	switch {
 	case !set.Defined():
 		b.node = newRates(b.node, up, down)
@@ -73,20 +80,31 @@ func (b *bandwidth) set(set cid.Cid, up, down int64) {
 func (b *bandwidth) exempt(lan bool) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
+	b.wake()
 	b.lanExempt = lan
 }
 
-// in are the limiters that bytes of a set have to pass now, one after the other; nil ones are none.
-func (b *bandwidth) in(set cid.Cid, lan, down bool) (own, all *rate.Limiter) {
+// wake tells whoever waits that limits change. mu is held.
+func (b *bandwidth) wake() {
+	if b.changed != nil {
+		close(b.changed)
+	}
+	b.changed = make(chan struct{})
+}
+
+// in are the limiters that bytes of a set have to pass now, one after the other, nil ones being none, and what is closed when
+// that changes.
+func (b *bandwidth) in(set cid.Cid, lan, down bool) (in [2]*rate.Limiter, changed <-chan struct{}) {
 	b.mu.RLock()
 	defer b.mu.RUnlock()
 	switch {
 	case lan && b.lanExempt:
-		return nil, nil
 	case down:
-		return b.sets[set].getting, b.node.getting
+		in = [2]*rate.Limiter{b.sets[set].getting, b.node.getting}
+	default:
+		in = [2]*rate.Limiter{b.sets[set].sending, b.node.sending}
 	}
-	return b.sets[set].sending, b.node.sending
+	return in, b.changed
 }
 
 // sending is chunks.ServerOptions.Limit.
@@ -122,29 +140,46 @@ type valve struct {
 	lan, down bool
 }
 
-// Burst implements chunks.Limiter.
-func (v valve) Burst() int {
-	own, all := v.b.in(v.set, v.lan, v.down)
-	n := 0
-	for _, l := range []*rate.Limiter{own, all} {
-		if l != nil && (n == 0 || l.Burst() < n) {
-			n = l.Burst()
+// Wait implements chunks.Limiter. Limits that change meanwhile count from then on.
+func (v valve) Wait(ctx context.Context, n int) (int, error) {
+	for {
+		in, changed := v.b.in(v.set, v.lan, v.down)
+		if in == [2]*rate.Limiter{} {
+			return n, ctx.Err()
+		}
+		most := min(n, chunks.Piece)
+		for _, l := range in {
+			if l != nil {
+				most = min(most, l.Burst())
+			}
+		}
+		passed, err := await(ctx, in[0], most, changed)
+		if passed && err == nil {
+			passed, err = await(ctx, in[1], most, changed)
+		}
+		if passed || err != nil {
+			return most, err
 		}
 	}
-	return n
 }
 
-// WaitN implements chunks.Limiter.
-func (v valve) WaitN(ctx context.Context, n int) error {
-	own, all := v.b.in(v.set, v.lan, v.down)
-	for _, l := range []*rate.Limiter{own, all} {
-		for left := n; l != nil && left > 0; {
-			piece := min(left, l.Burst()) // the limits may have changed since the caller asked
-			if err := l.WaitN(ctx, piece); err != nil {
-				return err
-			}
-			left -= piece
-		}
+// await takes n tokens when they are there; false if changed came first.
+func await(ctx context.Context, l *rate.Limiter, n int, changed <-chan struct{}) (bool, error) {
+	if l == nil {
+		return true, ctx.Err()
 	}
-	return nil
+	turn := l.ReserveN(time.Now(), n)
+	if turn.Delay() == 0 {
+		return true, ctx.Err()
+	}
+	clock := time.NewTimer(turn.Delay())
+	defer clock.Stop()
+	select {
+	case <-clock.C:
+		return true, nil
+	case <-changed:
+	case <-ctx.Done():
+	}
+	turn.Cancel()
+	return false, ctx.Err()
 }

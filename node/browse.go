@@ -57,6 +57,29 @@ func (n *Node) Content(ctx context.Context, q api.ContentRequest, w io.Writer) e
 	}))
 }
 
+// Peek implements api.Peeker.
+func (n *Node) Peek(ctx context.Context, q api.PeekRequest, progress func(api.Progress)) (api.PeekResult, error) {
+	t, err := n.ticket(q.Ticket)
+	if err != nil {
+		return api.PeekResult{}, explain(err)
+	}
+	patience, err := timeout(q.Timeout)
+	if err != nil {
+		return api.PeekResult{}, err
+	}
+	dir := strings.Trim(path.Clean("/"+q.Path), "/")
+	got, err := n.sets.Peek(ctx, t, dir, api.MaxPeeked, replica.GetOptions{Revision: q.Rev, Patience: patience,
+		Progress: func(p replica.Progress) { progress(api.Progress{Phase: p.Phase}) }})
+	if err != nil {
+		return api.PeekResult{}, explain(err)
+	}
+	out := api.PeekResult{Set: t.Set.String(), Name: got.Name, Revision: got.Head.Revision, Path: dir, Entries: make([]api.Entry, len(got.Entries)), Truncated: got.More}
+	for i, e := range got.Entries {
+		out.Entries[i] = entryOf(e)
+	}
+	return out, nil
+}
+
 // fileIn finds the file that is asked for, and checks that it has the bytes.
 func fileIn(lay *dag.Layout, q api.ContentRequest) (dag.Entry, error) {
 	name := strings.Trim(path.Clean("/"+q.Path), "/")

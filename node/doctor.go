@@ -14,6 +14,7 @@ import (
 
 	"github.com/shoal-p2p/shoal/blockstore/badgerstore"
 	"github.com/shoal-p2p/shoal/node/api"
+	"github.com/shoal-p2p/shoal/node/replica"
 )
 
 // machine is what an examination asks the operating system.
@@ -60,17 +61,21 @@ type exam struct {
 	cfg Config
 	m   machine
 	net *network // of the node that runs in the home; nil: none does
+	// sets looks at the sets of the home, of which there are known, for those of which something is not here.
+	sets func(context.Context) (all []replica.Casualty, known int, err error)
 }
 
 // Examine looks at a home and its machine without a node, and changes nothing there: what cannot be so for a node to work
 // well.
 func Examine(ctx context.Context, cfg Config) api.DoctorResult {
-	return (&exam{cfg: cfg, m: thisMachine()}).run(ctx)
+	return (&exam{cfg: cfg, m: thisMachine(), sets: asleep(cfg.Home)}).run(ctx)
 }
 
 // Doctor implements api.Examiner.
 func (n *Node) Doctor(ctx context.Context) (api.DoctorResult, error) {
-	e := &exam{cfg: n.cfg, m: thisMachine(), net: n.network()}
+	e := &exam{cfg: n.cfg, m: thisMachine(), net: n.network(), sets: func(ctx context.Context) ([]replica.Casualty, int, error) {
+		return n.sets.Casualties(ctx), len(n.sets.Replicas()), nil
+	}}
 	return e.run(ctx), ctx.Err()
 }
 
@@ -100,7 +105,7 @@ type examination struct {
 func examinations() []examination {
 	return []examination{
 		{"home", false, (*exam).home}, {"permissions", true, (*exam).permissions}, {"keys", true, (*exam).keys},
-		{"version", true, (*exam).version}, {"watches", true, (*exam).watches},
+		{"version", true, (*exam).version}, {"sets", true, (*exam).casualties}, {"watches", true, (*exam).watches},
 		{"disk", false, (*exam).disk}, {"clock", false, (*exam).clock}, {"ports", false, (*exam).ports},
 		{"udp buffer", false, (*exam).udpBuffer}, {"open files", false, (*exam).openFiles}, {"bootstrap", false, (*exam).bootstrap},
 	}
@@ -202,6 +207,33 @@ func (e *exam) version(context.Context) api.Check {
 	return fine("the home has version %d, as this program writes it", v)
 }
 
+// asleep looks at the sets of a home in which no node runs.
+func asleep(dir string) func(context.Context) ([]replica.Casualty, int, error) {
+	return func(context.Context) ([]replica.Casualty, int, error) {
+		return replica.CasualtiesAt(home{dir}.records())
+	}
+}
+
+// casualties looks whether what others are promised is here: the folders of sets, and what is known of their bytes.
+func (e *exam) casualties(ctx context.Context) api.Check {
+	all, known, err := e.sets(ctx)
+	if err != nil {
+		return fail("put the file back from a copy, or share or get the set again", "%v", err)
+	}
+	if len(all) == 0 {
+		return fine("%s, and nothing of them is known to be lost", plural(known, "set"))
+	}
+	var what, cures []string
+	for _, c := range all[:min(len(all), maxTold)] {
+		is, cure := harmText(c.State, c.Harm, "node ")
+		what, cures = append(what, c.State.Name+": "+is), append(cures, cure)
+	}
+	if more := len(all) - len(what); more > 0 {
+		what = append(what, plural(more, "other set"))
+	}
+	return fail(strings.Join(cures, "; "), "%s", strings.Join(what, "; "))
+}
+
 // roomy is when nothing is said about space: a revision of a large set is some GiB, and somebody has to react.
 const roomy = 2 << 30
 
@@ -220,7 +252,7 @@ func (e *exam) disk(context.Context) api.Check {
 	free, err := e.m.free(dir)
 	switch {
 	case err != nil:
-		return warn("", "free space of %s: %v", dir, err)
+		return warn("`df -h "+dir+"` may say more", "free space of %s: %v", dir, err)
 	case free < reserve:
 		return fail("free some space: `node gc` gives back what no set needs", "%s free, and the store leaves %s: nothing can be added", bytesText(free), bytesText(reserve))
 	case free < reserve+roomy:

@@ -37,6 +37,9 @@ func TestDoctorNamesWhatIsWrong(t *testing.T) {
 	file := func(name, text string, mode os.FileMode) func(*testing.T, *exam) {
 		return func(t *testing.T, e *exam) {
 			path := filepath.Join(e.cfg.Home, name)
+			if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
+				t.Fatal(err)
+			}
 			if err := os.WriteFile(path, []byte(text), mode); err != nil {
 				t.Fatal(err)
 			}
@@ -87,6 +90,12 @@ func TestDoctorNamesWhatIsWrong(t *testing.T) {
 				return 8 << 20, nil
 			}
 		}, "watches", api.CheckWarn, "max_user_watches=524288"},
+		"a record is damaged": {func(t *testing.T, e *exam) {
+			file(filepath.Join("records", "x.json"), "{", 0o600)(t, e)
+		}, "sets", api.CheckFail, "x.json"},
+		"disk does not say": {func(_ *testing.T, e *exam) {
+			e.m.free = func(string) (int64, error) { return 0, errors.New("no such call") }
+		}, "disk", api.CheckWarn, "df "},
 		"jobs are damaged":        {file("jobs.json", "{", 0o600), "watches", api.CheckFail, "jobs.json"},
 		"no bootstrap":            {func(_ *testing.T, e *exam) { e.cfg.Bootstrap = nil }, "bootstrap", api.CheckWarn, "config set p2p.bootstrap"},
 		"bad bootstrap":           {func(_ *testing.T, e *exam) { e.cfg.Bootstrap = []string{"x"} }, "bootstrap", api.CheckFail, "an address looks like"},
@@ -101,6 +110,9 @@ func TestDoctorNamesWhatIsWrong(t *testing.T) {
 			for _, check := range res.Checks {
 				if check.Detail == "" || check.Name != c.check && check.State == api.CheckFail {
 					t.Errorf("%+v", check)
+				}
+				if bad := check.State == api.CheckFail || check.State == api.CheckWarn; bad != (check.Hint != "") {
+					t.Errorf("%+v: nothing to do, or too much", check)
 				}
 				if check.Name == c.check && (check.State != c.state || !strings.Contains(check.Detail+check.Hint, c.says)) {
 					t.Errorf("%+v, want %s and %q", check, c.state, c.says)
@@ -120,7 +132,7 @@ func healthy(t *testing.T) *exam {
 	if err := os.Chmod(dir, 0o700); err != nil {
 		t.Fatal(err)
 	}
-	e := &exam{cfg: Config{Home: dir, Bootstrap: []string{upAddr}}, m: sound()}
+	e := &exam{cfg: Config{Home: dir, Bootstrap: []string{upAddr}}, m: sound(), sets: asleep(dir)}
 	e.m.dial = func(_ context.Context, network, address string) error {
 		if network != "tcp4" || address != "192.0.2.1:4581" {
 			return errors.New("no answer")
@@ -202,7 +214,7 @@ func TestDoctorOfARunningNode(t *testing.T) {
 func TestExamine(t *testing.T) {
 	home := filepath.Join(t.TempDir(), "none")
 	res := Examine(within(t), Config{Home: home, Listen: []string{"/ip4/127.0.0.1/tcp/0", "/ip4/127.0.0.1/udp/0/quic-v1"}})
-	if len(res.Checks) != 11 || !res.OK {
+	if len(res.Checks) != 12 || !res.OK {
 		t.Errorf("%+v", res)
 	}
 	if _, err := os.Stat(home); !errors.Is(err, os.ErrNotExist) {

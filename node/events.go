@@ -85,11 +85,11 @@ func (n *Node) tell(e api.Event) {
 func (n *Node) note(e api.Event) {
 	level := slog.LevelInfo
 	switch e.Kind {
-	case api.EventProgress, api.EventFailed, api.EventNotice: // too many; logged where they come from
+	case api.EventProgress, api.EventFailed, api.EventNotice, api.EventPublished: // too many; or logged where more is known
 		return
 	case api.EventAvailable:
 		level = slog.LevelDebug
-	case api.EventConflict:
+	case api.EventConflict, api.EventAlarm:
 		level = slog.LevelWarn
 	}
 	about := []any{"set", e.Set, "name", e.Name}
@@ -97,7 +97,10 @@ func (n *Node) note(e api.Event) {
 		about = append(about, "revision", e.Revision)
 	}
 	if r := e.Result; r != nil {
-		about = append(about, "fetched", r.BytesFetched+r.BytesPatched, "of", r.BytesTotal, "from", r.Sources, "seconds", r.Seconds)
+		about = append(about, "bytes", r.BytesTotal, "fetched", r.BytesFetched+r.BytesPatched, "sources", r.Sources, "seconds", r.Seconds)
+	}
+	if p := e.Primary; p != nil {
+		about = append(about, "from", p.From, "to", p.To, "reason", p.Reason, "seconds", p.Seconds)
 	}
 	if e.Detail != "" {
 		about = append(about, "detail", e.Detail)

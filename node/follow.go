@@ -260,11 +260,13 @@ func (n *Node) startWatch(set string, wish watchWish) {
 		notice := func(text string) {
 			n.cfg.Log.Warn("watch", "set", set, "path", wish.Path, "notice", text)
 			n.tell(api.Event{Kind: api.EventNotice, Set: set, Detail: text})
+			n.lookAt(ctx, set) // the folder may be gone, or back
 		}
-		o := watch.Options{Debounce: n.cfg.Share.Debounce, Rescan: n.cfg.Share.Rescan, Notice: notice, Log: n.cfg.Log.With("set", set),
-			Skip: func(rel string) bool {
-				return rel == worktree.TempDir || strings.HasPrefix(rel, worktree.TempDir+"/")
-			}}
+		o := n.watchOptions()
+		o.Notice, o.Log = notice, n.cfg.Log.With("set", set)
+		o.Skip = func(rel string) bool {
+			return rel == worktree.TempDir || strings.HasPrefix(rel, worktree.TempDir+"/")
+		}
 		err = watch.Folder(ctx, dir, o, func(ctx context.Context, why string) error {
 			n.cfg.Log.Debug("watch", "set", set, "path", wish.Path, "why", why)
 			q, err := shareOptions(api.ShareRequest{Path: wish.Path, Set: set})
@@ -295,6 +297,8 @@ func (n *Node) shareNow(ctx context.Context, o replica.ShareOptions) (replica.Sh
 				e.Detail = summary.String()
 			}
 		}
+		n.cfg.Log.Info(e.Kind, "set", e.Set, "name", e.Name, "revision", e.Revision, "durable", done.Durable,
+			"files", done.Snapshot.Files, "bytes", done.Snapshot.Bytes, "changes", e.Detail)
 		n.tell(e)
 	}
 	return done, err

@@ -153,7 +153,7 @@ func rights(c record.Config, p peer.ID) []string {
 func (n *Node) standing(rep *replica.Replica, i *api.SetInfo) {
 	v := n.seats().Roles(rep.Set())
 	i.Role, i.Primary, i.Backup, i.Durable = v.Role, v.Primary.String(), v.Backup.String(), v.Durable
-	i.Behind, i.Stale, i.Forks, i.Alarms = v.Behind, v.Stale, v.Forks, v.Alarms
+	i.Behind, i.Stale, i.Forks, i.Alarms = v.Behind, v.Stale, v.Forks, n.alarms(rep, v)
 	i.Mode, i.Epoch = rep.Verified().Config.Mode, epochText(v.Epoch)
 	if i.Epoch != "" {
 		i.EpochOwner = v.Epoch.Owner.String()

@@ -231,7 +231,7 @@ func (w *network) local(ctx context.Context) error {
 
 // observe remembers the peers that were identified.
 func (w *network) observe(ctx context.Context) error {
-	sub, err := w.host.EventBus().Subscribe(new(event.EvtPeerIdentificationCompleted), eventbus.BufSize(64))
+	sub, err := w.host.EventBus().Subscribe(new(event.EvtPeerIdentificationCompleted), eventbus.BufSize(64), eventbus.Name("shoal-peers"))
 	if err != nil {
 		return fmt.Errorf("observe peers: %w", err)
 	}
@@ -248,6 +248,7 @@ func (w *network) observe(ctx context.Context) error {
 			w.mu.Lock()
 			w.book.Update(time.Now(), peerbook.Event{ID: ev.Peer, Addrs: ev.ListenAddrs, OK: true})
 			w.mu.Unlock()
+			w.log.Debug("peer", "peer", ev.Peer, "agent", ev.AgentVersion)
 		}
 	}
 }

@@ -106,7 +106,7 @@ func open(cfg Config) (*Node, error) {
 			n.reconfigured(rep.Set())
 			n.watched(rep)
 		},
-		Moved: n.life.moved, FreeSpace: n.folderSpace(), Now: n.now, Log: cfg.Log})
+		Settles: n.settles, Harmed: n.harmed, Moved: n.life.moved, FreeSpace: n.folderSpace(), Now: n.now, Log: cfg.Log})
 	if err != nil {
 		return nil, errors.Join(err, n.store.Close())
 	}
@@ -257,6 +257,7 @@ func (n *Node) work(ctx context.Context, w *network, table table, announce *disc
 	group.Go(func() error { return redial.Run(ctx) })
 	group.Go(func() error { return w.observe(ctx) })
 	group.Go(func() error { return n.tidy(ctx) })
+	group.Go(func() error { return n.sets.Attend(ctx) })
 	if n.cfg.Net.MDNS {
 		group.Go(func() error { return w.local(ctx) })
 	}
@@ -265,11 +266,9 @@ func (n *Node) work(ctx context.Context, w *network, table table, announce *disc
 	if n.cfg.Resume {
 		n.resume()
 	}
-	n.cfg.Log.Info("ready", "version", n.cfg.Version, "peer", n.self, "listen", w.host.Addrs())
+	n.cfg.Log.Debug("listening", "version", n.cfg.Version, "peer", n.self, "listen", w.host.Addrs())
 	close(n.ready)
-	err := group.Wait()
-	n.cfg.Log.Info("stopping")
-	return err
+	return group.Wait()
 }
 
 // briefDelay is how long a node that only fetches something keeps to itself what it has: most are done by then, and

@@ -3,7 +3,6 @@ package node
 import (
 	"cmp"
 	"context"
-	"fmt"
 	"path/filepath"
 	"slices"
 	"time"
@@ -193,12 +192,6 @@ func (n *Node) restore(ctx context.Context, q api.GetRequest, t record.Ticket, o
 	if q.Plan || len(q.Using) > 0 {
 		return replica.Got{}, usage("rev_alone", "", "a past revision is restored as it is: without a plan and other folders")
 	}
-	o.Dest = func(name string) string {
-		if q.Dest != "" {
-			return realPath(q.Dest)
-		}
-		return realPath(filepath.Join(q.Cwd, fmt.Sprintf("%s@%d", name, q.Rev)))
-	}
-	o.Revision = q.Rev
+	o.Dest, o.Revision = aside(q), q.Rev
 	return n.sets.Restore(ctx, t, o)
 }

@@ -112,11 +112,9 @@ func (n *Node) Get(ctx context.Context, q api.GetRequest, progress func(api.Prog
 	if dir := cmp.Or(q.Dest, q.Cwd); dir != "" && !filepath.IsAbs(dir) {
 		return api.GetResult{}, usage("relative_path", "", "get needs an absolute path, got %q", dir)
 	}
-	var patience time.Duration
-	if q.Timeout != "" {
-		if patience, err = time.ParseDuration(q.Timeout); err != nil {
-			return api.GetResult{}, usage("bad_timeout", "write it like 30s or 5m", "%q is not a duration", q.Timeout)
-		}
+	patience, err := timeout(q.Timeout)
+	if err != nil {
+		return api.GetResult{}, err
 	}
 	o := replica.GetOptions{
 		Dest: func(name string) string { return n.dest(q, ticket, name) }, Force: q.Force,
@@ -132,9 +130,12 @@ func (n *Node) Get(ctx context.Context, q api.GetRequest, progress func(api.Prog
 		o.Using = append(o.Using, realPath(dir))
 	}
 	var got replica.Got
-	if q.Rev != 0 {
+	switch {
+	case q.Only != nil:
+		got, err = n.choose(ctx, q, ticket, o)
+	case q.Rev != 0:
 		got, err = n.restore(ctx, q, ticket, o)
-	} else {
+	default:
 		got, err = n.sets.Get(ctx, ticket, o)
 	}
 	if !q.Plan {
@@ -145,10 +146,47 @@ func (n *Node) Get(ctx context.Context, q api.GetRequest, progress func(api.Prog
 	}
 	out := n.getResult(got)
 	out.Seconds = n.now().Sub(start).Seconds()
-	if got.Changed && !q.Plan && q.Rev == 0 {
+	out.Only = q.Only
+	if got.Changed && !q.Plan && q.Rev == 0 && q.Only == nil {
 		n.tell(api.Event{Kind: api.EventComplete, Set: out.Set, Name: out.Name, Revision: out.Revision, Result: &out})
 	}
 	return out, nil
+}
+
+// choose gets some files of a revision into a folder of its own.
+func (n *Node) choose(ctx context.Context, q api.GetRequest, t record.Ticket, o replica.GetOptions) (replica.Got, error) {
+	only, err := replica.NewSelection(q.Only)
+	if err != nil {
+		return replica.Got{}, err
+	}
+	o.Dest, o.Revision = aside(q), q.Rev
+	return n.sets.Select(ctx, t, only, o)
+}
+
+// aside is where a get that makes no replica writes: what was asked, else ./NAME, or ./NAME@REVISION of a past one. Where
+// the set lies it may not.
+func aside(q api.GetRequest) func(name string) string {
+	return func(name string) string {
+		if q.Dest != "" {
+			return realPath(q.Dest)
+		}
+		if q.Rev != 0 {
+			name = fmt.Sprintf("%s@%d", name, q.Rev)
+		}
+		return realPath(filepath.Join(q.Cwd, name))
+	}
+}
+
+// timeout reads how long to be patient; 0 is the default.
+func timeout(text string) (time.Duration, error) {
+	if text == "" {
+		return 0, nil
+	}
+	d, err := time.ParseDuration(text)
+	if err != nil {
+		return 0, usage("bad_timeout", "write it like 30s or 5m", "%q is not a duration", text)
+	}
+	return d, nil
 }
 
 // ticket reads a ticket or set id, or finds a set this node knows by that text.
@@ -227,16 +265,20 @@ func entries(lay *dag.Layout, dir string) []api.Entry {
 		if e.Path == "" || (parent != dir && (e.Path != dir || e.Kind == dag.KindDir)) {
 			continue
 		}
-		a := api.Entry{Path: e.Path, Kind: kindName(e.Kind), Size: e.Size, Cid: e.Cid.String(), Target: e.Target}
-		if e.Kind != dag.KindSymlink {
-			a.Mode = fmt.Sprintf("%04o", e.Attr.Mode)
-		}
-		if !e.Attr.Mtime.IsZero() {
-			a.Mtime = e.Attr.Mtime.UTC().Format(time.RFC3339Nano)
-		}
-		out = append(out, a)
+		out = append(out, entryOf(e))
 	}
 	return out
+}
+
+func entryOf(e dag.Entry) api.Entry {
+	a := api.Entry{Path: e.Path, Kind: kindName(e.Kind), Size: e.Size, Cid: e.Cid.String(), Target: e.Target}
+	if e.Kind != dag.KindSymlink {
+		a.Mode = fmt.Sprintf("%04o", e.Attr.Mode)
+	}
+	if !e.Attr.Mtime.IsZero() {
+		a.Mtime = e.Attr.Mtime.UTC().Format(time.RFC3339Nano)
+	}
+	return a
 }
 
 func kindName(k dag.Kind) string {

@@ -89,7 +89,7 @@ func (n *Node) addStanding(s *meter.Sets, rep *replica.Replica) {
 	if v.Stale {
 		s.Stale++
 	}
-	if len(v.Alarms) > 0 {
+	if len(n.alarms(rep, v)) > 0 {
 		s.Alarmed++
 	}
 	if v.Primary == "" && slices.Contains(rep.Verified().Config.Voters, n.self) {

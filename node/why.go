@@ -1,6 +1,7 @@
 package node
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -55,6 +56,8 @@ type ownCopy struct {
 	shared   bool // it is published from here: nothing has to be fetched
 	head     func(revision uint64) (record.Head, error)
 	layout   func(ctx context.Context, root cid.Cid) (*dag.Layout, error)
+	read     func(ctx context.Context, c cid.Cid, buf []byte) ([]byte, error)
+	harm     func(ctx context.Context) (what, cure string) // that is known of it; "" = none
 }
 
 // inquiry walks the way from a ticket to the bytes; each step leaves to the next what it found.
@@ -68,12 +71,13 @@ type inquiry struct {
 	tell    func(api.Progress)
 	q       api.WhyRequest
 
-	ticket  record.Ticket
-	mine    *ownCopy        // nil: the set is not known here
-	named   []peer.AddrInfo // who may have it
-	asked   []witness       // what those said
-	target  *target         // what is to be had
-	arrived bool            // there is nothing left to find out
+	step   string // that is being walked
+	ticket record.Ticket
+	mine   *ownCopy         // nil: the set is not known here
+	named  []peer.AddrInfo  // who may have it
+	onFile map[peer.ID]bool // of those, who is on record
+	asked  []witness        // what those said
+	target *target          // what is to be had
 }
 
 // whyStep is one step of the way. It tells what it found; an error that is a *broken ends the way, any other the inquiry.
@@ -100,12 +104,13 @@ func whySteps() []whyStep {
 type broken struct {
 	code   string // of api.Why*
 	detail string
+	hint   string // what to type next; "" = what the breakage says
 }
 
 func (b *broken) Error() string { return b.code + ": " + b.detail }
 
 func breakf(code, format string, args ...any) error {
-	return &broken{code, fmt.Sprintf(format, args...)}
+	return &broken{code: code, detail: fmt.Sprintf(format, args...)}
 }
 
 // breakage is what people are told of a code: what it is, and what to type next.
@@ -124,10 +129,11 @@ func breakages() []breakage {
 		{api.WhyEmptyTable, api.ExitTimeout, "the hash table knows no peer", "check that one of the bootstrap nodes runs and can be dialled from here: `node doctor`; or add another: `node config set p2p.bootstrap ADDRESS...`"},
 		{api.WhyNoRecord, api.ExitNotFound, "nobody is on record as a holder", "on the machine that shares it: `node status` has to list the set and at least one peer; then check the set id, letter by letter"},
 		{api.WhyProviderGone, api.ExitTimeout, "whoever had it is gone", "start it again there: `node run`; if it has moved, ask for a fresh ticket: `node show SET` there"},
-		{api.WhyDialRefused, api.ExitTimeout, "a holder turns this node away", "look at the log there for this node's id; a firewall or proxy in between has to let TCP and UDP of its port through; a node that is full or has banned this one takes it again within an hour"},
+		{api.WhyDialRefused, api.ExitTimeout, "where a holder should be this node is turned away", "look at the log there for this node's id; a firewall or proxy in between has to let TCP and UDP of its port through; a node that is full or has banned this one takes it again within an hour"},
 		{api.WhyNotAuthorised, api.ExitDenied, "this node may not read it", "on the owner's machine: `node grant SET PEER reader` or `node invite SET`; if everybody may read the set, `node ls` there has to list it"},
 		{api.WhyNoRevision, api.ExitNotFound, "no holder that answers has the revision", "`node get SET` fetches the newest there is; start a node that has this one, or wait until a holder has followed"},
 		{api.WhyNoChunk, api.ExitNotFound, "bytes of it are nowhere to be had", "on a machine that had them: `node verify SET`, put the files back, then `node publish SET`; or `node verify SET --heal` once another holder is up"},
+		{api.WhyDamagedHere, api.ExitIntegrity, "others are promised bytes that are not on this disk any more", "put the files back, then `node verify SET`; or `node publish SET` to publish the folder as it is"},
 	}
 }
 
@@ -135,6 +141,7 @@ func breakages() []breakage {
 func (i *inquiry) walk(ctx context.Context, steps []whyStep) (api.WhyResult, error) {
 	out := api.WhyResult{OK: true, Steps: []api.WhyStep{}}
 	for _, s := range steps {
+		i.step = s.name
 		i.tell(api.Progress{Phase: s.name})
 		begun := i.now()
 		detail, err := s.walk(i, ctx)
@@ -148,7 +155,7 @@ func (i *inquiry) walk(ctx context.Context, steps []whyStep) (api.WhyResult, err
 			out.OK, out.Code = false, b.code
 			for _, known := range breakages() {
 				if known.code == b.code {
-					out.ExitCode, step.Detail, step.Hint = known.exit, known.title+": "+b.detail, known.hint
+					out.ExitCode, step.Detail, step.Hint = known.exit, known.title+": "+b.detail, cmp.Or(b.hint, known.hint)
 				}
 			}
 		case err != nil:
@@ -156,7 +163,7 @@ func (i *inquiry) walk(ctx context.Context, steps []whyStep) (api.WhyResult, err
 		}
 		step.Seconds = i.now().Sub(begun).Seconds()
 		out.Steps = append(out.Steps, step)
-		if !out.OK || i.arrived {
+		if !out.OK {
 			break
 		}
 	}
@@ -199,15 +206,21 @@ const (
 	tablePatience = 6 * time.Second
 	// recordPatience is how long a record is looked for: one look-up that waits for dead peers, and some.
 	recordPatience = 6 * time.Second
-	// knownPatience is for both when peers are known without them: a look-up among living peers takes less.
-	knownPatience = time.Second
+	// knownPatience is for both when they are not needed: a look-up among living peers mostly takes less.
+	knownPatience = 500 * time.Millisecond
 )
 
+// patience is how long something is waited for that may take most: not at all if it cannot come, because nobody else is
+// known at all.
 func (i *inquiry) patience(most time.Duration) time.Duration {
-	if len(i.named) > 0 {
-		return knownPatience
+	known, connected := i.routes.entries()
+	switch {
+	case len(i.named) == 0 && !i.published():
+		return most
+	case len(known)+connected == 0:
+		return 0
 	}
-	return most
+	return knownPatience
 }
 
 // name adds a peer to those that may have the set; its newest addresses come beside those known before.
@@ -254,6 +267,9 @@ func (i *inquiry) bootstrap(context.Context) (string, error) {
 	known, connected := i.routes.entries()
 	detail := fmt.Sprintf("%s to join through, %d connected", plural(len(known), "peer"), connected)
 	if len(known)+connected+len(i.named) == 0 {
+		if i.published() {
+			return detail + ": others find this set only if their ticket names an address of this node, or on the local network", nil
+		}
 		return "", breakf(api.WhyNoBootstrap, "none is configured or remembered, none is connected, and the link names none")
 	}
 	return detail, nil
@@ -275,6 +291,9 @@ func (i *inquiry) table(ctx context.Context) (string, error) {
 	}
 	if len(i.named) > 0 {
 		return why + "; not needed: " + plural(len(i.named), "peer") + " known without it", nil
+	}
+	if i.published() {
+		return why + "; this node shares the set itself", nil
 	}
 	known, _ := i.routes.entries()
 	var tried []string
@@ -305,12 +324,13 @@ func (i *inquiry) record(ctx context.Context) (string, error) {
 	defer cancel()
 	found := i.routes.recorded(wait, i.ticket.Set)
 	before := len(i.named)
+	i.onFile = map[peer.ID]bool{}
 	for _, p := range found {
+		i.onFile[p.ID] = true
 		i.name(p)
 	}
 	switch {
 	case i.published() && len(i.named) == 0:
-		i.arrived = true
 		return "this node shares the set itself; nobody else is known to have it", nil
 	case len(found) > 0:
 		return plural(len(found), "holder") + " on record", nil
@@ -325,6 +345,14 @@ func (i *inquiry) record(ctx context.Context) (string, error) {
 
 // published tells whether the set is this node's own: then it is the others who miss it.
 func (i *inquiry) published() bool { return i.mine != nil && i.mine.shared }
+
+// are is a number of things that are.
+func are(n int, what string) string {
+	if n == 1 {
+		return "1 " + what + " is"
+	}
+	return plural(n, what) + " are"
+}
 
 // plural is a number of things.
 func plural(n int, what string) string {

@@ -45,7 +45,7 @@ type target struct {
 
 func (i *inquiry) revision(ctx context.Context) (string, error) {
 	good, bad := i.verified()
-	if len(good) == 0 {
+	if len(good) == 0 && !i.published() {
 		return "", breakf(api.WhyWrongKey, "the records that are shown are not those of the set: %v", bad)
 	}
 	h, err := i.wanted(ctx, good)
@@ -54,18 +54,24 @@ func (i *inquiry) revision(ctx context.Context) (string, error) {
 	}
 	t := &target{head: h}
 	var lack []string
+	code := api.WhyProviderGone // unless one of them answers
 	for _, s := range good {
 		err := i.first(ctx, s, h.Root)
 		if err == nil {
 			t.holders = append(t.holders, s)
-		} else if len(lack) < maxTold {
+			continue
+		}
+		if denied(err) {
+			code = api.WhyNoRevision
+		}
+		if len(lack) < maxTold {
 			w := *s.witness
 			w.err = err
 			lack = append(lack, fmt.Sprintf("%v (it is at revision %d)", w, s.v.Heads[0].Revision))
 		}
 	}
-	if len(t.holders) == 0 && !i.have(h.Root) {
-		return "", breakf(api.WhyNoRevision, "revision %d: %s", h.Revision, strings.Join(lack, "; "))
+	if len(t.holders) == 0 && !i.have(h.Root) && !i.published() {
+		return "", breakf(code, "revision %d: %s", h.Revision, strings.Join(lack, "; "))
 	}
 	i.target = t
 	where := plural(len(t.holders), "peer")
@@ -77,7 +83,10 @@ func (i *inquiry) revision(ctx context.Context) (string, error) {
 
 // wanted is the head of the revision that was asked for, or the newest that anybody knows.
 func (i *inquiry) wanted(ctx context.Context, good []shown) (record.Head, error) {
-	newest := good[0].v.Heads[0]
+	var newest record.Head
+	if len(good) > 0 {
+		newest = good[0].v.Heads[0]
+	}
 	if i.mine != nil && len(i.mine.verified.Heads) > 0 && i.mine.verified.Heads[0].Revision > newest.Revision {
 		newest = i.mine.verified.Heads[0]
 	}
@@ -153,37 +162,104 @@ func received(r blockReader, buf []byte) (blockstore.Block, error) {
 	return blockstore.Receive(reply.Cid, reply.Data)
 }
 
+// denied tells whether a peer has answered that it has not got a block, or has given a wrong one; else it has not
+// answered.
+func denied(err error) bool {
+	return errors.Is(err, blockstore.ErrNotFound) || errors.Is(err, blockstore.ErrCorrupt)
+}
+
 // errSilent: nothing more will come from this peer.
 var errSilent = errors.New("the peer ended it")
 
 func (i *inquiry) chunk(ctx context.Context) (string, error) {
 	if i.have(i.target.head.Root) {
-		return "all of it is here", nil
+		return i.ownBytes(ctx)
 	}
 	lay, err := i.layout(ctx)
 	if err != nil {
-		return "", breakf(api.WhyNoChunk, "the folders of revision %d are at nobody whole: %v", i.target.head.Revision, err)
+		code := api.WhyProviderGone
+		if denied(err) {
+			code = api.WhyNoChunk
+		}
+		return "", breakf(code, "the folders of revision %d are at nobody whole: %v", i.target.head.Revision, err)
 	}
 	ask, all := i.sample(lay)
+	asked := len(ask)
+	ask = i.lacking(ctx, lay, ask)
+	all -= asked - len(ask)
+	left, late, gone := i.askAll(ctx, lay, ask)
+	switch {
+	case late:
+		return fmt.Sprintf("%d of %s came, the others were not waited for", len(ask)-len(left), plural(all, "chunk")), nil
+	case len(left) > 0 && len(gone) > 0:
+		return "", breakf(api.WhyProviderGone, "%d of the %s asked for did not come: %s", len(left), plural(len(ask), "chunk"), strings.Join(gone, "; "))
+	case len(left) > 0:
+		return "", breakf(api.WhyNoChunk, "%d of the %s asked for, at none of %s: %s", len(left), plural(len(ask), "chunk"),
+			plural(len(i.target.holders), "holder"), files(lay, left))
+	case len(ask) < all:
+		return fmt.Sprintf("%d of %s were asked for and came; --deep asks for all", len(ask), plural(all, "chunk")), nil
+	}
+	return are(all, "chunk") + " not here, and came", nil
+}
+
+// lacking are the leaves that are not here either.
+func (i *inquiry) lacking(ctx context.Context, lay *dag.Layout, leaves []int) []int {
+	if i.mine == nil {
+		return leaves
+	}
+	var buf []byte
+	return slices.DeleteFunc(slices.Clone(leaves), func(leaf int) bool {
+		data, err := i.mine.read(ctx, lay.Leaves[leaf].Cid, buf)
+		if err == nil {
+			buf = data
+		}
+		return err == nil
+	})
+}
+
+// askAll asks one holder after the other for leaves, and returns those that did not come. gone are holders that did not
+// answer for some of those: without them it is not known whether these are missing. late: it took too long, and none was
+// missing so far.
+func (i *inquiry) askAll(ctx context.Context, lay *dag.Layout, ask []int) (left []int, late bool, gone []string) {
 	giveUp := i.now().Add(samplePatience)
-	left := ask
+	unanswered := map[int][]string{} // by leaf: who did not answer
+	left = ask
 	for _, s := range i.target.holders {
 		if len(left) == 0 {
 			break
 		}
-		var stop bool
-		if left, stop = i.check(ctx, s, lay, left, giveUp); stop {
-			return fmt.Sprintf("%d of %s came, the others were not waited for", len(ask)-len(left), plural(all, "chunk")), nil
+		a := i.check(ctx, s, lay, left, giveUp)
+		if a.late {
+			return a.rest, true, nil
+		}
+		if left = append(a.denied, a.rest...); len(a.rest) > 0 {
+			w := *s.witness
+			w.err = a.err
+			for _, leaf := range a.rest {
+				unanswered[leaf] = append(unanswered[leaf], w.String())
+			}
 		}
 	}
-	if len(left) > 0 {
-		return "", breakf(api.WhyNoChunk, "%d of the %s asked for are at none of %s: %s", len(left), plural(len(ask), "chunk"),
-			plural(len(i.target.holders), "holder"), files(lay, left))
+	lost := slices.DeleteFunc(slices.Clone(left), func(leaf int) bool { return unanswered[leaf] != nil })
+	if len(lost) > 0 {
+		return lost, false, nil
 	}
-	if len(ask) < all {
-		return fmt.Sprintf("%d of %s were asked for and came; --deep asks for all", len(ask), plural(all, "chunk")), nil
+	for _, leaf := range left {
+		for _, who := range unanswered[leaf] {
+			if !slices.Contains(gone, who) && len(gone) < maxTold {
+				gone = append(gone, who)
+			}
+		}
 	}
-	return fmt.Sprintf("%s are not here, and came", plural(all, "chunk")), nil
+	return left, false, gone
+}
+
+// answers are what a holder said of the leaves that it was asked for.
+type answers struct {
+	denied []int // that it has not got, or not intact
+	rest   []int // of which it said nothing
+	late   bool  // because it took too long, and none was missing so far
+	err    error // else why it ended
 }
 
 // sample chooses the leaves to ask for: first those that nobody says to have, then others at random. all is how many
@@ -202,25 +278,25 @@ func (i *inquiry) sample(lay *dag.Layout) (ask []int, all int) {
 	}
 	i.shuffle(len(others), func(a, b int) { others[a], others[b] = others[b], others[a] })
 	ask = append(doubtful, others...)
-	all = len(ask)
-	if i.q.Deep {
-		return ask, all
-	}
-	var bytes int64
-	for n, leaf := range ask {
-		if bytes += int64(lay.Leaves[leaf].Size); bytes > sampleBytes && n > 0 {
-			return ask[:n], all
-		}
-	}
-	return ask, all
+	return i.some(lay, ask), len(ask)
 }
 
-// check asks one holder for leaves, and returns those that it does not give. stop: it takes too long, and none was missing
-// so far.
-func (i *inquiry) check(ctx context.Context, s shown, lay *dag.Layout, ask []int, giveUp time.Time) (left []int, stop bool) {
+// some is the beginning of leaves, of as many bytes as take a moment; with Deep it is all.
+func (i *inquiry) some(lay *dag.Layout, leaves []int) []int {
+	var bytes int64
+	for n, leaf := range leaves {
+		if bytes += int64(lay.Leaves[leaf].Size); bytes > sampleBytes && n > 0 && !i.q.Deep {
+			return leaves[:n]
+		}
+	}
+	return leaves
+}
+
+// check asks one holder for leaves.
+func (i *inquiry) check(ctx context.Context, s shown, lay *dag.Layout, ask []int, giveUp time.Time) (a answers) {
 	r, err := i.peers.Blocks(ctx, s.peer.ID, i.ticket.Set, i.ticket.Cap)
 	if err != nil {
-		return ask, false
+		return answers{rest: ask, err: err}
 	}
 	defer r.Close()
 	defer context.AfterFunc(ctx, func() { r.Close() })()
@@ -228,29 +304,78 @@ func (i *inquiry) check(ctx context.Context, s shown, lay *dag.Layout, ask []int
 	for from := 0; from < len(ask); from += chunks.MaxWant {
 		batch := ask[from:min(from+chunks.MaxWant, len(ask))]
 		i.tell(api.Progress{Phase: api.StepChunk, Files: from})
-		if !i.q.Deep && i.now().After(giveUp) && len(left) == 0 {
-			return ask[from:], true
+		a.rest = ask[from:]
+		if !i.q.Deep && i.now().After(giveUp) && len(a.denied) == 0 {
+			a.late = true
+			return a
 		}
 		cids := make([]cid.Cid, len(batch))
 		for n, leaf := range batch {
 			cids[n] = lay.Leaves[leaf].Cid
 		}
-		if r.Want(cids) != nil {
-			return append(left, ask[from:]...), false
+		if a.err = r.Want(cids); a.err != nil {
+			return a
 		}
 		for n := range batch {
 			b, err := received(r, buf)
-			switch {
-			case errors.Is(err, errSilent):
-				return append(left, ask[from+n:]...), false
-			case err != nil:
-				left = append(left, batch[n])
-			default:
-				buf = b.Data()
+			if err != nil && !denied(err) {
+				a.rest, a.err = ask[from+n:], err
+				return a
 			}
+			if err != nil {
+				a.denied = append(a.denied, batch[n])
+				continue
+			}
+			buf = b.Data()
 		}
 	}
-	return left, false
+	a.rest = nil
+	return a
+}
+
+// ownBytes reads what is here: what is known to be lost, and some chunks, with Deep all.
+func (i *inquiry) ownBytes(ctx context.Context) (string, error) {
+	what, cure := i.mine.harm(ctx)
+	lay, err := i.mine.layout(ctx, i.target.head.Root)
+	switch {
+	case denied(err):
+		return "", &broken{code: api.WhyDamagedHere, detail: "the list of its files cannot be read: " + err.Error(), hint: cure}
+	case err != nil:
+		return "", err
+	}
+	every := make([]int, len(lay.Leaves))
+	for n := range every {
+		every[n] = n
+	}
+	i.shuffle(len(every), func(a, b int) { every[a], every[b] = every[b], every[a] })
+	ask := i.some(lay, every)
+	var lost []int
+	var buf []byte
+	for n, leaf := range ask {
+		if n%chunks.MaxWant == 0 {
+			i.tell(api.Progress{Phase: api.StepChunk, Files: n})
+		}
+		data, err := i.mine.read(ctx, lay.Leaves[leaf].Cid, buf)
+		switch {
+		case denied(err):
+			lost = append(lost, leaf)
+		case err != nil:
+			return "", err
+		default:
+			buf = data
+		}
+	}
+	slices.Sort(lost)
+	switch {
+	case len(lost) > 0:
+		what = strings.TrimPrefix(what+fmt.Sprintf("; %d of the %s read, of %s", len(lost), plural(len(ask), "chunk"), files(lay, lost)), "; ")
+		return "", &broken{code: api.WhyDamagedHere, detail: what, hint: cure}
+	case what != "":
+		return "", &broken{code: api.WhyDamagedHere, detail: what, hint: cure}
+	case len(ask) < len(every):
+		return fmt.Sprintf("all of it is here: %d of %s were read; --deep reads all", len(ask), plural(len(every), "chunk")), nil
+	}
+	return "all of it is here, and was read", nil
 }
 
 // files names those that leaves are of, and where in them the first is.

@@ -2,12 +2,16 @@ package node
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"math/rand/v2"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/ipfs/go-cid"
 	"github.com/libp2p/go-libp2p/core/peer"
+	"github.com/multiformats/go-multiaddr"
 
 	"github.com/shoal-p2p/shoal/blockstore/dag"
 	"github.com/shoal-p2p/shoal/discovery/static"
@@ -31,6 +35,9 @@ func (n *Node) Why(ctx context.Context, q api.WhyRequest, progress func(api.Prog
 // looked reads a ticket, and what is known here of its set. Errors: those of ticket.
 func (n *Node) looked(text string) (record.Ticket, *ownCopy, error) {
 	t, err := n.ticket(text)
+	if errors.Is(err, record.ErrBadTicket) && !strings.HasPrefix(text, "shoal") && !strings.HasPrefix(text, "baf") {
+		err = fmt.Errorf("%w: no set of that name is here, and it is no ticket", record.ErrBadTicket) // what is wrong with its letters is of no use
+	}
 	if err != nil {
 		return t, nil, err
 	}
@@ -45,6 +52,18 @@ func (n *Node) looked(text string) (record.Ticket, *ownCopy, error) {
 			from := n.sets.Inside(rep)
 			defer from.Close()
 			return from.Layout(ctx, root)
+		},
+		read: func(ctx context.Context, c cid.Cid, buf []byte) ([]byte, error) {
+			from := n.sets.Inside(rep)
+			defer from.Close()
+			return from.Get(ctx, c, buf)
+		},
+		harm: func(ctx context.Context) (what, cure string) {
+			n.sets.LookAt(ctx, rep)
+			if h := n.sets.Harm(rep); h.Any() {
+				return harmText(rep.State(), h, "node ")
+			}
+			return "", ""
 		}}
 	for _, addr := range st.Holders {
 		if p, err := static.Parse(addr); err == nil { // else a hint, and a damaged one
@@ -123,7 +142,8 @@ type ownPeers struct{ w *network }
 // Connect dials p unless it is connected, however often that failed before.
 func (o ownPeers) Connect(ctx context.Context, p peer.AddrInfo) error {
 	o.w.host.ClearBackoff(p.ID)
-	return o.w.Connect(ctx, p)
+	addrs := multiaddr.Unique(slices.Concat(p.Addrs, o.w.host.Peerstore().Addrs(p.ID)))
+	return impatient(ctx, addrs, thisMachine().dial, func(ctx context.Context) error { return o.w.Connect(ctx, p) })
 }
 
 // Info asks for the whole of a set's records: those that are known here may be what is wrong.

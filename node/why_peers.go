@@ -4,15 +4,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net"
 	"slices"
 	"strings"
-	"syscall"
 	"time"
 
 	"github.com/libp2p/go-libp2p/core/peer"
-	"github.com/libp2p/go-libp2p/core/sec"
-	netswarm "github.com/libp2p/go-libp2p/p2p/net/swarm"
 	"golang.org/x/sync/errgroup"
 
 	"github.com/shoal-p2p/shoal/blockstore"
@@ -40,13 +36,36 @@ type witness struct {
 
 // String tells why a peer is of no use.
 func (w witness) String() string {
-	id := w.peer.ID.String()
-	return fmt.Sprintf("…%s: %s", id[max(0, len(id)-10):], strings.Join(strings.Fields(reason(w.err)), " "))
+	return fmt.Sprintf("%s: %s", shortPeer(w.peer.ID), strings.Join(strings.Fields(reason(w.err)), " "))
+}
+
+// shortPeer is the end of a peer's id, as tables print it.
+func shortPeer(p peer.ID) string {
+	id := p.String()
+	return "…" + id[max(0, len(id)-10):]
+}
+
+// calling tells of a peer that is about to be asked.
+func calling(p peer.AddrInfo) string {
+	at := "at the addresses that are remembered"
+	if len(p.Addrs) > 0 {
+		at = "at " + p.Addrs[0].String()
+	}
+	if more := len(p.Addrs) - 1; more > 0 {
+		at += fmt.Sprintf(" and %d more", more)
+	}
+	return fmt.Sprintf("calling %s %s, %v at most", shortPeer(p.ID), at, dialPatience)
 }
 
 // ask asks peers for the set, several at a time.
 func (i *inquiry) ask(ctx context.Context, all []peer.AddrInfo) []witness {
 	all = all[:min(len(all), maxWitnesses)]
+	for _, p := range all[:min(len(all), maxTold)] {
+		i.tell(api.Progress{Phase: i.step, Message: calling(p)})
+	}
+	if more := len(all) - maxTold; more > 0 {
+		i.tell(api.Progress{Phase: i.step, Message: "and " + plural(more, "other peer")})
+	}
 	out := make([]witness, len(all))
 	var group errgroup.Group
 	for n, p := range all {
@@ -64,7 +83,7 @@ func (i *inquiry) askOne(ctx context.Context, p peer.AddrInfo) witness {
 	dial, cancel := context.WithTimeout(ctx, dialPatience)
 	defer cancel()
 	if w.err = i.peers.Connect(dial, p); w.err != nil {
-		w.code = dialCode(w.err)
+		w.code = dialCode(w.err, i.onFile[p.ID])
 		return w
 	}
 	answer, cancel := context.WithTimeout(ctx, dialPatience)
@@ -81,6 +100,9 @@ func (i *inquiry) askOne(ctx context.Context, p peer.AddrInfo) witness {
 }
 
 func (i *inquiry) dial(ctx context.Context) (string, error) {
+	if i.published() && len(i.named) == 0 {
+		return "there is nobody else to ask", nil
+	}
 	i.asked = i.ask(ctx, i.named)
 	var failed []witness
 	for _, w := range i.asked {
@@ -92,7 +114,6 @@ func (i *inquiry) dial(ctx context.Context) (string, error) {
 		return fmt.Sprintf("%d of %s answered", answered, plural(len(i.asked), "peer")), nil
 	}
 	if i.published() {
-		i.arrived = true
 		return "nobody answered; this node shares the set itself", nil
 	}
 	// What is there and does not fit, or does not want, says more than what is not there.
@@ -104,54 +125,10 @@ func (i *inquiry) dial(ctx context.Context) (string, error) {
 			}
 		}
 		if len(told) > 0 {
-			return "", breakf(code, "%s", strings.Join(told, "; "))
+			return "", &broken{code: code, detail: strings.Join(told, "; "), hint: dialHint(code, failed)}
 		}
 	}
 	return "", breakf(api.WhyProviderGone, "nobody is left to ask")
-}
-
-// dialCode tells who is at fault when a connection is not made.
-func dialCode(err error) string {
-	var other sec.ErrPeerIDMismatch
-	if errors.As(err, &other) {
-		return api.WhyWrongKey
-	}
-	var dial *netswarm.DialError
-	if errors.As(err, &dial) && len(dial.DialErrors) > 0 {
-		for _, e := range dial.DialErrors {
-			if !absent(&e) {
-				return api.WhyDialRefused
-			}
-		}
-		return api.WhyProviderGone
-	}
-	if absent(err) {
-		return api.WhyProviderGone
-	}
-	return api.WhyDialRefused
-}
-
-// absent tells whether an attempt failed because nothing is there: nobody listens, nothing answers, or there is no
-// address to try.
-func absent(err error) bool {
-	for _, e := range []error{context.DeadlineExceeded, syscall.ECONNREFUSED, syscall.EHOSTUNREACH, syscall.ENETUNREACH,
-		netswarm.ErrNoAddresses, netswarm.ErrNoGoodAddresses, netswarm.ErrDialTimeout, netswarm.ErrNoTransport} {
-		if errors.Is(err, e) {
-			return true
-		}
-	}
-	var slow net.Error
-	return errors.As(err, &slow) && slow.Timeout()
-}
-
-// reason is the part of an error that says why: of a failed dial what came of the first address.
-func reason(err error) string {
-	var dial *netswarm.DialError
-	if errors.As(err, &dial) && len(dial.DialErrors) > 0 {
-		e := dial.DialErrors[0]
-		return fmt.Sprintf("%s: %v", e.Address, e.Cause)
-	}
-	return err.Error()
 }
 
 func (i *inquiry) authorisation(context.Context) (string, error) {
@@ -168,7 +145,6 @@ func (i *inquiry) authorisation(context.Context) (string, error) {
 		return fmt.Sprintf("%d of %s showed the set", let, plural(let+refused, "peer")), nil
 	}
 	if i.published() {
-		i.arrived = true
 		return "nobody else has the set; this node shares it itself", nil
 	}
 	// A peer answers the same whether it has not got a set or keeps it to itself.

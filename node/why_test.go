@@ -9,11 +9,15 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"syscall"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/ipfs/go-cid"
 	"github.com/libp2p/go-libp2p/core/peer"
+	netswarm "github.com/libp2p/go-libp2p/p2p/net/swarm"
+	"github.com/multiformats/go-multiaddr"
 
 	"github.com/shoal-p2p/shoal/blockstore"
 	"github.com/shoal-p2p/shoal/blockstore/dag"
@@ -133,6 +137,17 @@ func TestWhyNamesWhatIsBroken(t *testing.T) {
 			a.stop()
 			return b.why(api.WhyRequest{Ticket: shared.Set})
 		}},
+		"dial refused: nobody listens there": {api.WhyDialRefused, api.StepDial, func(t *testing.T) api.WhyResult {
+			a := start(t, t.TempDir())
+			shared := a.share(newFolder(t))
+			a.stop()
+			begun := time.Now()
+			res := start(t, t.TempDir()).why(api.WhyRequest{Ticket: shared.Ticket})
+			if took := time.Since(begun); took > 2*time.Second { // as long as a person waits without a word
+				t.Errorf("it took %v to hear a refusal", took)
+			}
+			return res
+		}},
 		"dial refused": {api.WhyDialRefused, api.StepDial, func(t *testing.T) api.WhyResult {
 			a, b := start(t, t.TempDir()), start(t, t.TempDir())
 			shared := a.share(newFolder(t))
@@ -157,6 +172,30 @@ func TestWhyNamesWhatIsBroken(t *testing.T) {
 			shared := a.share(dir)
 			write(t, filepath.Join(dir, "sub", "7"), 7000) // other bytes
 			return b.why(api.WhyRequest{Ticket: shared.Ticket})
+		}},
+		"damaged here: a file of the author": {api.WhyDamagedHere, api.StepChunk, func(t *testing.T) api.WhyResult {
+			a := start(t, t.TempDir())
+			dir := newFolder(t)
+			shared := a.share(dir)
+			write(t, filepath.Join(dir, "sub", "7"), 7000)
+			res := a.why(api.WhyRequest{Ticket: shared.Set, Deep: true})
+			if last := res.Steps[len(res.Steps)-1]; !strings.Contains(last.Detail, `"sub/7" at byte 0`) {
+				t.Errorf("%q names no file", last.Detail)
+			}
+			return res
+		}},
+		"damaged here: the folder of the author": {api.WhyDamagedHere, api.StepChunk, func(t *testing.T) api.WhyResult {
+			a := start(t, t.TempDir())
+			dir := newFolder(t)
+			shared := a.share(dir)
+			if err := os.RemoveAll(dir); err != nil {
+				t.Fatal(err)
+			}
+			res := a.why(api.WhyRequest{Ticket: shared.Set})
+			if last := res.Steps[len(res.Steps)-1]; !strings.Contains(last.Detail, dir+" is gone") || !strings.Contains(last.Hint, "`node rm data`") {
+				t.Errorf("%+v", last)
+			}
+			return res
 		}},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -200,7 +239,7 @@ func TestWhyWalksToTheEnd(t *testing.T) {
 	if res := whole(api.WhyRequest{Ticket: "data"}); !strings.Contains(res.Steps[len(res.Steps)-1].Detail, "here") {
 		t.Errorf("of a set that is here: %+v", res)
 	}
-	if res := a.why(api.WhyRequest{Ticket: "data"}); !res.OK {
+	if res := a.why(api.WhyRequest{Ticket: "data", Deep: true}); !res.OK || res.Steps[len(res.Steps)-1].Name != api.StepChunk {
 		t.Errorf("at its author: %+v", res)
 	}
 }
@@ -214,6 +253,74 @@ func TestWhyWithoutNetwork(t *testing.T) {
 	var e *api.Error
 	if _, err := n.Why(t.Context(), api.WhyRequest{Ticket: "x"}, quiet); !errors.As(err, &e) || e.Code != "offline" {
 		t.Errorf("%v", err)
+	}
+}
+
+// A word that is nothing is called so.
+func TestWhyOfAWord(t *testing.T) {
+	t.Parallel()
+	res := start(t, t.TempDir()).why(api.WhyRequest{Ticket: "foo"})
+	stopsAt(t, res, api.WhyBadTicket, api.StepLink)
+	if text := res.Steps[0].Detail; !strings.Contains(text, "no set of that name is here, and it is no ticket") || strings.Contains(text, "cid") {
+		t.Errorf("%q", text)
+	}
+}
+
+// Where every machine refuses, what says nothing over UDP is not waited for; where one may answer yet it is.
+func TestRefusalsAreBelieved(t *testing.T) {
+	tcp, quic := multiaddr.StringCast("/ip4/192.0.2.2/tcp/4581"), multiaddr.StringCast("/ip4/192.0.2.2/udp/4581/quic-v1")
+	other := multiaddr.StringCast("/ip4/192.0.2.3/udp/4581/quic-v1")
+	for name, c := range map[string]struct {
+		addrs []multiaddr.Multiaddr
+		says  error // what a TCP connection comes to
+		after time.Duration
+	}{
+		"all refuse":            {[]multiaddr.Multiaddr{quic, tcp}, syscall.ECONNREFUSED, refusedAfter + refusedGrace},
+		"nobody refuses":        {[]multiaddr.Multiaddr{quic, tcp}, nil, dialPatience},
+		"one does not answer":   {[]multiaddr.Multiaddr{quic, tcp}, context.DeadlineExceeded, dialPatience},
+		"UDP only":              {[]multiaddr.Multiaddr{quic}, syscall.ECONNREFUSED, dialPatience},
+		"UDP of another":        {[]multiaddr.Multiaddr{tcp, other}, syscall.ECONNREFUSED, dialPatience},
+		"there may be a relay":  {[]multiaddr.Multiaddr{tcp, multiaddr.StringCast("/ip4/192.0.2.2/tcp/4581/p2p/12D3KooWEyoppNCUx8Yx66oV9fJnriXwCcXwDDUA2kj6vnc6iDEp/p2p-circuit")}, syscall.ECONNREFUSED, dialPatience},
+		"no address is to hand": {nil, syscall.ECONNREFUSED, dialPatience},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				ctx, cancel := context.WithTimeout(t.Context(), dialPatience)
+				defer cancel()
+				begun := time.Now()
+				err := impatient(ctx, c.addrs, func(context.Context, string, string) error { return c.says }, func(ctx context.Context) error {
+					<-ctx.Done()
+					return ctx.Err()
+				})
+				if took := time.Since(begun); took != c.after || errors.Is(err, syscall.ECONNREFUSED) != (c.after < dialPatience) {
+					t.Errorf("%v after %v, want %v", err, took, c.after)
+				}
+			})
+		})
+	}
+	if err := impatient(t.Context(), []multiaddr.Multiaddr{tcp}, func(context.Context, string, string) error {
+		t.Error("looked at what is connected already")
+		return nil
+	}, func(context.Context) error { return nil }); err != nil {
+		t.Error(err)
+	}
+}
+
+// Who dials is told whom and where, and how long that may take.
+func TestWhyTellsWhomItCalls(t *testing.T) {
+	set, info, blocks, _ := specimen(t)
+	p := peer.AddrInfo{ID: "first peer", Addrs: []multiaddr.Multiaddr{multiaddr.StringCast("/ip4/192.0.2.2/tcp/4581"), multiaddr.StringCast("/ip4/192.0.2.2/udp/4581/quic-v1")}}
+	var said []string
+	w := &world{off: true, infos: map[peer.ID]list.Info{p.ID: info}, blocks: blocks}
+	i := &inquiry{self: "self", find: func(string) (record.Ticket, *ownCopy, error) {
+		return record.Ticket{Set: set, Addrs: []peer.AddrInfo{p}}, nil, nil
+	}, routes: w, peers: w, now: time.Now, shuffle: func(int, func(a, b int)) {}, tell: func(p api.Progress) { said = append(said, p.Phase+": "+p.Message) }}
+	if res, err := i.walk(t.Context(), whySteps()); err != nil || !res.OK {
+		t.Fatalf("%+v, %v", res, err)
+	}
+	want := "dial: calling " + shortPeer(p.ID) + " at /ip4/192.0.2.2/tcp/4581 and 1 more, 5s at most"
+	if !slices.Contains(said, want) {
+		t.Errorf("%q is not in %q", want, said)
 	}
 }
 
@@ -244,6 +351,9 @@ func TestWhyInABrokenWorld(t *testing.T) {
 	ahead := v
 	ahead.Heads = slices.Clone(v.Heads)
 	ahead.Heads[0].Revision, ahead.Heads[0].Root = 5, blockstore.Sum(cid.DagProtobuf, []byte("newer"))
+	here := multiaddr.StringCast("/ip4/192.0.2.2/tcp/4581")
+	own, moved := ownOf(v, info, blocks, lay), ownOf(v, info, blocks, lay)
+	moved.harm = func(context.Context) (string, string) { return "/x is gone", "`node rm data`" }
 	private := v
 	private.Config.Public = false
 	for name, c := range map[string]struct {
@@ -257,17 +367,27 @@ func TestWhyInABrokenWorld(t *testing.T) {
 		"all is well without a table": {world: world{off: true, infos: map[peer.ID]list.Info{p.ID: info}, blocks: blocks}, ticket: ticket, step: api.StepChunk, says: "came"},
 		"no table, a bare id":         {world: world{off: true, known: []peer.AddrInfo{p}, refusal: list.ErrNotFound}, ticket: record.Ticket{Set: set}, code: api.WhyEmptyTable, step: api.StepTable, says: "discovery.dht is off"},
 		"a bootstrap node has it":     {world: world{size: 1, known: []peer.AddrInfo{p}, infos: map[peer.ID]list.Info{p.ID: info}, blocks: blocks}, ticket: record.Ticket{Set: set}, step: api.StepChunk},
-		"this node is on record":      {world: world{size: 1, known: []peer.AddrInfo{q}, records: []peer.AddrInfo{{ID: "self"}}, refusal: list.ErrNotFound}, ticket: record.Ticket{Set: set}, mine: &ownCopy{verified: v, shared: true}, step: api.StepRecord, says: "shares the set itself"},
-		"its other members are away":  {world: world{size: 1, connect: context.DeadlineExceeded}, ticket: ticket, mine: &ownCopy{verified: v, shared: true}, step: api.StepDial, says: "shares the set itself"},
-		"a silent peer":               {world: world{size: 1, connect: context.DeadlineExceeded}, ticket: ticket, code: api.WhyProviderGone, step: api.StepDial},
-		"a busy peer":                 {world: world{size: 1, refusal: list.ErrBusy}, ticket: ticket, code: api.WhyDialRefused, step: api.StepDial, says: "busy"},
-		"given up by its holders":     {world: world{size: 1, refusal: list.ErrNotFound}, ticket: ticket, mine: &ownCopy{verified: v}, code: api.WhyProviderGone, step: api.StepAuthorisation, says: "given it up"},
-		"forged records":              {world: world{size: 1, infos: map[peer.ID]list.Info{p.ID: forged}}, ticket: ticket, code: api.WhyWrongKey, step: api.StepRevision},
-		"a damaged invite":            {world: world{}, ticket: record.Ticket{Set: set, Cap: []byte("x")}, code: api.WhyWrongKey, step: api.StepKey},
-		"a newer one is known here":   {world: world{size: 1, infos: map[peer.ID]list.Info{p.ID: info}, blocks: blocks}, ticket: ticket, mine: &ownCopy{verified: ahead}, code: api.WhyNoRevision, step: api.StepRevision, says: "revision 5"},
-		"a head without its folders":  {world: world{size: 1, infos: map[peer.ID]list.Info{p.ID: info}}, ticket: ticket, code: api.WhyNoRevision, step: api.StepRevision},
-		"two holders lack one chunk":  {world: world{size: 1, records: []peer.AddrInfo{q}, infos: map[peer.ID]list.Info{p.ID: partial, q.ID: partial}, blocks: without}, ticket: ticket, code: api.WhyNoChunk, step: api.StepChunk, says: "1 of the"},
-		"the peer ends it half way":   {world: world{size: 1, infos: map[peer.ID]list.Info{p.ID: info}, blocks: blocks, silentAt: 2}, ticket: ticket, code: api.WhyNoChunk, step: api.StepChunk},
+		"this node is on record":      {world: world{size: 1, known: []peer.AddrInfo{q}, records: []peer.AddrInfo{{ID: "self"}}, refusal: list.ErrNotFound}, ticket: record.Ticket{Set: set}, mine: own, step: api.StepChunk, says: "all of it is here"},
+		"nobody is at its author's":   {world: world{off: true}, ticket: record.Ticket{Set: set}, mine: own, step: api.StepChunk, says: "all of it is here"},
+		"its other members are away":  {world: world{size: 1, connect: context.DeadlineExceeded}, ticket: ticket, mine: own, step: api.StepChunk, says: "all of it is here"},
+		"its author has lost a chunk": {world: world{off: true}, ticket: record.Ticket{Set: set}, mine: ownOf(v, info, without, lay), code: api.WhyDamagedHere, step: api.StepChunk, says: "1 of the"},
+		"its author lost the folder":  {world: world{off: true}, ticket: record.Ticket{Set: set}, mine: moved, code: api.WhyDamagedHere, step: api.StepChunk, says: "/x is gone"},
+		"nobody listens there":        {world: world{size: 1, connect: syscall.ECONNREFUSED}, ticket: ticket, code: api.WhyDialRefused, step: api.StepDial, says: "refused"},
+		"on record, nobody listens":   {world: world{size: 1, records: []peer.AddrInfo{p}, connect: syscall.ECONNREFUSED}, ticket: ticket, code: api.WhyProviderGone, step: api.StepDial, says: "refused"},
+		"its address is ours now": {world: world{size: 1, connect: &netswarm.DialError{DialErrors: []netswarm.TransportError{{Address: here, Cause: netswarm.ErrDialToSelf}}}}, ticket: ticket,
+			code: api.WhyProviderGone, step: api.StepDial, says: "an address of this node itself"},
+		"a silent peer":                 {world: world{size: 1, connect: context.DeadlineExceeded}, ticket: ticket, code: api.WhyProviderGone, step: api.StepDial},
+		"a busy peer":                   {world: world{size: 1, refusal: list.ErrBusy}, ticket: ticket, code: api.WhyDialRefused, step: api.StepDial, says: "busy"},
+		"given up by its holders":       {world: world{size: 1, refusal: list.ErrNotFound}, ticket: ticket, mine: &ownCopy{verified: v}, code: api.WhyProviderGone, step: api.StepAuthorisation, says: "given it up"},
+		"forged records":                {world: world{size: 1, infos: map[peer.ID]list.Info{p.ID: forged}}, ticket: ticket, code: api.WhyWrongKey, step: api.StepRevision},
+		"a damaged invite":              {world: world{}, ticket: record.Ticket{Set: set, Cap: []byte("x")}, code: api.WhyWrongKey, step: api.StepKey},
+		"a newer one is known here":     {world: world{size: 1, infos: map[peer.ID]list.Info{p.ID: info}, blocks: blocks}, ticket: ticket, mine: &ownCopy{verified: ahead}, code: api.WhyNoRevision, step: api.StepRevision, says: "revision 5"},
+		"a head without its folders":    {world: world{size: 1, infos: map[peer.ID]list.Info{p.ID: info}}, ticket: ticket, code: api.WhyNoRevision, step: api.StepRevision},
+		"two holders lack one chunk":    {world: world{size: 1, records: []peer.AddrInfo{q}, infos: map[peer.ID]list.Info{p.ID: partial, q.ID: partial}, blocks: without}, ticket: ticket, code: api.WhyNoChunk, step: api.StepChunk, says: "1 of the"},
+		"the peer ends it half way":     {world: world{size: 1, infos: map[peer.ID]list.Info{p.ID: info}, blocks: blocks, silentAt: 2}, ticket: ticket, code: api.WhyProviderGone, step: api.StepChunk, says: "stream reset"},
+		"one ends, the other has all":   {world: world{size: 1, records: []peer.AddrInfo{q}, infos: map[peer.ID]list.Info{p.ID: info, q.ID: info}, blocks: blocks, silentAt: 2, silentOf: p.ID}, ticket: ticket, step: api.StepChunk, says: "came"},
+		"one ends, the other lacks one": {world: world{size: 1, records: []peer.AddrInfo{q}, infos: map[peer.ID]list.Info{p.ID: info, q.ID: info}, blocks: without, silentAt: 2, silentOf: p.ID}, ticket: ticket, code: api.WhyProviderGone, step: api.StepChunk, says: "1 of the"},
+		"it ends before it has begun":   {world: world{size: 1, infos: map[peer.ID]list.Info{p.ID: info}, hangUp: errors.New("stream reset")}, ticket: ticket, code: api.WhyProviderGone, step: api.StepRevision, says: "stream reset"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			res := c.world.why(t, c.ticket, c.mine)

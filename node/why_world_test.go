@@ -1,8 +1,10 @@
 package node
 
 import (
+	"cmp"
 	"context"
 	"errors"
+	"fmt"
 	"testing"
 	"time"
 
@@ -28,18 +30,20 @@ type world struct {
 	infos    map[peer.ID]list.Info // of the peers that show the set
 	refusal  error                 // of those that do not
 	blocks   func(c cid.Cid) ([]byte, error)
-	silentAt int // the reply from which on a peer says nothing; 0 = none
+	silentAt int     // the reply from which on a peer says nothing; 0 = none
+	silentOf peer.ID // who is silent then; "" = all
+	hangUp   error   // of opening a stream for blocks, without blocks
 }
 
 func (w *world) entries() ([]peer.AddrInfo, int)                   { return w.known, 0 }
 func (w *world) table(context.Context) (int, bool)                 { return w.size, !w.off }
 func (w *world) recorded(context.Context, cid.Cid) []peer.AddrInfo { return w.records }
 func (w *world) Connect(context.Context, peer.AddrInfo) error      { return w.connect }
-func (w *world) Blocks(context.Context, peer.ID, cid.Cid, []byte) (blockReader, error) {
+func (w *world) Blocks(_ context.Context, p peer.ID, _ cid.Cid, _ []byte) (blockReader, error) {
 	if w.blocks == nil {
-		return nil, errors.New("no blocks here")
+		return nil, cmp.Or(w.hangUp, fmt.Errorf("no blocks here: %w", chunks.ErrNotFound))
 	}
-	return &wornReader{w: w}, nil
+	return &wornReader{w: w, mute: w.silentAt > 0 && (w.silentOf == "" || w.silentOf == p)}, nil
 }
 
 func (w *world) Info(_ context.Context, p peer.ID, _ cid.Cid, _ []byte) (list.Info, error) {
@@ -58,6 +62,7 @@ type wornReader struct {
 	w     *world
 	queue []chunks.Reply
 	told  int
+	mute  bool // from silentAt on
 }
 
 func (r *wornReader) Want(cids []cid.Cid) error {
@@ -84,7 +89,7 @@ func (r *wornReader) Walk(root cid.Cid) error {
 }
 
 func (r *wornReader) Next([]byte) (chunks.Reply, error) {
-	if r.told++; r.w.silentAt > 0 && r.told >= r.w.silentAt || len(r.queue) == 0 {
+	if r.told++; r.mute && r.told >= r.w.silentAt || len(r.queue) == 0 {
 		return chunks.Reply{}, errors.New("stream reset")
 	}
 	reply := r.queue[0]
@@ -109,6 +114,14 @@ func specimen(t *testing.T) (set cid.Cid, info list.Info, blocks func(cid.Cid) (
 		t.Fatal(err)
 	}
 	return rep.Set(), rep.Picture(), func(c cid.Cid) ([]byte, error) { return from.Get(context.Background(), c, nil) }, lay
+}
+
+// ownOf is a set that is shared from here, whole.
+func ownOf(v record.Verified, info list.Info, blocks func(cid.Cid) ([]byte, error), lay *dag.Layout) *ownCopy {
+	return &ownCopy{verified: v, shared: true, picture: info,
+		layout: func(context.Context, cid.Cid) (*dag.Layout, error) { return lay, nil },
+		read:   func(_ context.Context, c cid.Cid, _ []byte) ([]byte, error) { return blocks(c) },
+		harm:   func(context.Context) (string, string) { return "", "" }}
 }
 
 func (w *world) why(t *testing.T, k record.Ticket, mine *ownCopy) api.WhyResult {

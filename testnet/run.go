@@ -101,17 +101,19 @@ type runner struct {
 	dir   string
 	net   *nodes.Net
 	stage *play.Stage
+	life  context.Context // ends with the run
 	began time.Time
 	quit  chan struct{} // closed when somebody asks for the end from another terminal
 
 	once  sync.Once  // closes quit
+	shown sync.Once  // shows the dashboard
 	mu    sync.Mutex // guards what follows, and Out
 	heard map[int]chan<- string
 	ears  int
 }
 
 func open(ctx context.Context, o RunOptions) (*runner, error) {
-	r := &runner{o: o, dir: o.Dir, began: time.Now(), quit: make(chan struct{}), heard: map[int]chan<- string{}}
+	r := &runner{o: o, dir: o.Dir, life: ctx, began: time.Now(), quit: make(chan struct{}), heard: map[int]chan<- string{}}
 	var err error
 	switch {
 	case r.dir != "":
@@ -174,6 +176,7 @@ func (r *runner) run(ctx context.Context, sc *script.Script) error {
 	}
 	result, wrote := r.conclude(t)
 	if ctx.Err() == nil && r.o.Stay && wrote == nil {
+		r.showDashboard(ctx)
 		r.line("The network is still running; Ctrl-C stops it. Act on it from another terminal:\n  %s testnet ls --dir %s", quoted(r.o.Exe), quoted(r.dir))
 		<-ctx.Done()
 	}
@@ -214,10 +217,25 @@ func (r *runner) up(ctx context.Context, sc *script.Script) error {
 		for _, n := range r.net.Nodes() {
 			r.line("  %-10s process %-7d %s", n.Name, n.PID(), n.Home)
 		}
+		r.showDashboard(ctx)
 		r.line("Act on them from another terminal, such as:\n  %[1]s testnet ls --dir %[2]s\n  %[1]s testnet do --dir %[2]s 'share docs at node-1 size 16MiB'\nCtrl-C stops all.", quoted(r.o.Exe), quoted(r.dir))
 	}
 	<-ctx.Done()
 	return nil
+}
+
+// showDashboard prints a way into the dashboard of the first node that runs; it is good for a minute.
+func (r *runner) showDashboard(ctx context.Context) {
+	for _, n := range r.net.Nodes() {
+		c := n.Client()
+		if r.o.JSON || c == nil || n.State() != nodes.Running || n.Site() == "" {
+			continue
+		}
+		if d, err := c.Dashboard(ctx); err == nil {
+			r.line("dashboard  %s\n  good once and for a minute; others: %s testnet dashboard --dir %s [NODE]", d.Login, quoted(r.o.Exe), quoted(r.dir))
+			return
+		}
+	}
 }
 
 // asked is ctx until another terminal asks for the end.
@@ -305,8 +323,13 @@ func (r *runner) line(format string, a ...any) {
 	fmt.Fprintf(r.o.Out, format+"\n", a...)
 }
 
-// step says that a statement begins.
-func (r *runner) step(at time.Duration, text string) { r.line("%6.1f s  %s", at.Seconds(), text) }
+// step says that a statement begins. Where the network stays, its dashboard is shown as soon as there are nodes.
+func (r *runner) step(at time.Duration, text string) {
+	if r.o.Stay && len(r.net.Nodes()) > 0 {
+		r.shown.Do(func() { r.showDashboard(r.life) })
+	}
+	r.line("%6.1f s  %s", at.Seconds(), text)
+}
 
 // say tells what came of a statement, here and to those who ask for it.
 func (r *runner) say(format string, a ...any) {

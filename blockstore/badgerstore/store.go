@@ -277,6 +277,16 @@ func (s *Store) room(need, reserve int64) error {
 	return nil
 }
 
+// Left is how many bytes of the file system may be written before the store takes nothing more; below zero it takes
+// nothing now.
+func (s *Store) Left() (int64, error) {
+	free, err := s.opts.FreeSpace(s.dir)
+	if err != nil {
+		return 0, fmt.Errorf("ask for free space: %w", err)
+	}
+	return free - s.opts.Reserve, nil
+}
+
 // logger hands Badger's messages to slog: its errors and warnings as warnings, the rest for debugging.
 type logger struct{ log *slog.Logger }
 

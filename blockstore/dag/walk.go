@@ -172,6 +172,31 @@ type openShard struct {
 	hash  uint64 // the bytes that all names in the shard have in front of their hashes, then zeros
 }
 
+// prefix is what the names below slot i of the shard have in front of their hashes, then zeros. A name that lies there is
+// checked: none can pass twice, as its hash leads to one slot only.
+func (s *openShard) prefix(i int) (uint64, error) {
+	l, hash := s.node.Links[i], s.hash|uint64(s.node.Slots[i])<<(56-8*s.level)
+	if unused := 56 - 8*s.level; l.Name != "" && hashName(l.Name)>>unused != hash>>unused {
+		return 0, fmt.Errorf("%w: entry %q is in a slot of another hash", ErrMalformed, l.Name)
+	}
+	return hash, nil
+}
+
+// below opens the shard that l, a link of s, leads to.
+func (w *walker) below(s openShard, l Link, hash uint64) (openShard, error) {
+	if s.level+1 == hamtLevels {
+		return openShard{}, fmt.Errorf("%w: more than %d levels of shards", ErrMalformed, hamtLevels)
+	}
+	sub, err := w.child(l)
+	if err != nil {
+		return openShard{}, err
+	}
+	if !sub.Shard || sub.HasMode || (len(sub.Links) == 1 && sub.Links[0].Name != "") {
+		return openShard{}, fmt.Errorf("%w: %s is no shard inside a folder", ErrMalformed, l.Cid)
+	}
+	return openShard{node: sub, level: s.level + 1, hash: hash}, nil
+}
+
 // readShards returns the entries of a sharded folder in name order.
 func (w *walker) readShards(root Node) (entries []Link, err error) {
 	for stack := []openShard{{node: root}}; len(stack) > 0; {
@@ -180,29 +205,23 @@ func (w *walker) readShards(root Node) (entries []Link, err error) {
 			stack = stack[:len(stack)-1]
 			continue
 		}
-		l, hash, level := s.node.Links[s.next], s.hash|uint64(s.node.Slots[s.next])<<(56-8*s.level), s.level
+		l := s.node.Links[s.next]
+		hash, err := s.prefix(s.next)
+		if err != nil {
+			return nil, err
+		}
 		s.next++
 		if l.Name != "" {
-			// No name can pass here twice, as its hash leads to one slot only.
-			if unused := 56 - 8*level; hashName(l.Name)>>unused != hash>>unused {
-				return nil, fmt.Errorf("%w: entry %q is in a slot of another hash", ErrMalformed, l.Name)
-			}
 			if entries = append(entries, l); len(entries) > w.lim.Entries {
 				return nil, fmt.Errorf("%w: more than %d entries", ErrLimit, w.lim.Entries)
 			}
 			continue
 		}
-		if level+1 == hamtLevels {
-			return nil, fmt.Errorf("%w: more than %d levels of shards", ErrMalformed, hamtLevels)
-		}
-		sub, err := w.child(l)
+		sub, err := w.below(*s, l, hash)
 		if err != nil {
 			return nil, err
 		}
-		if !sub.Shard || sub.HasMode || (len(sub.Links) == 1 && sub.Links[0].Name != "") {
-			return nil, fmt.Errorf("%w: %s is no shard inside a folder", ErrMalformed, l.Cid)
-		}
-		stack = append(stack, openShard{node: sub, level: level + 1, hash: hash})
+		stack = append(stack, sub)
 	}
 	slices.SortFunc(entries, func(a, b Link) int { return cmp.Compare(a.Name, b.Name) })
 	return entries, nil

@@ -228,7 +228,7 @@ func (c *Checkout) checkSpace(fresh bool) error {
 		return fmt.Errorf("checkout: free space: %w", err)
 	}
 	if need > free {
-		return fmt.Errorf("checkout %q: %w: %d bytes needed, %d free", c.dest, blockstore.ErrNoSpace, need, free)
+		return fmt.Errorf("checkout %q: %w: %d bytes are needed, %d may be written there", c.dest, blockstore.ErrNoSpace, need, free)
 	}
 	return nil
 }

@@ -78,3 +78,6 @@ func (o *CheckoutOptions) applyDefaults() {
 		o.step = func() error { return nil }
 	}
 }
+
+// FreeSpace asks the file system how much may still be written below dir, bytes.
+func FreeSpace(dir string) (int64, error) { return freeSpace(dir) }

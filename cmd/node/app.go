@@ -53,7 +53,7 @@ type globals struct {
 type app struct {
 	process
 	opts    globals
-	looking atomic.Bool // the command only looks at another process: an interrupt stops nothing worth a word
+	looking atomic.Bool // an interrupt is not worth a word: the command only looks at another process, or its log tells
 }
 
 // Main runs one command line and returns its exit code.

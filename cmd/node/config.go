@@ -158,7 +158,7 @@ func (s *stack) environ(environ []string) {
 			}
 			path := strings.ToLower(section + "." + key)
 			if isList(path) {
-				return path, strings.FieldsFunc(value, func(r rune) bool { return r == ',' || r == ' ' })
+				return path, listOf(value)
 			}
 			return path, value
 		},
@@ -192,6 +192,11 @@ func (s *stack) flags(flags *pflag.FlagSet) {
 	s.put(layer, flag, flag)
 }
 
+// listOf is a list that is written as one text.
+func listOf(text string) []string {
+	return strings.FieldsFunc(text, func(r rune) bool { return r == ',' || r == ' ' })
+}
+
 // put lays a layer over those before. A key that means nothing is wrong: a setting that is silently ignored
 // is worse than none. One without a value, as it is left where the lines below it are made comments, is as if
 // it were not there. where tells more exactly than origin from where a key is, to who wrote a wrong one.
@@ -211,7 +216,7 @@ func (s *stack) put(layer *koanf.Koanf, where, origin func(key string) string) {
 		case section:
 			s.wrong = append(s.wrong, fmt.Sprintf("%s: %s is a section; its keys are written below it, indented", where(key), key))
 		default:
-			s.wrong = append(s.wrong, fmt.Sprintf("%s: unknown key %s%s", where(key), printable(key), didYouMean(key, s.known)))
+			s.wrong = append(s.wrong, fmt.Sprintf("%s: unknown key %s%s", where(key), printable(key), nearestKey(key, s.known)))
 		}
 	}
 	if len(s.wrong) > 0 {

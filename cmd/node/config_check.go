@@ -67,7 +67,7 @@ func (v *verdict) node(s settings) node.Config {
 		Listen: s.P2P.Listen, Bootstrap: s.P2P.Bootstrap,
 		// The council of a set alone may be some ten peers; every connection costs some 50 kB.
 		Net: node.NetConfig{MDNS: s.P2P.MDNS, DHT: s.Discovery.DHT, MaxConnections: v.number("p2p.max_connections", s.P2P.MaxConnections, 16, 65536), MaxMemory: v.size("p2p.max_memory", s.P2P.MaxMemory)},
-		Transfer: node.TransferConfig{Up: v.size("transfer.up", s.Transfer.Up), Down: v.size("transfer.down", s.Transfer.Down),
+		Transfer: node.TransferConfig{Up: v.rate("transfer.up", s.Transfer.Up), Down: v.rate("transfer.down", s.Transfer.Down),
 			LANExempt: s.Transfer.LANExempt},
 		Store: node.StoreConfig{MaxSize: v.size("store.max_size", s.Store.MaxSize), Keep: s.Store.KeepRevisions, KeepBytes: v.size("store.keep_bytes", s.Store.KeepBytes)},
 		Share: node.ShareConfig{Debounce: v.duration("share.debounce", s.Share.Debounce, 10*time.Millisecond, time.Hour),
@@ -82,7 +82,7 @@ func (v *verdict) api(s settings, home string) apiConfig {
 	c := apiConfig{Listen: v.address("api.listen", s.API.Listen), Chosen: v.origin["api.listen"] != "default", AllowedHosts: s.API.AllowedHosts,
 		Cert: inHome(home, s.API.Cert), Key: inHome(home, s.API.Key)}
 	if (c.Cert == "") != (c.Key == "") {
-		v.add("api.cert", " and api.key go together")
+		v.add("api.cert", " and api.key go together; `node config set api.cert=FILE api.key=FILE` writes both")
 	}
 	if c.Listen != "" && c.Cert == "" && web.Exposed(c.Listen) {
 		v.add("api.listen", " is %s, beyond this machine: that needs TLS, api.cert and api.key", c.Listen)
@@ -126,6 +126,14 @@ func (v *verdict) number(key string, n, least, most int) int {
 
 func (v *verdict) size(key, text string) int64 {
 	n, err := parseSize(text)
+	if err != nil {
+		v.add(key, ": %s", err)
+	}
+	return n
+}
+
+func (v *verdict) rate(key, text string) int64 {
+	n, err := parseRate(text)
 	if err != nil {
 		v.add(key, ": %s", err)
 	}
@@ -201,4 +209,21 @@ func parseSize(text string) (int64, error) {
 		return 0, errors.New(strconv.Quote(text) + " is no size; write 10MB or 10MiB")
 	}
 	return int64(n), nil
+}
+
+// leastRate is the slowest limit that is taken for meant: at less, one piece of a file takes minutes, and the other side gives
+// up.
+const leastRate = 1000
+
+// parseRate reads bytes a second, 0 being no limit. What would stop a node in practice was meant otherwise.
+func parseRate(text string) (int64, error) {
+	n, err := parseSize(text)
+	if err != nil || n == 0 || n >= leastRate {
+		return n, err
+	}
+	unit := "MB/s" // nobody counts in bytes
+	if strings.ContainsAny(text, "bB") {
+		unit = "kB/s"
+	}
+	return 0, fmt.Errorf("%s is %s a second, too little to work with; the least is 1kB/s (did you mean %q?)", strconv.Quote(text), count(int(n), "byte"), fmt.Sprint(n, unit))
 }

@@ -2,12 +2,15 @@ package main
 
 import (
 	"bytes"
+	"fmt"
+	"io"
 	"log/slog"
 	"os"
 	"path/filepath"
 	"reflect"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 )
@@ -152,4 +155,73 @@ func read(a *app, text []byte) (layered, error) {
 	}
 	_, err = a.hostConfig(l, slog.LevelWarn)
 	return l, err
+}
+
+// Commands that write at the same time lose nothing of each other's.
+func TestSettingsWrittenAtOnce(t *testing.T) {
+	home := t.TempDir()
+	keys := map[string]string{"transfer.up": "5MB/s", "transfer.down": "3MB/s", "log.keep": "7", "p2p.mdns": "false", "log.level": "warn", "share.rescan": "2h"}
+	var all sync.WaitGroup
+	for range 6 {
+		for key, value := range keys {
+			all.Go(func() {
+				a := app{process: process{stdout: io.Discard, stderr: io.Discard}}
+				a.opts.home = home
+				if err := a.configSet(t.Context(), []assignment{{key, []string{value}}}); err != nil {
+					t.Error(err)
+				}
+			})
+		}
+	}
+	all.Wait()
+	a := app{process: process{stderr: io.Discard}}
+	a.opts.home = home
+	l, err := a.layers(nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for key, want := range keys {
+		if got := fmt.Sprint(l.values[key]); got != want {
+			t.Errorf("%s is %s, want %s", key, got, want)
+		}
+	}
+}
+
+func TestKeysThatAreMeant(t *testing.T) {
+	for word, want := range map[string]string{"limits.up": "transfer.up", "limits.upload": "transfer.up", "Limit.Down": "transfer.down", "swarm.bootstrap": "p2p.bootstrap",
+		"log.levle": "log.level", "transfr.up": "transfer.up", "p2p.lisen": "p2p.listen", "transfer.foo": "", "foo.bar": "", "limits": "", "x": "", "": ""} {
+		if want != "" {
+			want = fmt.Sprintf(" (did you mean %q?)", want)
+		}
+		if got := nearestKey(word, keyNames()); got != want {
+			t.Errorf("%q:%s, want%s", word, got, want)
+		}
+	}
+}
+
+func TestFileOfTheLogIsNobodyElses(t *testing.T) {
+	if os.PathSeparator != '/' {
+		t.Skip("modes are of Unix")
+	}
+	dir := t.TempDir()
+	path := filepath.Join(dir, "new", "node.log")
+	open := func() error {
+		l := newLogs(new(bytes.Buffer), logOptions{format: "auto", file: path, maxSize: 1 << 20, keep: 1})
+		return l.open()
+	}
+	for range 2 {
+		if err := open(); err != nil {
+			t.Fatal(err)
+		}
+		if st, err := os.Stat(path); err != nil || st.Mode().Perm() != 0o600 {
+			t.Errorf("%v %v", st, err)
+		}
+		if err := os.Chmod(path, 0o666); err != nil {
+			t.Fatal(err)
+		}
+	}
+	path = filepath.Join(dir, "typo", "logs", "node.log")
+	if err := open(); err == nil {
+		t.Error("a folder that nobody named was made")
+	}
 }

@@ -1,7 +1,9 @@
 package main
 
 import (
+	"context"
 	_ "embed"
+	"errors"
 	"fmt"
 	"io"
 	"io/fs"
@@ -10,7 +12,9 @@ import (
 	"slices"
 	"strings"
 	"syscall"
+	"time"
 
+	"github.com/gofrs/flock"
 	"github.com/google/renameio/v2/maybe"
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
@@ -150,7 +154,7 @@ func checkKey(name string) error {
 	if slices.Contains(names, name) {
 		return nil
 	}
-	e := usagef("unknown key %s%s", printable(name), didYouMean(name, names))
+	e := usagef("unknown key %s%s", printable(name), nearestKey(name, names))
 	e.Hint = "`node config list`"
 	return e
 }
@@ -178,58 +182,149 @@ func completeKey(_ *cobra.Command, args []string, _ string) ([]cobra.Completion,
 
 func newConfigSetCommand(a *app) *cobra.Command {
 	return &cobra.Command{
-		Use:   "set KEY VALUE...",
-		Short: "Write a setting to the configuration file",
+		Use:   "set KEY VALUE... | KEY=VALUE...",
+		Short: "Write settings to the configuration file",
 		Long: "Write a setting to the configuration file, which is made if there is none. What else is in it stays,\n" +
 			"comments too. A list takes any number of values, one after the other and not parted by commas as in\n" +
-			"a variable, and none to be empty. Nothing is written if the file would not be understood after it.",
-		Args:              a.arguments(1, 100), // more addresses than a machine has
+			"a variable, and none to be empty. Nothing is written if the file would not be understood after it.\n" +
+			"\n" +
+			"KEY=VALUE writes several settings in one step, for those that go together; the values of a list are\n" +
+			"parted by commas then.",
+		Example: fmt.Sprintf("  %[1]s config set transfer.up 5MB/s\n  %[1]s config set api.cert=cert.pem api.key=key.pem api.listen=0.0.0.0:4580", a.name),
+		Args:    a.arguments(1, 100), // more addresses than a machine has
+
 		ValidArgsFunction: completeKey,
-		RunE:              func(_ *cobra.Command, args []string) error { return a.configSet(args[0], args[1:]) },
+		RunE: func(cmd *cobra.Command, args []string) error {
+			all, err := assignments(args)
+			if err != nil {
+				return err
+			}
+			return a.configSet(cmd.Context(), all)
+		},
 	}
 }
 
-func (a *app) configSet(name string, value []string) error {
-	if err := checkKey(name); err != nil {
+// assignment is one setting that is to be written.
+type assignment struct {
+	key   string
+	value []string
+}
+
+// assignments reads KEY VALUE... or KEY=VALUE... .
+func assignments(args []string) ([]assignment, error) {
+	if !strings.Contains(args[0], "=") {
+		return []assignment{{args[0], args[1:]}}, checkAssignment(args[0], args[1:])
+	}
+	var all []assignment
+	for _, arg := range args {
+		key, text, ok := strings.Cut(arg, "=")
+		if !ok {
+			return nil, usagef("%s is not KEY=VALUE as those before it", printable(arg))
+		}
+		value := []string{text}
+		if isList(key) {
+			value = listOf(text)
+		}
+		if err := checkAssignment(key, value); err != nil {
+			return nil, err
+		}
+		all = append(all, assignment{key, value})
+	}
+	return all, nil
+}
+
+func checkAssignment(key string, value []string) error {
+	if err := checkKey(key); err != nil {
 		return err
 	}
-	if !isList(name) && len(value) != 1 {
-		return usagef("%s takes one value, not %d", name, len(value))
+	if !isList(key) && len(value) != 1 {
+		return usagef("%s takes one value, not %d", key, len(value))
 	}
+	return nil
+}
+
+func (a *app) configSet(ctx context.Context, all []assignment) error {
 	path, _ := a.configFile()
 	path = absolute(path)
-	before, err := readConfig(path, true)
+	unlock, err := lockConfig(ctx, path)
+	if err != nil {
+		return fmt.Errorf("lock the configuration: %w", err)
+	}
+	defer unlock()
+	text, err := readConfig(path, true)
 	if err != nil {
 		return err
 	}
-	after, err := setInDocument(before, name, value)
-	if err != nil {
-		return configError(path + ": " + err.Error())
+	var keys []string
+	for _, s := range all {
+		if text, err = setInDocument(text, s.key, s.value); err != nil {
+			return configError(path + ": " + err.Error())
+		}
+		keys = append(keys, s.key)
 	}
-	if err := a.understood(after, path); err != nil {
+	if err := a.understood(text, path, keys); err != nil {
 		return err
 	}
-	if err := replaceConfig(path, after); err != nil {
+	if err := replaceConfig(path, text); err != nil {
 		return fmt.Errorf("write the configuration: %w", err)
 	}
 	if !a.opts.json {
-		when := "restart"
-		if slices.ContainsFunc(settingKeys(), func(k key) bool { return k.name == name && k.live }) {
-			when = "SIGHUP"
+		a.tellWritten(path, keys)
+	}
+	return a.result(struct {
+		Key  string   `json:"key"` // the first
+		Keys []string `json:"keys"`
+		File string   `json:"file"`
+	}{keys[0], keys, path}, func(io.Writer) {})
+}
+
+// tellWritten says when what was written counts.
+func (a *app) tellWritten(path string, keys []string) {
+	when := "SIGHUP"
+	for _, k := range settingKeys() {
+		if !k.live && slices.Contains(keys, k.name) {
+			when = "restart"
 		}
-		a.say("wrote %s; a node that runs needs a %s to take it up", printable(path), when)
-		if v := variable(name); a.env(v) != "" {
+	}
+	a.say("wrote %s; a node that runs needs a %s to take it up", printable(path), when)
+	for _, key := range keys {
+		if v := variable(key); a.env(v) != "" {
 			a.say("warning: %s is set and wins over the file", v)
 		}
 	}
-	return a.result(struct {
-		Key  string `json:"key"`
-		File string `json:"file"`
-	}{name, path}, func(io.Writer) {})
 }
 
-// understood tells whether a file with this text is a good one, whatever flags and variables say besides.
-func (a *app) understood(text []byte, path string) error {
+// configPatience bounds the wait for others that write the file: each takes milliseconds.
+const configPatience = 10 * time.Second
+
+// lockConfig keeps other commands from writing the file between reading and writing it: they hold a lock on its folder, so
+// that nothing lies about. Where a folder cannot be locked there is none.
+func lockConfig(ctx context.Context, path string) (unlock func(), err error) {
+	if path, err = linkEnd(path); err != nil {
+		return nil, configError(err.Error())
+	}
+	dir := filepath.Dir(path)
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return nil, err
+	}
+	ctx, cancel := context.WithTimeout(ctx, configPatience)
+	defer cancel()
+	lock := flock.New(dir, flock.SetFlag(os.O_RDONLY))
+	_, err = lock.TryLockContext(ctx, 10*time.Millisecond) // that of one who writes
+	switch {
+	case errors.Is(err, context.DeadlineExceeded):
+		return nil, fmt.Errorf("another program has kept %s locked for %v", dir, configPatience)
+	case errors.Is(err, errors.ErrUnsupported) || os.PathSeparator != '/':
+		return func() {}, nil
+	case err != nil:
+		return nil, err
+	}
+	return func() { _ = lock.Close() }, nil
+}
+
+// understood tells whether a file with this text, in which keys are new, is a good one, whatever flags and variables say
+// besides.
+func (a *app) understood(text []byte, path string, keys []string) error {
 	s, err := newStack()
 	if err != nil {
 		return err
@@ -239,8 +334,11 @@ func (a *app) understood(text []byte, path string) error {
 	if err != nil {
 		return err
 	}
-	_, err = a.hostConfig(l, 0)
-	return err
+	cfg, err := a.hostConfig(l, 0)
+	if err != nil || !slices.ContainsFunc(keys, func(k string) bool { return strings.HasPrefix(k, "api.") }) {
+		return err // what lies at the other files is none of this change
+	}
+	return checkCertificate(cfg.API)
 }
 
 // linkEnd is where a chain of links leads to, also where nothing is there yet.
@@ -266,7 +364,9 @@ func replaceConfig(path string, text []byte) error {
 	}
 	mode := fs.FileMode(0o600)
 	if st, err := os.Stat(path); err == nil {
-		mode = st.Mode().Perm()
+		if mode = st.Mode().Perm(); mode&0o200 == 0 {
+			return fmt.Errorf("%s is not to be written: its mode is %#o", path, mode)
+		}
 	}
 	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
 		return err
@@ -302,10 +402,14 @@ func newConfigPathCommand(a *app) *cobra.Command {
 func newConfigCheckCommand(a *app) *cobra.Command {
 	return &cobra.Command{
 		Use:   "check",
-		Short: "Check the configuration file and the environment: exit 0 or 2",
+		Short: "Check the configuration file, the certificate and the environment: exit 0 or 2",
 		Args:  a.arguments(0, 0),
 		RunE: func(*cobra.Command, []string) error {
-			if _, err := a.effective(nil); err != nil {
+			cfg, err := a.loadConfig(nil, 0)
+			if err == nil {
+				err = checkCertificate(cfg.API)
+			}
+			if err != nil {
 				return err
 			}
 			path, _ := a.configFile()

@@ -36,13 +36,15 @@ type site struct {
 	rest    *rest.API
 	api     http.Handler
 	metrics http.Handler // nil = there are none
+	warn    func() []string
+	testnet rest.Testnet // nil = the node is of none
 	up      <-chan struct{}
 }
 
 // openSite opens the address of the API; nil for a command that ends by itself. What is wrong with the address shows here,
 // before the store is opened.
 func (a *app) openSite(ctx context.Context, cfg hostConfig, how hosting) (*site, error) {
-	s := &site{home: cfg.Home, log: cfg.Log, listener: cfg.API.Listener, ready: make(chan struct{})}
+	s := &site{home: cfg.Home, log: cfg.Log, listener: cfg.API.Listener, testnet: cfg.Testnet, ready: make(chan struct{})}
 	switch {
 	case !how.service && !how.site:
 		return nil, nil
@@ -50,10 +52,8 @@ func (a *app) openSite(ctx context.Context, cfg hostConfig, how hosting) (*site,
 		return s, nil
 	}
 	var err error
-	if cfg.API.Cert != "" { // when it serves it is too late to tell
-		if _, err = tls.LoadX509KeyPair(cfg.API.Cert, cfg.API.Key); err != nil {
-			return nil, &api.Error{Code: "bad_certificate", ExitCode: api.ExitUsage, Title: "the certificate of the API cannot be used", Detail: err.Error(), Hint: "see api.cert and api.key"}
-		}
+	if err = checkCertificate(cfg.API); err != nil { // when it serves it is too late to tell
+		return nil, err
 	}
 	if s.listener == nil {
 		if s.listener, err = listenSite(ctx, cfg); err != nil {
@@ -72,6 +72,7 @@ func (a *app) openSite(ctx context.Context, cfg hostConfig, how hosting) (*site,
 		KeyFile:      cfg.API.Key,
 		Testnet:      cfg.Bed != nil,
 		Ready:        s.ready,
+		Warnings:     s.warnings,
 		Log:          cfg.Log,
 	})
 	if err != nil {
@@ -82,6 +83,17 @@ func (a *app) openSite(ctx context.Context, cfg hostConfig, how hosting) (*site,
 		cfg.Log.Warn("where the dashboard is could not be written down", "err", err) // a full disk is no reason not to start
 	}
 	return s, nil
+}
+
+// checkCertificate loads the certificate and the key that would be served with.
+func checkCertificate(c apiConfig) error {
+	if c.Cert == "" || c.Listen == "" && c.Listener == nil {
+		return nil
+	}
+	if _, err := tls.LoadX509KeyPair(c.Cert, c.Key); err != nil {
+		return &api.Error{Code: "bad_certificate", ExitCode: api.ExitUsage, Title: "the certificate of the API cannot be used", Detail: err.Error(), Hint: "see api.cert and api.key"}
+	}
+	return nil
 }
 
 // commandOf is what opens the dashboard of the node of a home, for a person at another prompt.
@@ -113,8 +125,14 @@ func listenSite(ctx context.Context, cfg hostConfig) (net.Listener, error) {
 func listenError(at string, err error) error {
 	e := &api.Error{Code: "bad_listen", ExitCode: api.ExitUsage, Title: "the API cannot be served at " + printable(at), Detail: err.Error(),
 		Hint: "another api.listen, or off for none"}
-	if errors.Is(err, web.ErrExposed) {
+	switch {
+	case errors.Is(err, web.ErrExposed):
 		e.Code, e.Hint = "exposed", "set api.cert and api.key, or listen on 127.0.0.1"
+	case errors.Is(err, web.ErrToken):
+		e.Code, e.Title = "bad_token", "the token of the API cannot be used"
+		e.Hint = "chmod 600 and chown the file to who runs the node, or delete it: then a new one is made"
+	case errors.Is(err, web.ErrTokenWrite):
+		e.Code, e.Title, e.Hint = "token_not_written", "the token of the API cannot be written", "see the space and the permissions of the home"
 	}
 	return e
 }
@@ -127,15 +145,24 @@ func (s *site) scraped(w http.ResponseWriter, r *http.Request) {
 	s.metrics.ServeHTTP(w, r)
 }
 
+// warnings are asked for when the node is up, that is after attach.
+func (s *site) warnings() []string {
+	if s.warn == nil {
+		return nil
+	}
+	return s.warn()
+}
+
 // instrumented is a host that measures requests.
 type instrumented interface {
 	Instrument(http.Handler) http.Handler
 }
 
-// attach gives the site its node.
-func (s *site) attach(n host, o *api.ServerOptions) {
-	s.rest = rest.New(n, rest.Options{Version: o.Version, Log: o.Log, Stop: o.Stop, Ready: o.Ready})
+// attach gives the site its node. What commands ask of the service that it answers is among the site's operations.
+func (s *site) attach(n host, o *api.ServerOptions) api.Service {
+	s.rest = rest.New(n, rest.Options{Version: o.Version, Log: o.Log, Stop: o.Stop, Testnet: s.testnet, Ready: o.Ready})
 	s.api, s.metrics, s.up = s.rest.Handler(), o.Metrics, o.Ready
+	s.warn = o.Warnings
 	if i, ok := n.(instrumented); ok {
 		s.api = i.Instrument(s.api)
 	}
@@ -143,6 +170,7 @@ func (s *site) attach(n host, o *api.ServerOptions) {
 	if s.server != nil {
 		o.Dashboard = s.server
 	}
+	return s.rest.Noted()
 }
 
 // run serves until ctx ends, then ends what was begun through the API.
@@ -175,18 +203,27 @@ func (s *site) close() {
 }
 
 func newDashboardCommand(a *app) *cobra.Command {
-	var printOnly bool
+	var printOnly, renew bool
 	cmd := &cobra.Command{
 		Use:   "dashboard",
 		Short: "Open the dashboard in a browser, and start the node if none runs",
 		Long: "Print a link to the dashboard and, on a terminal, open it. The link signs one browser in, once and within\n" +
-			"a minute: get another one for another browser. Where no node runs this command is one, until Ctrl-C.",
+			"a minute: get another one for another browser. Where no node runs this command is one, until Ctrl-C.\n" +
+			"Browsers that signed in stay so, also when the node is started anew, and scripts keep the token of\n" +
+			"HOME/api.token. --new-token makes another one: every browser and script that was let in is out.",
 		Args: a.arguments(0, 0),
 	}
 	addSettingFlags(cmd.Flags())
 	cmd.Flags().BoolVar(&printOnly, "no-open", false, "only print the link")
+	cmd.Flags().BoolVar(&renew, "new-token", false, "make a new token first: who was let in is out, everywhere")
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
 		return a.withNode(cmd.Context(), attach{site: true, flags: cmd.Flags()}, func(ctx context.Context, s session) error {
+			if renew {
+				if err := s.RenewToken(ctx); err != nil {
+					return err
+				}
+				a.say("there is a new token; every browser has to sign in again")
+			}
 			d, err := s.Dashboard(ctx)
 			if err != nil {
 				return err

@@ -8,7 +8,7 @@ import (
 
 // Why finds every set that is known; FAKE_REFUSED takes the right to read it.
 func (f *fakeHost) Why(_ context.Context, r api.WhyRequest, progress func(api.Progress)) (api.WhyResult, error) {
-	progress(api.Progress{Phase: api.StepLink})
+	progress(api.Progress{Phase: api.StepLink, Message: "looking at the\x1b words"})
 	s, err := f.find(r.Ticket)
 	if err != nil {
 		return api.WhyResult{Code: api.WhyBadTicket, ExitCode: api.ExitUsage, Steps: []api.WhyStep{{Name: api.StepLink,

@@ -23,8 +23,13 @@ func newGetCommand(a *app) *cobra.Command {
 		Long: "Fetch a revision of a file set, the newest by default, into DEST (default ./NAME). What lies there\n" +
 			"already is used, so that little more than what changed is sent; what this node did not write is\n" +
 			"never overwritten without --force, and the same command again goes on where the last one stopped.\n" +
+			"With --only no more than the files that are named come, once: DEST becomes no folder of the set, what\n" +
+			"else is in it stays, and nothing of it is served to others. A path is from the top of the set, a folder\n" +
+			"means all below it; * ? [ fit within a name, ** any folders, and a pattern without a slash fits a name in\n" +
+			"any folder. The list of the set's files is fetched whole: a few hundred bytes for each of them.\n" +
 			"The ticket may be \"-\" (stdin), \"@FILE\", or come from SHOAL_TICKET when no argument is given.",
 		Example: fmt.Sprintf("  %[1]s get TICKET ./photos --plan         # what would be done, and what it costs\n"+
+			"  %[1]s get TICKET ./some --only docs --only '*.jpg'\n"+
 			"  %[1]s get photos ./old-photos --rev 3", a.name),
 		Args:              a.arguments(0, 2),
 		ValidArgsFunction: a.completeSet,
@@ -36,6 +41,7 @@ func newGetCommand(a *app) *cobra.Command {
 	f.StringVar(&o.rev, "rev", "", "revision to fetch (default: the newest)")
 	f.BoolVar(&r.Plan, "plan", false, "say what would be done and what it would cost; nothing is written")
 	f.StringArrayVar(&r.Using, "using", nil, "folder whose files may hold parts of the set; may be repeated")
+	f.StringArrayVar(&r.Only, "only", nil, "path or pattern of files to fetch, and no others; may be repeated")
 	f.BoolVar(&o.seed, "seed", false, "go on serving the set until Ctrl-C")
 	addSettingFlags(f)
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
@@ -78,6 +84,8 @@ func (a *app) getRequest(r *api.GetRequest, args []string, o getOptions) error {
 		return usagef("--plan and --force exclude each other: a plan writes nothing")
 	case r.Plan && o.seed:
 		return usagef("--plan and --seed exclude each other: a plan fetches nothing")
+	case r.Only != nil && o.seed:
+		return usagef("--only and --seed exclude each other: a part of a set is not served")
 	}
 	var err error
 	if o.rev != "" {
@@ -145,7 +153,11 @@ func (a *app) printGet(w io.Writer, res api.GetResult) {
 		a.printPlan(w, res)
 		return
 	}
-	a.say("got %s revision %d: %s", printable(res.Name), res.Revision, gotWords(res))
+	what := printable(res.Name)
+	if res.Only != nil {
+		what = "what was chosen of " + what
+	}
+	a.say("got %s revision %d: %s", what, res.Revision, gotWords(res))
 	if res.FilesMoved > 0 {
 		a.say("%s moved", count(res.FilesMoved, "file"))
 	}
@@ -192,10 +204,14 @@ func (a *app) printPlan(w io.Writer, r api.GetResult) {
 	for _, l := range r.Lines {
 		fmt.Fprintln(w, oneLine(l))
 	}
+	whole := "whole set"
+	if r.Only != nil {
+		whole = "chosen"
+	}
 	facts(w,
 		"set", fmt.Sprintf("%s revision %d", printable(r.Name), r.Revision),
 		"folder", printable(r.Dest),
-		"whole set", fmt.Sprintf("%s in %s", size(r.BytesTotal), count(r.Files, "file")),
+		whole, fmt.Sprintf("%s in %s", size(r.BytesTotal), count(r.Files, "file")),
 		"here", fmt.Sprintf("%s, %s", size(r.BytesReused), fraction(r.BytesReused, r.BytesTotal)),
 		"to patch", size(r.BytesPatched),
 		"to fetch", size(r.BytesFetched),

@@ -4,6 +4,7 @@ import (
 	"net"
 
 	"github.com/shoal-p2p/shoal/node"
+	"github.com/shoal-p2p/shoal/node/rest"
 )
 
 // hostConfig is what a command tells the node it hosts, and what serves it here.
@@ -11,8 +12,9 @@ type hostConfig struct {
 	node.Config
 	API      apiConfig
 	Metrics  metricsConfig
-	Logs     *logs  // behind Config.Log
-	Settings values // all of the above as it was written, by key
+	Logs     *logs        // behind Config.Log
+	Testnet  rest.Testnet // that the node is one of; nil in production
+	Settings values       // all of the above as it was written, by key
 }
 
 // apiConfig says where the dashboard and the REST API are served.

@@ -160,12 +160,14 @@ func (h *hosted) start(ctx context.Context, n host, listeners []net.Listener, we
 	h.stopNode, h.stopServing = stopNode, stopServing
 	var once sync.Once
 	o.Version, o.Log, o.Ready, o.Offline = cfg.Version, cfg.Log, n.Ready(), cfg.Offline
+	o.Warnings = warningsOf(n)
 	if o.Metrics = metricsOf(n); o.Metrics != nil && cfg.Metrics.Listener != nil {
 		h.serving.Go(func() { serveMetrics(serveCtx, cfg.Metrics.Listener, o.Metrics, cfg.Log) })
 	}
 	o.Stop = func() { once.Do(func() { close(h.stopAsked) }) }
+	service := api.Service(n)
 	if web != nil {
-		web.attach(n, &o)
+		service = web.attach(n, &o)
 		h.serving.Go(func() {
 			if err := web.run(serveCtx); err != nil {
 				cfg.Log.Error("the dashboard ended", "err", err)
@@ -174,7 +176,7 @@ func (h *hosted) start(ctx context.Context, n host, listeners []net.Listener, we
 	}
 	for _, l := range listeners {
 		h.serving.Go(func() {
-			if err := api.Serve(serveCtx, l, n, o); err != nil {
+			if err := api.Serve(serveCtx, l, service, o); err != nil {
 				cfg.Log.Error("local API ended", "err", err)
 			}
 		})

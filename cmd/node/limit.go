@@ -39,7 +39,7 @@ func newLimitCommand(a *app) *cobra.Command {
 			if !cmd.Flags().Changed(f.name) {
 				continue
 			}
-			n, err := parseSize(f.text)
+			n, err := parseRate(f.text)
 			if err != nil {
 				return usagef("--%s: %s", f.name, err)
 			}

@@ -14,31 +14,62 @@ import (
 )
 
 func newLsCommand(a *app) *cobra.Command {
-	return &cobra.Command{
-		Use:               "ls [SET[/PATH]]",
-		Short:             "List the sets of this node, or the files of one",
+	cmd := &cobra.Command{
+		Use:   "ls [SET[/PATH] | TICKET[/PATH]]",
+		Short: "List the sets of this node, or the files of one",
+		Long: "List the sets of this node, or what lies in a folder of one. With a ticket the set need not be here: the\n" +
+			"folder is listed as those who hold the set have it, and nothing is kept of it, so that one can see what\n" +
+			"there is before any of it is fetched. The ticket may be \"-\" (stdin) or \"@FILE\".",
+		Example: fmt.Sprintf("  %[1]s ls photos/2024\n"+
+			"  %[1]s ls TICKET/2024      # then: %[1]s get TICKET ./some --only 2024/may", a.name),
 		Args:              a.arguments(0, 1),
 		ValidArgsFunction: a.completeSet,
-		RunE: func(cmd *cobra.Command, args []string) error {
-			var r api.LsRequest
-			if len(args) == 1 {
-				arg, err := a.ticket(args[0])
-				if err != nil {
-					return err
-				}
-				r.Set, r.Path = splitSet(arg)
-			}
-			ctx, cancel := a.bounded(cmd.Context())
-			defer cancel()
-			return a.withNode(ctx, attach{offline: true}, func(ctx context.Context, s session) error {
-				res, err := s.Ls(ctx, r)
-				if err != nil {
-					return err
-				}
-				return a.result(res, func(w io.Writer) { printLs(w, r, res) })
-			})
-		},
 	}
+	addSettingFlags(cmd.Flags())
+	cmd.RunE = func(cmd *cobra.Command, args []string) error {
+		var r api.LsRequest
+		if len(args) == 1 {
+			arg, err := a.ticket(args[0])
+			if err != nil {
+				return err
+			}
+			if ticket, path, _ := strings.Cut(arg, "/"); strings.HasPrefix(strings.ToLower(ticket), ticketBegins) {
+				return a.peek(cmd, api.PeekRequest{Ticket: ticket, Path: strings.Trim(path, "/")})
+			}
+			r.Set, r.Path = splitSet(arg)
+		}
+		ctx, cancel := a.bounded(cmd.Context())
+		defer cancel()
+		return a.withNode(ctx, attach{offline: true}, func(ctx context.Context, s session) error {
+			res, err := s.Ls(ctx, r)
+			if err != nil {
+				return err
+			}
+			return a.result(res, func(w io.Writer) { printLs(w, r, res) })
+		})
+	}
+	return cmd
+}
+
+// ticketBegins tells a ticket from the name of a set.
+const ticketBegins = "shoal1"
+
+// peek lists a folder of a set that need not be here.
+func (a *app) peek(cmd *cobra.Command, r api.PeekRequest) error {
+	if a.opts.timeout > 0 {
+		r.Timeout = a.opts.timeout.String()
+	}
+	return a.withNode(cmd.Context(), attach{flags: cmd.Flags(), brief: true}, func(ctx context.Context, s session) error {
+		res, err := s.Peek(ctx, r, nil)
+		if err != nil {
+			return err
+		}
+		err = a.result(res, func(w io.Writer) { printEntries(w, res.Entries) })
+		if res.Truncated {
+			a.say("there is more: %d entries are listed; fetch by pattern with --only", len(res.Entries))
+		}
+		return err
+	})
 }
 
 // splitSet cuts SET/PATH; the path of a folder on this disk is a set as a whole.
@@ -62,8 +93,12 @@ func printLs(w io.Writer, r api.LsRequest, res api.LsResult) {
 		table(w, rows)
 		return
 	}
-	rows := make([][]string, 0, len(res.Entries))
-	for _, e := range res.Entries {
+	printEntries(w, res.Entries)
+}
+
+func printEntries(w io.Writer, entries []api.Entry) {
+	rows := make([][]string, 0, len(entries))
+	for _, e := range entries {
 		path := printable(e.Path)
 		switch e.Kind {
 		case "dir":

@@ -23,6 +23,19 @@ type measured interface {
 	Metrics() http.Handler
 }
 
+// warned is a host that knows what it should be looked at for.
+type warned interface {
+	Warnings() []string
+}
+
+// warningsOf tells that; nil if the host does not know.
+func warningsOf(n host) func() []string {
+	if w, ok := n.(warned); ok {
+		return w.Warnings
+	}
+	return nil
+}
+
 // metricsOf is what shows the metrics of a host; nil if it has none.
 func metricsOf(n host) http.Handler {
 	if m, ok := n.(measured); ok {

@@ -6,6 +6,7 @@ import (
 	"io"
 	"log/slog"
 	"strings"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -45,6 +46,7 @@ func (a *app) run(cmd *cobra.Command) error {
 		return err
 	}
 	cfg.Resume = true
+	a.looking.Store(cfg.Logs.json) // who collects the log reads there that the node stops
 	svc, rest := a.newService(cmd.Flags(), &cfg)
 	defer rest()
 	if err := a.supervisor.adopt(&cfg); err != nil {
@@ -64,15 +66,24 @@ func (a *app) run(cmd *cobra.Command) error {
 		return a.alreadyRunning(ctx, locked)
 	}
 	if err != nil {
+		if cfg.Logs.json {
+			cfg.Log.Error("not started", "err", err)
+		}
 		return err
 	}
+	begun := time.Now()
 	leave := goByPlan(ctx, bed, cfg.Log)
-	if err = a.ready(ctx, h); err == nil {
+	if err = a.ready(ctx, h, cfg.Logs); err == nil {
 		err = svc.attend(ctx, h)
 	}
 	leave() // while the lock of the home is held
 	if closeErr := h.close(); err == nil {
 		err = closeErr
+	}
+	if err != nil {
+		cfg.Log.Error("stopped", "err", err, "seconds", time.Since(begun).Seconds())
+	} else {
+		cfg.Log.Info("stopped", "seconds", time.Since(begun).Seconds())
 	}
 	return err
 }
@@ -87,6 +98,9 @@ func testbed(cmd *cobra.Command, cfg *hostConfig) (*link.Bed, error) {
 		return nil, &api.Error{Code: "bad_plan", ExitCode: api.ExitUsage, Title: "plan of the testnet not understood", Detail: err.Error(), Hint: cfg.Home}
 	}
 	cfg.Bed = &node.Bed{Network: bed.Options(), Blocks: bed.Blocks, Deltas: bed.Deltas, Full: bed.Full}
+	if name, dir := bed.Network(); dir != "" {
+		cfg.Testnet = netPage{name: name, dir: dir}
+	}
 	return bed, nil
 }
 
@@ -128,8 +142,8 @@ func (a *app) alreadyRunning(ctx context.Context, locked *lockedError) error {
 	return e
 }
 
-// ready says where the node is: talk for people, one line of data for scripts.
-func (a *app) ready(ctx context.Context, h *hosted) error {
+// ready says where the node is: talk for people, one line of data for scripts, one of the log for who looks for it later.
+func (a *app) ready(ctx context.Context, h *hosted, log *logs) error {
 	st, err := h.client.Status(ctx)
 	if err != nil {
 		return err
@@ -141,10 +155,11 @@ func (a *app) ready(ctx context.Context, h *hosted) error {
 		Home   string   `json:"home"`
 		Site   string   `json:"dashboard,omitempty"`
 	}{st.PeerID, st.Listen, h.client.Socket(), h.home, st.Dashboard}
+	log.logger.Info("ready", "version", a.version, "peer", ready.PeerID, "listen", ready.Listen, "socket", ready.API, "home", ready.Home, "dashboard", ready.Site)
 	if a.opts.json {
 		return a.emit("ready", ready)
 	}
-	if !a.opts.quiet {
+	if !a.opts.quiet && !log.json {
 		facts(io.Writer(a.stderr), "peer", ready.PeerID, "listen", strings.Join(ready.Listen, "\n\t"), "socket", ready.API, "home", ready.Home, "dashboard", ready.Site)
 		a.say("ready; Ctrl-C stops")
 	}

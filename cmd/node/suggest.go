@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"fmt"
 	"path/filepath"
 	"slices"
@@ -13,6 +14,35 @@ func didYouMean(word string, candidates []string) string {
 	for _, c := range candidates {
 		if d := editDistance(strings.ToLower(word), c); d < distance {
 			best, distance = c, d
+		}
+	}
+	if best == "" {
+		return ""
+	}
+	return fmt.Sprintf(" (did you mean %q?)", best)
+}
+
+// otherNames are words that people look for where we have others: sections, and keys.
+func otherNames() map[string]string {
+	return map[string]string{"limit": "transfer", "limits": "transfer", "bandwidth": "transfer", "rate": "transfer", "network": "p2p", "swarm": "p2p", "libp2p": "p2p", "dashboard": "api", "rest": "api",
+		"logging": "log", "upload": "up", "download": "down"}
+}
+
+// nearestKey is ` (did you mean "x"?)` for the key whose section and own name are both near to those of word.
+func nearestKey(word string, keys []string) string {
+	other := otherNames()
+	usual := func(part string) string { return cmp.Or(other[part], part) }
+	section, name, _ := strings.Cut(strings.ToLower(word), ".")
+	section, name = usual(section), usual(name)
+	best, distance := "", len(word)
+	for _, k := range keys {
+		s, n, _ := strings.Cut(k, ".")
+		inSection, inName := editDistance(section, s), editDistance(name, n)
+		if inSection > len(section)/3+1 || inName > len(name)/3+1 { // a third wrong, and two letters that changed places
+			continue
+		}
+		if d := inSection + inName; d < distance {
+			best, distance = k, d
 		}
 	}
 	if best == "" {

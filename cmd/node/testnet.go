@@ -46,7 +46,7 @@ func newTestnetCommand(a *app) *cobra.Command {
 		return e
 	}
 	group.RunE = func(cmd *cobra.Command, _ []string) error { return cmd.Help() }
-	group.AddCommand(newDemoCommand(a), newScenariosCommand(a), newPlayCommand(a), newUpCommand(a), newDownCommand(a), newNetLsCommand(a), newDoCommand(a),
+	group.AddCommand(newDemoCommand(a), newScenariosCommand(a), newPlayCommand(a), newUpCommand(a), newDownCommand(a), newNetLsCommand(a), newNetDashboardCommand(a), newDoCommand(a),
 		newLinkCommand(a), newCutCommand(a), newHealCommand(a))
 	group.AddCommand(newLivesCommands(a)...)
 	return group

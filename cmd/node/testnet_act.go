@@ -278,7 +278,7 @@ func newNetLsCommand(a *app) *cobra.Command {
 }
 
 func printNet(w io.Writer, all []control.Info) {
-	rows := [][]string{{"NODE", "STATE", "PROCESS", "MEMORY", "ADDRESS", "SETS", "LINKS"}}
+	rows := [][]string{{"NODE", "STATE", "PROCESS", "MEMORY", "ADDRESS", "DASHBOARD", "SETS", "LINKS"}}
 	for _, n := range all {
 		process, memory, address := "", "", n.Addr
 		if n.PID != 0 {
@@ -290,7 +290,7 @@ func printNet(w io.Writer, all []control.Info) {
 		if at, _, ok := strings.Cut(address, "/p2p/"); ok { // the peer id is in --json
 			address = at
 		}
-		rows = append(rows, []string{printable(n.Name), n.State, process, memory, address, netSets(n), strings.Join(n.Harm, ", ")})
+		rows = append(rows, []string{printable(n.Name), n.State, process, memory, address, n.Site, netSets(n), strings.Join(n.Harm, ", ")})
 	}
 	table(w, rows)
 }
@@ -309,6 +309,55 @@ func netSets(n control.Info) string {
 		out = append(out, strings.Join(words, " "))
 	}
 	return strings.Join(out, ", ")
+}
+
+func newNetDashboardCommand(a *app) *cobra.Command {
+	var dir string
+	var printOnly bool
+	cmd := &cobra.Command{
+		Use:   "dashboard [NODE]",
+		Short: "Open the dashboard of a node of a running swarm",
+		Long: "Print a link to the dashboard of a node, the first one that runs if none is named, and open it on a\n" +
+			"terminal. The link signs one browser in, once and within a minute. Its page \"Test network\" kills,\n" +
+			"restarts, halts, slows and cuts off the nodes of the swarm.",
+		Args:              a.arguments(0, 1),
+		ValidArgsFunction: a.completeNode,
+	}
+	addNetDir(cmd, &dir)
+	cmd.Flags().BoolVar(&printOnly, "no-open", false, "only print the link")
+	cmd.RunE = func(cmd *cobra.Command, args []string) error {
+		return a.onNet(cmd.Context(), dir, func(ctx context.Context, c *control.Client) error {
+			if err := a.known(ctx, c, dir, args); err != nil {
+				return err
+			}
+			all, err := c.List(ctx)
+			if err != nil {
+				return err
+			}
+			d, err := netLogin(ctx, netChoice(all, args))
+			if err != nil {
+				return err
+			}
+			if err = a.result(d, func(w io.Writer) { fmt.Fprintln(w, d.Login) }); err == nil && !printOnly && !a.opts.json && isTerminal(a.stdout) {
+				a.browse(d.Login)
+			}
+			return err
+		})
+	}
+	return cmd
+}
+
+// netChoice is the node that is named, or the first that runs; the first of all if none does.
+func netChoice(all []control.Info, names []string) control.Info {
+	for _, n := range all {
+		if len(names) == 0 && n.State == "running" || slices.Contains(names, n.Name) {
+			return n
+		}
+	}
+	if len(all) == 0 {
+		return control.Info{Name: "the network", State: "down"}
+	}
+	return all[0]
 }
 
 func newDownCommand(a *app) *cobra.Command {

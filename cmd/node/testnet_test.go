@@ -32,13 +32,13 @@ func TestShellWord(t *testing.T) {
 func TestPrintNet(t *testing.T) {
 	var b bytes.Buffer
 	printNet(&b, []control.Info{
-		{Name: "origin", State: "running", PID: 7, Memory: 40 << 20, Addr: "/ip4/127.0.0.1/tcp/20001/p2p/12D3KooW", Sets: []trace.SetState{
+		{Name: "origin", State: "running", PID: 7, Memory: 40 << 20, Addr: "/ip4/127.0.0.1/tcp/20001/p2p/12D3KooW", Site: "http://127.0.0.1:16001", Sets: []trace.SetState{
 			{Set: "docs", Revision: 3, Role: "primary", Part: 1}, {Set: "photos", Revision: 1, Role: "reader", Part: 0.4}}},
 		{Name: "edge-1", State: "down", Addr: "/ip4/127.0.0.1/tcp/20002/p2p/12D3KooW", Harm: []string{"to origin cut", "disk full"}},
 	})
 	want := []string{
-		"NODE STATE PROCESS MEMORY ADDRESS SETS LINKS",
-		"origin running 7 40 MiB /ip4/127.0.0.1/tcp/20001 docs 3 primary, photos 1 reader 40%",
+		"NODE STATE PROCESS MEMORY ADDRESS DASHBOARD SETS LINKS",
+		"origin running 7 40 MiB /ip4/127.0.0.1/tcp/20001 http://127.0.0.1:16001 docs 3 primary, photos 1 reader 40%",
 		"edge-1 down /ip4/127.0.0.1/tcp/20002 to origin cut, disk full",
 	}
 	for i, line := range strings.Split(strings.TrimSpace(b.String()), "\n") {

@@ -19,7 +19,8 @@ func newWhyCommand(a *app) *cobra.Command {
 		Short: "Find out why a set cannot be had, and what to do",
 		Long: "Walk the way from a ticket to the bytes: link, key, bootstrap, table, record, dial, authorisation,\n" +
 			"revision, chunk. It stops at the first step that is broken, with what to type next; the exit code is\n" +
-			"that of a get that fails there, and 0 if nothing is broken. Nothing is written.\n" +
+			"that of a get that fails there, and 0 if nothing is broken. Nothing is written, but for the keys of a home\n" +
+			"that is not there yet. Of a set of this node its own bytes are read.\n" +
 			"Of a set with more than 8 MiB some chunks are asked for, --deep asks for all.\n" +
 			"The ticket may be \"-\" (stdin), \"@FILE\", or come from SHOAL_TICKET when no argument is given.",
 		Args:              a.arguments(0, 1),
@@ -60,12 +61,13 @@ func newWhyCommand(a *app) *cobra.Command {
 	return cmd
 }
 
-// steps is progress for a verb that does one thing after the other: people are told which, and no amounts.
+// steps is progress for a verb that does one thing after the other: people who watch are told which, and no amounts. In a
+// log the result says it all once more, so there it is told only who asks for it.
 func (a *app) steps(verb string) (update func(api.Progress), end func()) {
-	switch chooseProgress(a.opts, false) {
-	case "json":
+	switch how := chooseProgress(a.opts, isTerminal(a.stderr)); {
+	case how == "json":
 		return a.progress(verb)
-	case "none":
+	case how == "none", how == "plain" && a.opts.progress == "auto":
 		return func(api.Progress) {}, func() {}
 	}
 	last := ""
@@ -73,6 +75,9 @@ func (a *app) steps(verb string) (update func(api.Progress), end func()) {
 		if p.Phase != last {
 			last = p.Phase
 			a.say("%s: %s", verb, printable(p.Phase))
+		}
+		if p.Message != "" {
+			a.say("%s: %s: %s", verb, printable(p.Phase), oneLine(p.Message))
 		}
 	}, func() {}
 }

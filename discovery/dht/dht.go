@@ -136,7 +136,7 @@ func (d *DHT) FindPeer(ctx context.Context, id peer.ID) (peer.AddrInfo, error) {
 // ends, and returns its error.
 func (d *DHT) Run(ctx context.Context) error {
 	// A burst of 256 peers does not make the bus wait for watch, which does no I/O.
-	sub, err := d.host.EventBus().Subscribe(new(event.EvtPeerIdentificationCompleted), eventbus.BufSize(256))
+	sub, err := d.host.EventBus().Subscribe(new(event.EvtPeerIdentificationCompleted), eventbus.BufSize(256), eventbus.Name("shoal-table"))
 	if err != nil {
 		return fmt.Errorf("dht: subscribe: %w", err)
 	}

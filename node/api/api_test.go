@@ -345,7 +345,7 @@ func TestProgressIsCoalesced(t *testing.T) {
 
 func TestReady(t *testing.T) {
 	ready := make(chan struct{})
-	socket, _ := node(t, new(stub), ServerOptions{Ready: ready})
+	socket, _ := node(t, new(stub), ServerOptions{Ready: ready, Warnings: func() []string { return []string{"the disk is full"} }})
 	c := dial(t, socket) // healthy is not ready
 	if _, err := c.get(t.Context(), "/readyz"); err == nil || !strings.Contains(err.Error(), "503") {
 		t.Errorf("readyz before: %v", err)
@@ -358,8 +358,8 @@ func TestReady(t *testing.T) {
 		t.Errorf("an operation before ready: %v", err)
 	}
 	close(ready)
-	if _, err := c.get(t.Context(), "/readyz"); err != nil {
-		t.Errorf("readyz after: %v", err)
+	if body, err := c.get(t.Context(), "/readyz"); err != nil || !strings.Contains(string(body), `{"ready":true,"warnings":["the disk is full"]}`) {
+		t.Errorf("readyz after: %s %v", body, err)
 	}
 	if _, err := c.Status(t.Context()); err != nil {
 		t.Error(err)
@@ -387,17 +387,19 @@ func TestOfflineHostRefusesTheNetwork(t *testing.T) {
 	}
 }
 
-// other speaks a later version of the API.
-func other(t *testing.T) (socket string, stopped chan struct{}) {
-	socket, stopped = filepath.Join(shortDir(t), "s"), make(chan struct{})
+// other speaks another version of the API.
+func other(t *testing.T, version int) (socket string, stopped chan string) {
+	socket, stopped = filepath.Join(shortDir(t), "s"), make(chan string, 1)
 	l, err := ListenAt(socket)
 	if err != nil {
 		t.Fatal(err)
 	}
 	mux := http.NewServeMux()
 	mux.HandleFunc("/healthz", func(http.ResponseWriter, *http.Request) {})
-	mux.HandleFunc("/version", func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, `{"version":"v2.0","api":2}`) })
-	mux.HandleFunc("/api/v1/stop", func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, `{}`); close(stopped) })
+	mux.HandleFunc("/version", func(w http.ResponseWriter, _ *http.Request) {
+		_, _ = fmt.Fprintf(w, `{"version":"v2.0","api":%d}`, version)
+	})
+	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) { _, _ = io.WriteString(w, `{}`); stopped <- r.URL.Path })
 	srv := &http.Server{Handler: mux}
 	done := make(chan struct{})
 	go func() { _ = srv.Serve(l); close(done) }()
@@ -406,17 +408,30 @@ func other(t *testing.T) (socket string, stopped chan struct{}) {
 }
 
 func TestOtherMajorVersion(t *testing.T) {
-	socket, stopped := other(t)
-	c := dial(t, socket)
-	_, plain := c.Status(t.Context())
-	_, stream := c.Get(t.Context(), GetRequest{}, nil)
-	for _, err := range []error{plain, stream} {
-		if e := AsError(err); e.ExitCode != ExitNeedsNode || e.Code != CodeAPIMismatch || !strings.Contains(e.Detail, "v2.0") {
-			t.Errorf("%+v", e)
+	for version, stop := range map[int]string{1: "/api/v1/stop", Major + 1: "/cli/v1/stop"} {
+		socket, stopped := other(t, version)
+		c := dial(t, socket)
+		_, plain := c.Status(t.Context())
+		_, stream := c.Get(t.Context(), GetRequest{}, nil)
+		for _, err := range []error{plain, stream} {
+			if e := AsError(err); e.ExitCode != ExitNeedsNode || e.Code != CodeAPIMismatch || !strings.Contains(e.Detail, "v2.0") {
+				t.Errorf("%+v", e)
+			}
+		}
+		if err := c.Stop(t.Context()); err != nil {
+			t.Errorf("stop must work with any version: %v", err)
+		}
+		if got := <-stopped; got != stop {
+			t.Errorf("version %d is stopped at %s", version, got)
 		}
 	}
-	if err := c.Stop(t.Context()); err != nil {
-		t.Errorf("stop must work with any version: %v", err)
+}
+
+// The first version's commands find where to stop a node of any version.
+func TestFirstStop(t *testing.T) {
+	stopped := false
+	h := newHandler(new(stub), ServerOptions{Stop: func() { stopped = true }}, t.Context()).routes()
+	if w := post(h, "/api/v1/stop", []byte(`{}`)); w.Code/100 != 2 || !stopped {
+		t.Errorf("%d %s", w.Code, w.Body)
 	}
-	<-stopped
 }

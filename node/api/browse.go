@@ -68,8 +68,8 @@ type Browser interface {
 
 // browsing are the endpoints of Browser.
 func (h *handler) browsing(mux *http.ServeMux) {
-	mux.HandleFunc("POST /api/v1/availability", plain(h, requested(h.service.Availability)))
-	mux.HandleFunc("POST /api/v1/content", h.content)
+	mux.HandleFunc("POST /cli/v1/availability", plain(h, requested(h.service.Availability)))
+	mux.HandleFunc("POST /cli/v1/content", h.content)
 }
 
 // content answers with bytes. What fails before the first of them is a problem; after it the connection is broken, so
@@ -114,7 +114,7 @@ func (c *Client) Content(ctx context.Context, r ContentRequest, w io.Writer) err
 	if err := c.checkVersion(); err != nil {
 		return err
 	}
-	resp, err := c.send(ctx, "content", http.MethodPost, "content", r)
+	resp, err := c.send(ctx, "content", http.MethodPost, prefix+"content", r)
 	if err != nil {
 		return err
 	}

@@ -98,7 +98,11 @@ func (c *Client) Version() VersionInfo { return c.version }
 // Stop asks the process that hosts the node to drain and end; it returns when that was accepted. It
 // works with a node of any API version.
 func (c *Client) Stop(ctx context.Context) error {
-	_, err := call[struct{}](ctx, c, "stop", http.MethodPost, "stop", none{})
+	path := prefix + "stop"
+	if c.version.API < 2 {
+		path = firstStop
+	}
+	_, err := call[struct{}](ctx, c, "stop", http.MethodPost, path, none{})
 	return err
 }
 
@@ -192,7 +196,7 @@ func checked[Res any](ctx context.Context, c *Client, op, method, path string, r
 		var zero Res
 		return zero, err
 	}
-	return call[Res](ctx, c, op, method, path, req)
+	return call[Res](ctx, c, op, method, prefix+path, req)
 }
 
 // send does the request; a response that is not a success comes back as its error.
@@ -205,7 +209,7 @@ func (c *Client) send(ctx context.Context, op, method, path string, req any) (*h
 		}
 		body = bytes.NewReader(b)
 	}
-	r, err := http.NewRequestWithContext(ctx, method, "http://shoal/api/v1/"+path, body)
+	r, err := http.NewRequestWithContext(ctx, method, "http://shoal"+path, body)
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", op, err)
 	}
@@ -273,7 +277,7 @@ func await[Res any](ctx context.Context, c *Client, op string, req any, to liste
 	if err := c.checkVersion(); err != nil {
 		return res, err
 	}
-	resp, err := c.send(ctx, op, http.MethodPost, op, req)
+	resp, err := c.send(ctx, op, http.MethodPost, prefix+op, req)
 	if err != nil {
 		return res, err
 	}

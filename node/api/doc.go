@@ -7,42 +7,43 @@
 //	GET  /healthz         constant 200: a process answers
 //	GET  /readyz          200 once the node is up, 503 before
 //	GET  /version         {"version":…, "api":1}
-//	GET  /api/v1/status   Status
-//	GET  /api/v1/show     ?set=SET, SetInfo
-//	POST /api/v1/ls       LsRequest, LsResult
-//	POST /api/v1/rm       RmRequest, RmResult
-//	POST /api/v1/gc       {}, GCResult
-//	POST /api/v1/history  HistoryRequest, HistoryResult
-//	POST /api/v1/diff     DiffRequest, DiffResult
-//	POST /api/v1/unfollow UnfollowRequest, UnfollowResult
-//	POST /api/v1/members  MembersRequest, MembersResult
-//	POST /api/v1/grant    GrantRequest, GrantResult
-//	POST /api/v1/revoke   RevokeRequest, RevokeResult
-//	POST /api/v1/invite   InviteRequest, InviteResult
-//	POST /api/v1/rename   RenameRequest, RenameResult
-//	POST /api/v1/promote  PromoteRequest, PromoteResult
-//	POST /api/v1/export-owner  {}, OwnerKey
-//	POST /api/v1/import-owner  ImportOwnerRequest, ImportOwnerResult
-//	POST /api/v1/availability  AvailabilityRequest, AvailabilityResult
-//	POST /api/v1/content  ContentRequest, bytes
-//	POST /api/v1/limits   {}, Limits
-//	POST /api/v1/limit    LimitsRequest, Limits
-//	POST /api/v1/search   SearchRequest, SearchResult
-//	POST /api/v1/dashboard     {}, DashboardResult
-//	POST /api/v1/stop     {}, 202: the process drains and ends
-//	GET  /api/v1/doctor   DoctorResult
-//	POST /api/v1/why      WhyRequest, lines
-//	POST /api/v1/share    ShareRequest, lines
-//	POST /api/v1/get      GetRequest, lines
-//	POST /api/v1/publish  PublishRequest, lines
-//	POST /api/v1/restore  RestoreRequest, lines
-//	POST /api/v1/follow   FollowRequest, lines
-//	POST /api/v1/verify   VerifyRequest, lines
-//	POST /api/v1/failover FailoverRequest, lines
-//	POST /api/v1/events   EventsRequest, lines of type event, without end
+//	GET  /cli/v1/status   Status
+//	GET  /cli/v1/show     ?set=SET, SetInfo
+//	POST /cli/v1/ls       LsRequest, LsResult
+//	POST /cli/v1/rm       RmRequest, RmResult
+//	POST /cli/v1/gc       {}, GCResult
+//	POST /cli/v1/history  HistoryRequest, HistoryResult
+//	POST /cli/v1/diff     DiffRequest, DiffResult
+//	POST /cli/v1/unfollow UnfollowRequest, UnfollowResult
+//	POST /cli/v1/members  MembersRequest, MembersResult
+//	POST /cli/v1/grant    GrantRequest, GrantResult
+//	POST /cli/v1/revoke   RevokeRequest, RevokeResult
+//	POST /cli/v1/invite   InviteRequest, InviteResult
+//	POST /cli/v1/rename   RenameRequest, RenameResult
+//	POST /cli/v1/promote  PromoteRequest, PromoteResult
+//	POST /cli/v1/export-owner  {}, OwnerKey
+//	POST /cli/v1/import-owner  ImportOwnerRequest, ImportOwnerResult
+//	POST /cli/v1/availability  AvailabilityRequest, AvailabilityResult
+//	POST /cli/v1/content  ContentRequest, bytes
+//	POST /cli/v1/limits   {}, Limits
+//	POST /cli/v1/limit    LimitsRequest, Limits
+//	POST /cli/v1/search   SearchRequest, SearchResult
+//	POST /cli/v1/dashboard     {}, DashboardResult
+//	POST /cli/v1/stop     {}, 202: the process drains and ends
+//	GET  /cli/v1/doctor   DoctorResult
+//	POST /cli/v1/why      WhyRequest, lines
+//	POST /cli/v1/share    ShareRequest, lines
+//	POST /cli/v1/get      GetRequest, lines
+//	POST /cli/v1/peek     PeekRequest, lines
+//	POST /cli/v1/publish  PublishRequest, lines
+//	POST /cli/v1/restore  RestoreRequest, lines
+//	POST /cli/v1/follow   FollowRequest, lines
+//	POST /cli/v1/verify   VerifyRequest, lines
+//	POST /cli/v1/failover FailoverRequest, lines
+//	POST /cli/v1/events   EventsRequest, lines of type event, without end
 //
 // Whatever else is asked goes to the resources of package rest, if the host serves them here, too: GET
-// /api/v1/sets and so on. The endpoints above win.
+// /api/v1/sets and so on answer as they do over TCP. POST /api/v1/stop ends a node of any version.
 //
 // A failure of a plain endpoint is application/problem+json (RFC 9457) with the members of Error.
 // "Lines" are NDJSON, every object with "type" and "v": progress at most four times a second, then one

@@ -9,8 +9,16 @@ import (
 	"net/http"
 )
 
-// Major is the version of the API; a client refuses a node that speaks another one.
-const Major = 1
+const (
+	// Major is the version of what commands and nodes say to each other; a client refuses a node that speaks another one.
+	Major = 2
+	// lineVersion is the version of the lines that --json prints.
+	lineVersion = 1
+	// prefix is where the commands' endpoints begin. Those of package rest are below /api/v1/.
+	prefix = "/cli/v1/"
+	// firstStop ends a node in version 1, which had all endpoints there, and in every later one.
+	firstStop = "/api/v1/stop"
+)
 
 var (
 	// ErrNoNode is answered by Dial when nobody answers at the socket.
@@ -66,7 +74,7 @@ func Line(kind string, v any) ([]byte, error) {
 		return nil, fmt.Errorf("encode %s: not a JSON object", kind)
 	}
 	var b bytes.Buffer
-	fmt.Fprintf(&b, `{"type":%q,"v":%d`, kind, Major)
+	fmt.Fprintf(&b, `{"type":%q,"v":%d`, kind, lineVersion)
 	if len(body) > len("{}") {
 		b.WriteByte(',')
 	}

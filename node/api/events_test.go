@@ -121,7 +121,7 @@ func TestEventsOfAClientThatDoesNotRead(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer conn.Close()
-	if _, err := fmt.Fprintf(conn, "POST /api/v1/events HTTP/1.1\r\nHost: shoal\r\nContent-Length: 2\r\n\r\n{}"); err != nil {
+	if _, err := fmt.Fprintf(conn, "POST /cli/v1/events HTTP/1.1\r\nHost: shoal\r\nContent-Length: 2\r\n\r\n{}"); err != nil {
 		t.Fatal(err)
 	}
 	<-told
@@ -204,7 +204,7 @@ func TestEventLines(t *testing.T) {
 		panic("boom")
 	}}
 	h := newHandler(s, ServerOptions{}, context.Background()).routes()
-	w := post(h, "/api/v1/events", []byte(`{}`))
+	w := post(h, "/cli/v1/events", []byte(`{}`))
 	got := strings.Split(strings.TrimSpace(w.Body.String()), "\n")
 	if len(got) != 2 || got[0] != `{"type":"event","v":1,"time":"2026-01-02T03:04:05Z","kind":"ready"}` {
 		t.Fatalf("lines %q", got)
@@ -213,7 +213,7 @@ func TestEventLines(t *testing.T) {
 	if err := json.Unmarshal([]byte(got[1]), &e); err != nil || e.ExitCode != ExitBug {
 		t.Errorf("last line %s: %v", got[1], err)
 	}
-	w2 := post(h, "/api/v1/events", []byte(`{"sets":"x"}`))
+	w2 := post(h, "/cli/v1/events", []byte(`{"sets":"x"}`))
 	if w2.Code != 400 {
 		t.Errorf("unknown member: %d", w2.Code)
 	}

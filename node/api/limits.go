@@ -44,11 +44,11 @@ type Limiter interface {
 
 // limiting are the endpoints of Limiter and of Searcher.
 func (h *handler) limiting(mux *http.ServeMux) {
-	mux.HandleFunc("POST /api/v1/limits", plain(h, func(ctx context.Context, _ *http.Request, _ none) (Limits, error) {
+	mux.HandleFunc("POST /cli/v1/limits", plain(h, func(ctx context.Context, _ *http.Request, _ none) (Limits, error) {
 		return h.service.Limits(ctx)
 	}))
-	mux.HandleFunc("POST /api/v1/limit", plain(h, requested(h.service.SetLimits)))
-	mux.HandleFunc("POST /api/v1/search", plain(h, requested(h.service.Search)))
+	mux.HandleFunc("POST /cli/v1/limit", plain(h, requested(h.service.SetLimits)))
+	mux.HandleFunc("POST /cli/v1/search", plain(h, requested(h.service.Search)))
 }
 
 // Limits implements Service.

@@ -29,19 +29,19 @@ func TestBadRequests(t *testing.T) {
 		status           int
 		code             string
 	}{
-		{"unknown member", "/api/v1/ls", `{"sett":"x"}`, 400, CodeBadRequest},
-		{"unknown member, stream", "/api/v1/get", `{"tickets":"x"}`, 400, CodeBadRequest},
-		{"no JSON", "/api/v1/ls", `hello`, 400, CodeBadRequest},
-		{"empty", "/api/v1/get", ``, 400, CodeBadRequest},
-		{"wrong type", "/api/v1/get", `{"force":"yes"}`, 400, CodeBadRequest},
-		{"two values", "/api/v1/ls", `{} {}`, 400, CodeBadRequest},
-		{"rubbish after it", "/api/v1/ls", `{} x`, 400, CodeBadRequest},
-		{"members where none are known", "/api/v1/gc", `{"now":true}`, 400, CodeBadRequest},
-		{"too large", "/api/v1/get", `{"ticket":"` + strings.Repeat("x", maxBody) + `"}`, 400, CodeTooLarge},
-		{"too large behind it", "/api/v1/get", `{}` + strings.Repeat(" ", maxBody), 400, CodeTooLarge},
-		{"no such path", "/api/v1/lss", `{}`, 404, CodeNoEndpoint},
-		{"wrong method", "/api/v1/status", `{}`, 404, CodeNoEndpoint},
-		{"no stop", "/api/v1/stop", `{}`, 403, CodeNoEndpoint},
+		{"unknown member", "/cli/v1/ls", `{"sett":"x"}`, 400, CodeBadRequest},
+		{"unknown member, stream", "/cli/v1/get", `{"tickets":"x"}`, 400, CodeBadRequest},
+		{"no JSON", "/cli/v1/ls", `hello`, 400, CodeBadRequest},
+		{"empty", "/cli/v1/get", ``, 400, CodeBadRequest},
+		{"wrong type", "/cli/v1/get", `{"force":"yes"}`, 400, CodeBadRequest},
+		{"two values", "/cli/v1/ls", `{} {}`, 400, CodeBadRequest},
+		{"rubbish after it", "/cli/v1/ls", `{} x`, 400, CodeBadRequest},
+		{"members where none are known", "/cli/v1/gc", `{"now":true}`, 400, CodeBadRequest},
+		{"too large", "/cli/v1/get", `{"ticket":"` + strings.Repeat("x", maxBody) + `"}`, 400, CodeTooLarge},
+		{"too large behind it", "/cli/v1/get", `{}` + strings.Repeat(" ", maxBody), 400, CodeTooLarge},
+		{"no such path", "/cli/v1/lss", `{}`, 404, CodeNoEndpoint},
+		{"wrong method", "/cli/v1/status", `{}`, 404, CodeNoEndpoint},
+		{"no stop", "/cli/v1/stop", `{}`, 403, CodeNoEndpoint},
 	} {
 		w := post(h, tt.path, []byte(tt.body))
 		var p struct {
@@ -54,16 +54,16 @@ func TestBadRequests(t *testing.T) {
 			t.Errorf("%s: %d %s", tt.name, w.Code, w.Body)
 		}
 	}
-	if w := post(h, "/api/v1/gc", nil); w.Code != 200 {
+	if w := post(h, "/cli/v1/gc", nil); w.Code != 200 {
 		t.Errorf("gc without a body: %d %s", w.Code, w.Body)
 	}
 }
 
 // Any body gets either the operation's answer, if it is strictly its request, or a problem.
 func FuzzRequestBody(f *testing.F) {
-	paths := []string{"/api/v1/share", "/api/v1/get", "/api/v1/verify", "/api/v1/ls", "/api/v1/rm", "/api/v1/gc",
-		"/api/v1/publish", "/api/v1/restore", "/api/v1/history", "/api/v1/diff", "/api/v1/follow", "/api/v1/unfollow", "/api/v1/events",
-		"/api/v1/members", "/api/v1/revoke", "/api/v1/invite", "/api/v1/rename", "/api/v1/promote", "/api/v1/failover", "/api/v1/import-owner", "/api/v1/export-owner"}
+	paths := []string{"/cli/v1/share", "/cli/v1/get", "/cli/v1/verify", "/cli/v1/ls", "/cli/v1/rm", "/cli/v1/gc",
+		"/cli/v1/publish", "/cli/v1/restore", "/cli/v1/history", "/cli/v1/diff", "/cli/v1/follow", "/cli/v1/unfollow", "/cli/v1/events",
+		"/cli/v1/members", "/cli/v1/revoke", "/cli/v1/invite", "/cli/v1/rename", "/cli/v1/promote", "/cli/v1/failover", "/cli/v1/import-owner", "/cli/v1/export-owner"}
 	for i := range paths {
 		f.Add(byte(i), []byte(`{}`))
 		f.Add(byte(i), []byte(`{"set":"s","ticket":"t","dest":"/d","max_bytes":9e99}`))

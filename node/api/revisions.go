@@ -155,6 +155,8 @@ const (
 	EventEnded     = "ended"     // the set is not followed or watched any more
 	EventGranted   = "granted"   // this node is a replica of the set from now on
 	EventNotice    = "notice"    // a sentence for people
+	EventAlarm     = "alarm"     // bytes that others are promised of a set are not here any more: Detail says what to do
+	EventMended    = "mended"    // they are again, or others are promised
 )
 
 // Event is something that happened at a node.

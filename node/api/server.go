@@ -26,9 +26,11 @@ const (
 type ServerOptions struct {
 	Version string          // of the program, for GET /version
 	Log     *slog.Logger    // nil = silent
-	Stop    func()          // ends the process after POST /api/v1/stop; nil = refused
+	Stop    func()          // ends the process after POST stop; nil = refused
 	Ready   <-chan struct{} // operations wait until it is closed; nil = ready
 	Metrics http.Handler    // of GET /metrics; nil = there are none
+	// Warnings are what a node that is ready should be looked at for; nil = nothing is known.
+	Warnings func() []string
 	// Resources serves what is no endpoint here, once the node is ready: package rest's; nil = nothing.
 	Resources http.Handler
 	Dashboard Dashboard // nil = there is none
@@ -95,27 +97,29 @@ func (h *handler) routes() http.Handler {
 		mux.Handle("GET /metrics", h.opts.Metrics)
 	}
 	h.dashboard(mux)
-	mux.HandleFunc("GET /api/v1/show", plain(h, func(ctx context.Context, r *http.Request, _ none) (SetInfo, error) {
+	mux.HandleFunc("GET /cli/v1/show", plain(h, func(ctx context.Context, r *http.Request, _ none) (SetInfo, error) {
 		return h.service.Show(ctx, r.URL.Query().Get("set"))
 	}))
-	mux.HandleFunc("POST /api/v1/ls", plain(h, requested(h.service.Ls)))
-	mux.HandleFunc("POST /api/v1/rm", plain(h, requested(h.service.Rm)))
-	mux.HandleFunc("POST /api/v1/gc", plain(h, func(ctx context.Context, _ *http.Request, _ none) (GCResult, error) {
+	mux.HandleFunc("POST /cli/v1/ls", plain(h, requested(h.service.Ls)))
+	mux.HandleFunc("POST /cli/v1/rm", plain(h, requested(h.service.Rm)))
+	mux.HandleFunc("POST /cli/v1/gc", plain(h, func(ctx context.Context, _ *http.Request, _ none) (GCResult, error) {
 		return h.service.GC(ctx)
 	}))
-	mux.HandleFunc("POST /api/v1/history", plain(h, requested(h.service.History)))
-	mux.HandleFunc("POST /api/v1/diff", plain(h, requested(h.service.Diff)))
-	mux.HandleFunc("POST /api/v1/unfollow", plain(h, requested(h.service.Unfollow)))
+	mux.HandleFunc("POST /cli/v1/history", plain(h, requested(h.service.History)))
+	mux.HandleFunc("POST /cli/v1/diff", plain(h, requested(h.service.Diff)))
+	mux.HandleFunc("POST /cli/v1/unfollow", plain(h, requested(h.service.Unfollow)))
 	h.governance(mux)
 	h.browsing(mux)
 	h.limiting(mux)
 	h.examining(mux)
+	h.peeking(mux)
 	h.streams(mux)
-	mux.HandleFunc("POST /api/v1/stop", h.stopProcess)
+	mux.HandleFunc("POST /cli/v1/stop", h.stopProcess)
 	if h.opts.Resources != nil {
 		mux.Handle("/", h.opts.Resources)
 		return mux
 	}
+	mux.HandleFunc("POST "+firstStop, h.stopProcess) // resources have it, too
 	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
 		writeProblem(w, http.StatusNotFound, &Error{Code: CodeNoEndpoint, ExitCode: ExitUsage,
 			Title: fmt.Sprintf("no such endpoint: %s %q", r.Method, r.URL.Path)})
@@ -125,14 +129,14 @@ func (h *handler) routes() http.Handler {
 
 // governance are the endpoints about who takes part in a set.
 func (h *handler) governance(mux *http.ServeMux) {
-	mux.HandleFunc("POST /api/v1/members", plain(h, requested(h.service.Members)))
-	mux.HandleFunc("POST /api/v1/grant", plain(h, requested(h.service.Grant)))
-	mux.HandleFunc("POST /api/v1/revoke", plain(h, requested(h.service.Revoke)))
-	mux.HandleFunc("POST /api/v1/invite", plain(h, requested(h.service.Invite)))
-	mux.HandleFunc("POST /api/v1/rename", plain(h, requested(h.service.Rename)))
-	mux.HandleFunc("POST /api/v1/promote", plain(h, requested(h.service.Promote)))
-	mux.HandleFunc("POST /api/v1/import-owner", plain(h, requested(h.service.ImportOwner)))
-	mux.HandleFunc("POST /api/v1/export-owner", plain(h, func(ctx context.Context, _ *http.Request, _ none) (OwnerKey, error) {
+	mux.HandleFunc("POST /cli/v1/members", plain(h, requested(h.service.Members)))
+	mux.HandleFunc("POST /cli/v1/grant", plain(h, requested(h.service.Grant)))
+	mux.HandleFunc("POST /cli/v1/revoke", plain(h, requested(h.service.Revoke)))
+	mux.HandleFunc("POST /cli/v1/invite", plain(h, requested(h.service.Invite)))
+	mux.HandleFunc("POST /cli/v1/rename", plain(h, requested(h.service.Rename)))
+	mux.HandleFunc("POST /cli/v1/promote", plain(h, requested(h.service.Promote)))
+	mux.HandleFunc("POST /cli/v1/import-owner", plain(h, requested(h.service.ImportOwner)))
+	mux.HandleFunc("POST /cli/v1/export-owner", plain(h, func(ctx context.Context, _ *http.Request, _ none) (OwnerKey, error) {
 		return h.service.ExportOwner(ctx)
 	}))
 }
@@ -144,14 +148,14 @@ func requested[Req, Res any](do func(context.Context, Req) (Res, error)) func(co
 
 // streams are the endpoints that answer in lines, each with the requests of it that need the network.
 func (h *handler) streams(mux *http.ServeMux) {
-	mux.HandleFunc("POST /api/v1/share", stream(h, h.service.Share, always))
-	mux.HandleFunc("POST /api/v1/get", stream(h, h.service.Get, always))
-	mux.HandleFunc("POST /api/v1/publish", stream(h, h.service.Publish, func(q PublishRequest) bool { return !q.DryRun }))
-	mux.HandleFunc("POST /api/v1/restore", stream(h, h.service.Restore, always))
-	mux.HandleFunc("POST /api/v1/follow", stream(h, h.service.Follow, always))
-	mux.HandleFunc("POST /api/v1/verify", stream(h, h.service.Verify, never))
-	mux.HandleFunc("POST /api/v1/failover", stream(h, h.service.Failover, always))
-	mux.HandleFunc("POST /api/v1/events", h.events)
+	mux.HandleFunc("POST /cli/v1/share", stream(h, h.service.Share, always))
+	mux.HandleFunc("POST /cli/v1/get", stream(h, h.service.Get, always))
+	mux.HandleFunc("POST /cli/v1/publish", stream(h, h.service.Publish, func(q PublishRequest) bool { return !q.DryRun }))
+	mux.HandleFunc("POST /cli/v1/restore", stream(h, h.service.Restore, always))
+	mux.HandleFunc("POST /cli/v1/follow", stream(h, h.service.Follow, always))
+	mux.HandleFunc("POST /cli/v1/verify", stream(h, h.service.Verify, never))
+	mux.HandleFunc("POST /cli/v1/failover", stream(h, h.service.Failover, always))
+	mux.HandleFunc("POST /cli/v1/events", h.events)
 }
 
 func always[Req any](Req) bool { return true }
@@ -182,7 +186,11 @@ func (h *handler) readyz(w http.ResponseWriter, _ *http.Request) {
 			return
 		}
 	}
-	writeJSON(w, http.StatusOK, map[string]any{"ready": true})
+	warnings := []string{}
+	if h.opts.Warnings != nil {
+		warnings = append(warnings, h.opts.Warnings()...)
+	}
+	writeJSON(w, http.StatusOK, map[string]any{"ready": true, "warnings": warnings})
 }
 
 func (h *handler) stopProcess(w http.ResponseWriter, r *http.Request) {

@@ -59,6 +59,10 @@ type GetRequest struct {
 	Rev      uint64   `json:"rev,omitempty"`       // 0 = the newest
 	Plan     bool     `json:"plan,omitempty"`      // say what would be done and write nothing
 	Using    []string `json:"using,omitempty"`     // absolute; folders whose files may hold bytes of the set
+	// Only names what is wanted of the set, at most 10,000 paths and patterns; absent = all of it. The path of a file is that
+	// file, that of a folder all below it. In a pattern *, ? and [ fit within a name and ** any number of folders; one
+	// without a slash fits a name in any folder. Then Dest becomes no folder of the set, and nothing is recorded of it.
+	Only []string `json:"only,omitempty"`
 }
 
 // GetResult is what a get did, or with Plan would do: BytesTotal = BytesReused + BytesPatched + BytesFetched.
@@ -86,6 +90,7 @@ type GetResult struct {
 	Plan         bool       `json:"plan,omitempty"` // nothing was written
 	WireEstimate int64      `json:"wire_estimate,omitempty"`
 	Lines        []string   `json:"lines,omitempty"` // the plan in words
+	Only         []string   `json:"only,omitempty"`  // what was asked for: Files and the bytes are of these alone
 }
 
 // Conflict is a file that was edited here: the edit was kept as Copy, and Path is as the author has it.
@@ -248,6 +253,7 @@ type Service interface {
 	Limiter
 	Searcher
 	Examiner
+	Peeker
 }
 
 // Mover publishes and fetches; progress may be called from any goroutine, one at a time.

@@ -34,11 +34,12 @@ const (
 	WhyNoBootstrap   = "no_bootstrap"
 	WhyEmptyTable    = "empty_table"
 	WhyNoRecord      = "no_provider_record"
-	WhyProviderGone  = "provider_gone" // nothing answers where the holders are said to be, or they gave the set up
-	WhyDialRefused   = "dial_refused"  // something is there and turns this node away
+	WhyProviderGone  = "provider_gone" // the holders are silent, went away, or gave the set up
+	WhyDialRefused   = "dial_refused"  // a machine is there and refuses the connection, or a node that turns this one away
 	WhyNotAuthorised = "not_authorised"
 	WhyNoRevision    = "revision_not_held"
 	WhyNoChunk       = "chunk_missing"
+	WhyDamagedHere   = "damaged_here" // what this node promises others is not on its own disk as it was
 )
 
 // WhyResult is how far the way is walkable: the first step that is broken is the last one.
@@ -101,8 +102,8 @@ func (c *Client) Doctor(ctx context.Context) (DoctorResult, error) {
 
 // examining are the endpoints about what is wrong.
 func (h *handler) examining(mux *http.ServeMux) {
-	mux.HandleFunc("POST /api/v1/why", stream(h, h.service.Why, always))
-	mux.HandleFunc("GET /api/v1/doctor", plain(h, func(ctx context.Context, _ *http.Request, _ none) (DoctorResult, error) {
+	mux.HandleFunc("POST /cli/v1/why", stream(h, h.service.Why, always))
+	mux.HandleFunc("GET /cli/v1/doctor", plain(h, func(ctx context.Context, _ *http.Request, _ none) (DoctorResult, error) {
 		return h.service.Doctor(ctx)
 	}))
 }

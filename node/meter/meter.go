@@ -83,11 +83,11 @@ func New(s Source, version string) *Meter {
 func (m *Meter) Registerer() prometheus.Registerer { return m.registry }
 
 // Gatherer is what Handler shows.
-func (m *Meter) Gatherer() prometheus.Gatherer { return m.registry }
+func (m *Meter) Gatherer() prometheus.Gatherer { return named(m.registry) }
 
 // Handler answers a scrape in the format that it asks for. It asks for no rights: that is left to whoever serves it.
 func (m *Meter) Handler() http.Handler {
-	return promhttp.HandlerFor(m.registry, promhttp.HandlerOpts{
+	return promhttp.HandlerFor(m.Gatherer(), promhttp.HandlerOpts{
 		ErrorHandling: promhttp.ContinueOnError, MaxRequestsInFlight: scrapes, Timeout: patience})
 }
 

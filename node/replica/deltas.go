@@ -59,6 +59,7 @@ func (g *get) dialDelta(ctx context.Context, p peer.ID, q delta.Request) (*delta
 	d.stop = context.AfterFunc(ctx, func() { sess.Close() })
 	d.stall = time.AfterFunc(deltaStall, func() { sess.Close() })
 	d.stall.Stop()
+	sess.Throttle(d.pace.patiently(g.throttle(ctx, p), d.stall, deltaStall, d.now))
 	return d, nil
 }
 
@@ -447,9 +448,6 @@ func (p *patcher) leaf(ctx context.Context, d *deltaStream, i uint32, item delta
 		p.priced[i] = true
 		p.count(i)
 		return nil
-	}
-	if err := p.g.slow(ctx, d.peer, len(item.Patch)); err != nil {
-		return err
 	}
 	var base []byte
 	if item.NeedsBase() {

@@ -189,11 +189,7 @@ func (r *Registry) completed(t record.Ticket) (record.Ticket, error) {
 	if st.Shared { // before anybody is asked
 		return t, fmt.Errorf("get %s: %w: it is shared from %s", st.Name, ErrInUse, st.Dir)
 	}
-	if len(t.Cap) == 0 {
-		t.Cap = st.Cap
-	}
-	t.Addrs = joinAddrs(t.Addrs, st.holders())
-	return t, nil
+	return r.acquainted(t), nil
 }
 
 func (g *get) run(ctx context.Context, t record.Ticket) (got Got, err error) {
@@ -248,8 +244,15 @@ func (g *get) run(ctx context.Context, t record.Ticket) (got Got, err error) {
 	if g.o.Plan {
 		return got, g.estimate(ctx, s, plan, &got)
 	}
+	var records int64
+	if got.Changed {
+		records = recordBytes(s.lay, plan, nodes)
+		if err := g.r.roomFor(records); err != nil {
+			return Got{}, fmt.Errorf("get %s: %w", got.Name, err)
+		}
+	}
 	g.o.Progress(Progress{Phase: "check", Total: s.lay.Bytes})
-	if g.files, err = g.checkout(ctx, s.lay, plan); err != nil {
+	if g.files, err = g.checkout(ctx, s.lay, plan, records); err != nil {
 		return Got{}, err
 	}
 	s.out = g.files

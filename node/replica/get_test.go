@@ -22,9 +22,9 @@ import (
 func TestGetFromSeveral(t *testing.T) {
 	t.Parallel()
 	dir := bigTree(t, 20, 24)
-	a := newMember(t, role{limiter: rate.NewLimiter(16<<20, 64<<10)})
+	a := newMember(t, role{limiter: bucket{rate.NewLimiter(16<<20, 64<<10)}})
 	id := a.share(dir).Replica.Set()
-	b := newMember(t, role{limiter: rate.NewLimiter(16<<20, 64<<10)}, a)
+	b := newMember(t, role{limiter: bucket{rate.NewLimiter(16<<20, 64<<10)}}, a)
 	b.fetch(id)
 	c := newMember(t, role{}, a, b)
 	before := a.sent.Load()

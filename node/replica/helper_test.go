@@ -24,6 +24,7 @@ import (
 	"github.com/libp2p/go-libp2p/core/protocol"
 	"github.com/libp2p/go-libp2p/p2p/protocol/identify"
 	"go.uber.org/goleak"
+	"golang.org/x/time/rate"
 
 	"github.com/shoal-p2p/shoal/blockstore"
 	"github.com/shoal-p2p/shoal/blockstore/memstore"
@@ -505,4 +506,12 @@ func (m *member) commit(rep *Replica, st State) error {
 		*now = st
 		return nil
 	})
+}
+
+// bucket is a chunks.Limiter.
+type bucket struct{ *rate.Limiter }
+
+func (b bucket) Wait(ctx context.Context, n int) (int, error) {
+	n = min(n, b.Burst())
+	return n, b.WaitN(ctx, n)
 }

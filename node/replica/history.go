@@ -88,7 +88,7 @@ func noteOf(h past, all []past) string {
 	before := map[string]bool{}
 	for _, o := range all {
 		if o.Revision == h.Revision-1 && repeats(h.Head, o.Head) {
-			return "the same again: its order was confirmed by " + shortName(h.Epoch.Owner)
+			return "no change: confirmed by the new primary …" + shortName(h.Epoch.Owner)
 		}
 		if o.Revision < h.Revision {
 			for _, b := range o.Proposals {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"sync"
+	"time"
 
 	"github.com/ipfs/go-cid"
 	"github.com/libp2p/go-libp2p/core/peer"
@@ -111,6 +112,7 @@ func (s *source) run(l *lane) {
 	if err == nil {
 		stop := context.AfterFunc(ctx, func() { sess.Close() }) // wakes whoever waits for the peer
 		defer stop()
+		sess.Throttle(s.d.g.throttle(ctx, s.peer))
 		writer.Go(func() { s.write(ctx, cancel, sess, l, order) })
 		err = s.read(ctx, sess, order)
 		sess.Close()
@@ -166,7 +168,7 @@ func (s *source) read(ctx context.Context, sess *chunks.Session, order <-chan []
 		case <-ctx.Done():
 			return ctx.Err()
 		case leaves := <-order:
-			if err := s.answers(ctx, sess, leaves); err != nil {
+			if err := s.answers(sess, leaves); err != nil {
 				return err
 			}
 		}
@@ -175,7 +177,7 @@ func (s *source) read(ctx context.Context, sess *chunks.Session, order <-chan []
 
 // answers takes the answers to one request. The buffer is borrowed: in a crowd of sixteen there are sixty lanes,
 // most of them idle at any time.
-func (s *source) answers(ctx context.Context, sess *chunks.Session, leaves []uint32) error {
+func (s *source) answers(sess *chunks.Session, leaves []uint32) error {
 	buf, ok := s.d.s.buffers.Get().(*[]byte)
 	if !ok {
 		b := make([]byte, 0, blockstore.MaxBlockSize/2) // the profile's largest leaf
@@ -184,9 +186,6 @@ func (s *source) answers(ctx context.Context, sess *chunks.Session, leaves []uin
 	defer s.d.s.buffers.Put(buf)
 	for i, leaf := range leaves {
 		rep, err := sess.Next(*buf)
-		if err == nil {
-			err = s.d.g.slow(ctx, s.peer, len(rep.Data))
-		}
 		if err == nil {
 			err = s.take(leaf, rep)
 		}
@@ -198,22 +197,32 @@ func (s *source) answers(ctx context.Context, sess *chunks.Session, leaves []uin
 	return nil
 }
 
-// slow waits as long as the limits for receiving want; meanwhile the peer finds its window full.
-func (g *get) slow(ctx context.Context, p peer.ID, n int) error {
+// throttle makes a session with p read as fast as the limits for receiving want: before the bytes are read, and not after,
+// or each of many lanes would have a leaf for nothing. nil = there are none.
+func (g *get) throttle(ctx context.Context, p peer.ID) chunks.Throttle {
 	if g.net.Down == nil {
 		return nil
 	}
-	for limit := g.net.Down(p, g.look.set); limit != nil && n > 0; {
-		piece := min(n, limit.Burst())
-		if piece == 0 {
-			return nil
-		}
-		if err := limit.WaitN(ctx, piece); err != nil {
-			return err
-		}
-		n -= piece
+	limit := g.net.Down(p, g.look.set)
+	if limit == nil {
+		return nil
 	}
-	return nil
+	return func(n int) (int, error) { return limit.Wait(ctx, n) }
+}
+
+// patiently is a throttle that does not let a peer pay for our limits: stall rests meanwhile, and p does not count it.
+func (p *pace) patiently(allow chunks.Throttle, stall *time.Timer, after time.Duration, now func() time.Time) chunks.Throttle {
+	if allow == nil {
+		return nil
+	}
+	return func(n int) (int, error) {
+		stall.Stop()
+		begun := now()
+		n, err := allow(n)
+		p.waited -= now().Sub(begun)
+		stall.Reset(after)
+		return n, err
+	}
 }
 
 // take verifies one answer and writes it. An error ends the lane.

@@ -247,6 +247,7 @@ func (g *get) walkAt(ctx context.Context, p peer.ID, root cid.Cid, lim dag.Limit
 	var buf []byte
 	var size int64
 	var pace pace
+	sess.Throttle(pace.patiently(g.throttle(ctx, p), stall, walkStall, g.r.cfg.Now))
 	for left := 1; ; {
 		begun := g.r.cfg.Now()
 		rep, err := sess.Next(buf)

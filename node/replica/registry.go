@@ -105,7 +105,8 @@ type Network struct {
 	Wire  func() (in, out int64) // bytes on all streams of our protocols so far
 }
 
-// Config is what a Registry is made of; all fields but Segments, Keep, Changed, Moved and FreeSpace are required.
+// Config is what a Registry is made of; all fields but Segments, Keep, Changed, Moved, Settles, Harmed and
+// FreeSpace are required.
 type Config struct {
 	Store Store
 	Home  string // folder of the node's own state: never shared, never written by a get
@@ -118,6 +119,9 @@ type Config struct {
 	OwnerKey  func() (crypto.PrivKey, error) // made on first use
 	Changed   func(*Replica)                 // told when the elections of a set have changed something; may be nil
 	Moved     func(Moved)                    // told of the content that was brought here; may be nil
+	// Settles is how long what was changed in a set's folder may take to be published by itself; nil = nothing is.
+	Settles func(*Replica) time.Duration
+	Harmed  func(*Replica, Harm) // told when what others are promised of a set is not here any more, or is again; may be nil
 	// FreeSpace is what may still be written below dir, bytes; nil asks the file system.
 	FreeSpace func(dir string) (int64, error)
 	Now       func() time.Time
@@ -133,6 +137,7 @@ type Registry struct {
 	layouts layouts
 	closing sync.WaitGroup // of what is over and still gives back its files
 	ease    ease
+	worries chan struct{} // holds one token while blocks wait to be looked at that could not be given
 
 	mu   sync.Mutex // guards what follows; never held across I/O
 	net  *Network
@@ -167,6 +172,7 @@ type Replica struct {
 	bulk     *bulk         // what its follower is to fetch for the council, or nil
 	haul     haul          // received for the council since the folder was brought to a revision last
 	freed    chan struct{} // closed when busy ends; nil while nobody waits
+	health   health
 }
 
 // Open loads the states of all sets and verifies their records again.
@@ -175,7 +181,7 @@ func Open(cfg Config) (*Registry, error) {
 	if err != nil {
 		return nil, fmt.Errorf("open sets: %w", err)
 	}
-	r := &Registry{cfg: cfg, self: self, ease: ease{give: giveBack}, states: states{cfg.Dir}, sets: map[cid.Cid]*Replica{}, places: map[string]bool{}, followers: map[cid.Cid]chan peer.ID{}}
+	r := &Registry{cfg: cfg, self: self, ease: ease{give: giveBack}, states: states{cfg.Dir}, sets: map[cid.Cid]*Replica{}, places: map[string]bool{}, worries: make(chan struct{}, 1), followers: map[cid.Cid]chan peer.ID{}}
 	all, bad, err := r.states.load()
 	if err != nil {
 		return nil, err

@@ -26,10 +26,7 @@ func (r *Registry) Restore(ctx context.Context, t record.Ticket, o GetOptions) (
 	o = o.withDefaults()
 	var here error
 	if rep, ok := r.lookup(t.Set); ok {
-		if len(t.Cap) == 0 {
-			t.Cap = rep.State().Cap
-		}
-		t.Addrs = joinAddrs(t.Addrs, rep.State().holders())
+		t = r.acquainted(t)
 		got, err := r.restoreHere(ctx, rep, o)
 		if err == nil || !errors.Is(err, ErrNoRevision) {
 			return got, err
@@ -114,11 +111,11 @@ func unrecorded(...blockstore.File) error { return nil }
 func (g *get) destination() (dest string, done func(), err error) {
 	dest = filepath.Clean(g.o.Dest(g.v.Config.Name))
 	if err := worktree.CheckOutside(dest, g.r.cfg.Home); err != nil {
-		return "", nil, fmt.Errorf("restore: %w", err)
+		return "", nil, fmt.Errorf("write files: %w", err)
 	}
 	for _, rep := range g.r.all() {
 		if st := rep.State(); st.Dir == dest {
-			return "", nil, fmt.Errorf("restore into %s: %w: %s", dest, ErrInUse, st.Name)
+			return "", nil, fmt.Errorf("write into %s: %w: %s", dest, ErrInUse, st.Name)
 		}
 	}
 	if err := g.r.claim(dest); err != nil {
@@ -128,7 +125,7 @@ func (g *get) destination() (dest string, done func(), err error) {
 }
 
 func (g *get) past(ctx context.Context, dest string, lay *dag.Layout) (*worktree.Checkout, error) {
-	return worktree.NewCheckout(ctx, dest, g.id, lay, worktree.CheckoutOptions{Force: g.o.Force, FreeSpace: g.r.cfg.FreeSpace, Local: g.r.cfg.Store.Get, Hold: true,
+	return worktree.NewCheckout(ctx, dest, g.id, lay, worktree.CheckoutOptions{Force: g.o.Force, FreeSpace: g.r.spaceFor(0), Local: g.r.cfg.Store.Get, Hold: true,
 		MinLeaf: g.v.Genesis.Profile.Min, Now: g.r.cfg.Now})
 }
 

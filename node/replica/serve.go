@@ -307,8 +307,11 @@ func (rd *reader) Get(ctx context.Context, c cid.Cid, buf []byte) ([]byte, error
 		}
 	}
 	b, err := rd.r.cfg.Store.GetFrom(ctx, rd.rep.id, c, buf)
-	if seat := rd.rep.seated(); err != nil && seat != nil && isMissing(err) {
-		seat.doubt()
+	if isMissing(err) {
+		rd.r.worry(rd.rep, c)
+		if seat := rd.rep.seated(); seat != nil {
+			seat.doubt()
+		}
 	}
 	return b, err
 }

@@ -64,6 +64,13 @@ func (r *Registry) Share(ctx context.Context, o ShareOptions) (Shared, error) {
 		return Shared{}, err
 	}
 	defer r.unclaim(place)
+	out, err := r.share(ctx, o)
+	r.concluded(ctx, o, err)
+	return out, err
+}
+
+// share is Share while nobody else is at work on the folder.
+func (r *Registry) share(ctx context.Context, o ShareOptions) (Shared, error) {
 	rep, err := r.forFolder(o)
 	if err != nil {
 		return Shared{}, err

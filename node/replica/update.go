@@ -52,21 +52,28 @@ func (g *get) findBase(ctx context.Context, h record.Head) (base, error) {
 			b.whole = b.inDest && (st.Complete && st.Onto == "" && !worktree.Interrupted(g.dest) || st.Onto == h.Root.String())
 		}
 	}
-	using := slices.Clone(g.o.Using)
 	implied := g.o.Force && b.lay == nil // the old content makes the get a difference before it is overwritten
 	if info, err := os.Stat(g.dest); err != nil || !info.IsDir() {
 		implied = false
 	}
+	using := slices.Clone(g.o.Using)
 	if implied {
 		using = append(using, g.dest)
 	}
+	err := g.lend(ctx, &b, using, implied)
+	return b, err
+}
+
+// lend records for this get what lies in folders that may be of use, until b.forget is called. If b has no layout it
+// gets that of the first of them. implied says that the last folder was not asked for: that it cannot be read is no error.
+func (g *get) lend(ctx context.Context, b *base, using []string, implied bool) error {
 	if len(using) == 0 {
-		return b, nil
+		return nil
 	}
 	g.o.Progress(Progress{Phase: "scan"})
 	scratch, suffix, release, err := g.r.scratch()
 	if err != nil {
-		return b, err
+		return err
 	}
 	b.forget = func() {
 		defer release()
@@ -82,13 +89,13 @@ func (g *get) findBase(ctx context.Context, h record.Head) (base, error) {
 		}
 		if err != nil {
 			b.forget()
-			return b, fmt.Errorf("use %s: %w", dir, err)
+			return fmt.Errorf("use %s: %w", dir, err)
 		}
 		if b.lay == nil {
 			b.lay = lay
 		}
 	}
-	return b, nil
+	return nil
 }
 
 // maxScratch is how many gets may use other folders at once.
@@ -207,9 +214,10 @@ func (b *base) here(store Store) func(context.Context, cid.Cid) (bool, error) {
 	}
 }
 
-// checkout prepares the destination: all of it, or the part that the plan touches.
-func (g *get) checkout(ctx context.Context, lay *dag.Layout, plan *diff.Plan) (*target, error) {
-	o := worktree.CheckoutOptions{Known: g.known(ctx), Force: g.o.Force, FreeSpace: g.r.cfg.FreeSpace, KeepLocal: g.o.KeepLocal, CopyConflicts: g.o.CopyConflicts,
+// checkout prepares the destination: all of it, or the part that the plan touches. records is what the store is going to
+// write beside it, bytes.
+func (g *get) checkout(ctx context.Context, lay *dag.Layout, plan *diff.Plan, records int64) (*target, error) {
+	o := worktree.CheckoutOptions{Known: g.known(ctx), Force: g.o.Force, FreeSpace: g.r.spaceFor(records), KeepLocal: g.o.KeepLocal, CopyConflicts: g.o.CopyConflicts,
 		MinLeaf: g.v.Genesis.Profile.Min, Now: g.r.cfg.Now}
 	part, whole := lay, []uint32(nil)
 	if plan != nil {

@@ -27,7 +27,8 @@ type Checked struct {
 // checkers is how many goroutines re-read a set: hashing is what takes the time.
 const checkers = 4
 
-// Verify reads and hashes every block of the set's newest revision.
+// Verify reads and hashes every block of the set's newest revision. What it finds is what is known of the set from then
+// on. An author's file that was put back counts as it is now.
 func (r *Registry) Verify(ctx context.Context, rep *Replica, progress func(done, total int64)) (Checked, error) {
 	v := rep.Verified()
 	var out Checked
@@ -43,6 +44,7 @@ func (r *Registry) Verify(ctx context.Context, rep *Replica, progress func(done,
 	})
 	if errors.Is(err, blockstore.ErrNotFound) || errors.Is(err, blockstore.ErrCorrupt) {
 		out.Damaged++
+		r.found(rep, head(v).Root, 1, []cid.Cid{head(v).Root}, nil)
 		return out, nil // without its nodes nothing below can be named
 	}
 	if err != nil {
@@ -52,7 +54,11 @@ func (r *Registry) Verify(ctx context.Context, rep *Replica, progress func(done,
 	if err != nil {
 		return out, fmt.Errorf("verify: %w", err)
 	}
-	bad, err := r.checkLeaves(ctx, rep.id, lay, func(done int64) { progress(done, int64(total)) })
+	report := func(done int64) { progress(done, int64(total)) }
+	bad, err := r.checkLeaves(ctx, rep.id, lay, report)
+	if err == nil && len(bad) > 0 && rep.State().Shared && r.reread(ctx, rep) == nil {
+		bad, err = r.checkLeaves(ctx, rep.id, lay, report)
+	}
 	if err != nil {
 		return out, fmt.Errorf("verify: %w", err)
 	}
@@ -62,6 +68,12 @@ func (r *Registry) Verify(ctx context.Context, rep *Replica, progress func(done,
 	}
 	out.Damaged += len(bad)
 	out.Files = filesWith(lay, bad)
+	var lost []cid.Cid
+	for n := range bad {
+		lost = append(lost, lay.Leaves[n].Cid)
+	}
+	r.found(rep, head(v).Root, len(bad), lost, out.Files)
+	r.LookAt(ctx, rep)
 	return out, nil
 }
 

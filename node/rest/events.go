@@ -172,6 +172,7 @@ func (a *API) listen() {
 			a.mu.Lock()
 			defer a.mu.Unlock()
 			a.ring.add(e)
+			a.ops.heard(a.opts.Now(), e)
 			a.board.quiet = 0 // whatever happened shows soon
 		})
 	})

@@ -26,6 +26,7 @@ type fake struct {
 	sets   []api.SetInfo
 	files  map[string]string // of every set
 	status func() (api.Status, error)
+	slow   bool                                            // a follow is complete when the test tells so
 	work   func(context.Context, func(api.Progress)) error // of every operation; nil = it is done at once
 
 	mu      sync.Mutex // guards what follows
@@ -87,7 +88,11 @@ func (f *fake) Restore(ctx context.Context, q api.RestoreRequest, p func(api.Pro
 }
 
 func (f *fake) Follow(ctx context.Context, q api.FollowRequest, p func(api.Progress)) (api.FollowResult, error) {
-	return api.FollowResult{Set: q.Ticket}, f.do(ctx, q, p)
+	err := f.do(ctx, q, p)
+	if err == nil && !f.slow {
+		f.tell(api.Event{Kind: api.EventComplete, Set: q.Ticket})
+	}
+	return api.FollowResult{Set: q.Ticket, Following: true}, err
 }
 
 func (f *fake) Verify(ctx context.Context, q api.VerifyRequest, p func(api.Progress)) (api.VerifyResult, error) {
@@ -178,6 +183,9 @@ func (f *fake) Promote(_ context.Context, q api.PromoteRequest) (api.PromoteResu
 
 func (f *fake) Unfollow(_ context.Context, q api.UnfollowRequest) (api.UnfollowResult, error) {
 	f.ask(q)
+	if f.slow {
+		f.tell(api.Event{Kind: api.EventEnded, Set: q.Set})
+	}
 	return api.UnfollowResult{Set: q.Set}, nil
 }
 
@@ -216,6 +224,10 @@ func (f *fake) Content(_ context.Context, q api.ContentRequest, w io.Writer) err
 
 func (f *fake) Why(ctx context.Context, q api.WhyRequest, p func(api.Progress)) (api.WhyResult, error) {
 	return api.WhyResult{Set: "s", Steps: []api.WhyStep{}}, f.do(ctx, q, p)
+}
+
+func (f *fake) Peek(ctx context.Context, q api.PeekRequest, p func(api.Progress)) (api.PeekResult, error) {
+	return api.PeekResult{Set: "s", Path: q.Path, Entries: []api.Entry{}}, f.do(ctx, q, p)
 }
 
 func (f *fake) Doctor(context.Context) (api.DoctorResult, error) {

@@ -29,7 +29,7 @@ const (
 	// can have megabytes.
 	maxKept      = 1000
 	maxKeptBytes = 32 << 20
-	// maxRunning bounds those that have not: each is a goroutine with files open.
+	// maxRunning bounds those begun here that have not: each is a goroutine with files open.
 	maxRunning = 64
 )
 
@@ -37,8 +37,10 @@ const (
 type Operation struct {
 	ID       string          `json:"id"`
 	Kind     string          `json:"kind" doc:"the id of the endpoint that began it"`
-	Set      string          `json:"set,omitempty" doc:"as it was asked for; of one that is done, the set's id"`
-	State    string          `json:"state" enum:"running,done,failed,cancelled"`
+	Set      string          `json:"set,omitempty" doc:"as it was asked for; its id once that is known"`
+	Folder   string          `json:"folder,omitempty" doc:"the one that was named"`
+	Via      string          `json:"via" enum:"api,command" doc:"who began it"`
+	State    string          `json:"state" enum:"running,done,failed,cancelled" doc:"a follow runs until a revision is complete"`
 	Progress *api.Progress   `json:"progress,omitempty" doc:"the newest"`
 	Result   json.RawMessage `json:"result,omitempty" doc:"of one that is done: by its kind; lists and events leave out one over 16 KiB"`
 	Error    *Problem        `json:"error,omitempty"`
@@ -48,12 +50,20 @@ type Operation struct {
 	seq uint64 // in order of their beginnings
 }
 
+// Values of Operation.Via.
+const (
+	ViaAPI     = "api"
+	ViaCommand = "command"
+)
+
 // Beginning is what an operation is begun with.
 type Beginning struct {
-	Kind  string
-	Set   string
-	Key   string // the client's; "" = none
-	Print string // the request: another one under the same key is refused
+	Kind   string
+	Set    string
+	Folder string
+	Via    string
+	Key    string // the client's; "" = none
+	Print  string // the request: another one under the same key is refused
 }
 
 // operations remembers operations. It only decides: it has no clock and no goroutine, and its caller serialises.
@@ -74,6 +84,7 @@ type record struct {
 	print    [sha256.Size]byte
 	cancel   func()
 	canceled bool
+	awaited  json.RawMessage // the result that it has once a revision of Set is complete; nil = it waits for none
 }
 
 func newOperations(now time.Time) *operations {
@@ -86,18 +97,19 @@ func (o *operations) begin(now time.Time, b Beginning, cancel func()) (op Operat
 	print := sha256.Sum256([]byte(b.Print))
 	if r := o.all[o.keys[b.Key]]; b.Key != "" && r != nil {
 		if r.print != print {
-			return Operation{}, false, &api.Error{Code: "key_reused", ExitCode: api.ExitConflict, Title: "this idempotency key began something else",
+			return Operation{}, false, &api.Error{Code: codeKeyReused, ExitCode: api.ExitConflict, Title: "this idempotency key began something else",
 				Detail: r.Kind + " " + r.ID, Hint: "use a new key for a new request"}
 		}
 		return r.Operation, false, nil
 	}
-	if n := o.running(); n >= maxRunning {
+	if n := o.running(); n >= maxRunning && b.Via != ViaCommand {
 		return Operation{}, false, &api.Error{Code: "too_many_operations", ExitCode: api.ExitConflict, Title: "too much is being done at once",
 			Detail: fmt.Sprintf("%d operations are running", n), Hint: "wait for one to end, or cancel one", Retryable: true}
 	}
 	o.last++
 	r := &record{began: now, key: b.Key, print: print, cancel: cancel,
-		Operation: Operation{ID: fmt.Sprintf("%s-%d", o.begun, o.last), Kind: b.Kind, Set: b.Set, State: StateRunning, Began: stamp(now), seq: o.last}}
+		Operation: Operation{ID: fmt.Sprintf("%s-%d", o.begun, o.last), Kind: b.Kind, Set: b.Set, Folder: b.Folder, Via: b.Via,
+			State: StateRunning, Began: stamp(now), seq: o.last}}
 	o.all[r.ID] = r
 	if b.Key != "" {
 		o.keys[b.Key] = r.ID
@@ -106,9 +118,10 @@ func (o *operations) begin(now time.Time, b Beginning, cancel func()) (op Operat
 	return r.Operation, true, nil
 }
 
+// running counts what maxRunning bounds: a command has a process that waits, and what awaits a revision is no work here.
 func (o *operations) running() (n int) {
 	for _, r := range o.all {
-		if r.State == StateRunning {
+		if r.State == StateRunning && r.Via != ViaCommand && r.awaited == nil {
 			n++
 		}
 	}
@@ -134,12 +147,12 @@ func (o *operations) end(now time.Time, id string, result json.RawMessage, e *ap
 	if r == nil || r.State != StateRunning {
 		return
 	}
-	r.ended, r.Ended, r.cancel = now, stamp(now), nil
+	r.ended, r.Ended, r.cancel, r.awaited = now, stamp(now), nil, nil
 	switch {
 	case e == nil:
 		r.State, r.Result = StateDone, result
 		r.Set = cmp.Or(setOf(result), r.Set)
-	case r.canceled:
+	case r.canceled, e.Code == api.CodeInterrupted:
 		r.State, r.Error = StateCancelled, problemOf(e)
 	default:
 		r.State, r.Error = StateFailed, problemOf(e)

@@ -17,6 +17,8 @@ type Slice struct {
 	Limit  int    `query:"limit" minimum:"1" maximum:"1000" default:"100" doc:"most items of one answer"`
 	Cursor string `query:"cursor" maxLength:"8192" doc:"next of the answer before; absent = from the beginning"`
 
+	Seen
+
 	at url.URL // where it was asked
 }
 

@@ -37,8 +37,25 @@ type Fault struct {
 // maxFaults bounds Errors: a body of 1 MiB can have 100,000 of them.
 const maxFaults = 20
 
+// Codes whose status is not that of their exit code.
+const (
+	codeChanged   = "changed_meanwhile"
+	codeKeyReused = "key_reused"
+)
+
+func statusOf(e *api.Error) int {
+	switch e.Code {
+	case codeChanged:
+		return http.StatusPreconditionFailed
+	case codeKeyReused:
+		return http.StatusUnprocessableEntity
+	default:
+		return api.StatusOf(e)
+	}
+}
+
 func problemOf(e *api.Error) *Problem {
-	return &Problem{Type: "urn:shoal:problem:" + e.Code, Title: e.Title, Status: api.StatusOf(e), Detail: e.Detail, Code: e.Code,
+	return &Problem{Type: "urn:shoal:problem:" + e.Code, Title: e.Title, Status: statusOf(e), Detail: e.Detail, Code: e.Code,
 		ExitCode: e.ExitCode, Hint: e.Hint, Retryable: e.Retryable}
 }
 

@@ -1,11 +1,13 @@
 package rest
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"net/http"
 	"net/url"
 	"reflect"
+	"slices"
 	"strings"
 
 	"github.com/danielgtaylor/huma/v2"
@@ -17,9 +19,10 @@ import (
 type route struct {
 	id, method, path string
 	summary          string
-	needs            string // of the body: the members that must be there, separated by spaces
-	given            string // of the body: the members that the path gives, and that the body must not
-	status           int    // of success; 0 = 200
+	needs            string  // of the body: the members that must be there, separated by spaces
+	given            string  // of the body: the members that the path gives, and that the body must not
+	of               version // what a change is for, when If-Match is heard
+	status           int     // of success; 0 = 200
 }
 
 // operation is a route as huma knows it. Every failure is a Problem.
@@ -61,13 +64,17 @@ func (s *Slice) part() Slice { return *s }
 
 // pageAnswer is a page, with the link to the next.
 type pageAnswer[T any] struct {
-	Link string `header:"Link" doc:"rel=next: the next page"`
-	Body Page[T]
+	Status int
+	Link   string `header:"Link" doc:"rel=next: the next page"`
+	ETag   string `header:"ETag" doc:"of this answer"`
+	Body   Page[T]
 }
 
 // list registers an endpoint that answers in pages; In has a Slice in it.
 func list[In, T any](a *API, r route, key func(T) string, do func(context.Context, *In) ([]T, error)) {
-	huma.Register(a.huma, a.operation(r), func(ctx context.Context, in *In) (*pageAnswer[T], error) {
+	op := a.operation(r)
+	unmodified(&op)
+	huma.Register(a.huma, op, func(ctx context.Context, in *In) (*pageAnswer[T], error) {
 		part := any(in).(interface{ part() Slice }).part()
 		page, err := guard(ctx, a, r.id, func(ctx context.Context) (Page[T], error) {
 			all, err := do(ctx, in)
@@ -79,13 +86,16 @@ func list[In, T any](a *API, r route, key func(T) string, do func(context.Contex
 		if err != nil {
 			return nil, failed(err)
 		}
-		return &pageAnswer[T]{Link: link(part.at, page.Next), Body: page}, nil
+		t := tagged(page, etag(nil, page), part.IfNone)
+		return &pageAnswer[T]{t.Status, link(part.at, page.Next), t.ETag, t.Body}, nil
 	})
 }
 
-// Input is what a request with a body brings; Key only counts where an operation is begun.
+// Input is what a request with a body brings. The headers only count, and are only told of, where an operation is begun and
+// where If-Match is heard.
 type Input[Q any] struct {
-	Key  string `header:"Idempotency-Key" maxLength:"255" doc:"the same key within 24 h is the same operation"`
+	Key string `header:"Idempotency-Key" maxLength:"255" doc:"the same key within 24 h is the same operation; with another body it is refused"`
+	Held
 	Body *Q
 }
 
@@ -108,19 +118,33 @@ func request[Q any](body *Q, aim func(*Q, string), set string) Q {
 }
 
 // withBody registers a route with a body of type Q; aim, when the path names a set, puts it into the request.
-func withBody[Q, Out any](a *API, r route, aim func(*Q, string), do func(ctx context.Context, q Q, set, key string) (*Out, error)) {
+func withBody[Q, Out any](a *API, r route, aim func(*Q, string), do func(ctx context.Context, q Q, set string, in Input[Q]) (*Out, error)) {
 	op := a.operation(r)
+	defer a.untold(r)
 	op.RequestBody = &huma.RequestBody{Required: r.needs != "",
 		Content: map[string]*huma.MediaType{"application/json": {Schema: bodySchema[Q](a, r)}}}
 	if aim == nil {
 		huma.Register(a.huma, op, func(ctx context.Context, in *Input[Q]) (*Out, error) {
-			return do(ctx, request(in.Body, nil, ""), "", in.Key)
+			return do(ctx, request(in.Body, nil, ""), "", *in)
 		})
 		return
 	}
 	huma.Register(a.huma, op, func(ctx context.Context, in *SetInput[Q]) (*Out, error) {
-		return do(ctx, request(in.Body, aim, in.Set), in.Set, in.Key)
+		return do(ctx, request(in.Body, aim, in.Set), in.Set, in.Input)
 	})
+}
+
+// untold takes out of the document what a route with a body does not hear.
+func (a *API) untold(r route) {
+	item := a.huma.OpenAPI().Paths[prefix+r.path]
+	for _, op := range []*huma.Operation{item.Post, item.Put} {
+		if op == nil {
+			continue
+		}
+		op.Parameters = slices.DeleteFunc(op.Parameters, func(p *huma.Param) bool {
+			return p.Name == "Idempotency-Key" && r.status != http.StatusAccepted || p.Name == "If-Match" && r.of == nil
+		})
+	}
 }
 
 // bodySchema is the schema of Q without the members that the path gives. What is not needed may be left out.
@@ -136,8 +160,14 @@ func bodySchema[Q any](a *API, r route) *huma.Schema {
 
 // act registers an endpoint that changes something and answers at once.
 func act[Q, R any](a *API, r route, aim func(*Q, string), do func(context.Context, Q) (R, error)) {
-	withBody(a, r, aim, func(ctx context.Context, q Q, _, _ string) (*answer[R], error) {
-		res, err := guard(ctx, a, r.id, func(ctx context.Context) (R, error) { return do(ctx, q) })
+	withBody(a, r, aim, func(ctx context.Context, q Q, set string, in Input[Q]) (*answer[R], error) {
+		if r.of == nil {
+			in.Match = ""
+		}
+		res, err := guard(ctx, a, r.id, func(ctx context.Context) (R, error) {
+			return holding(ctx, a, in.Match, func(ctx context.Context) (string, error) { return r.of(ctx, set) },
+				func(ctx context.Context) (R, error) { return do(ctx, q) })
+		})
 		if err != nil {
 			return nil, failed(err)
 		}
@@ -156,12 +186,17 @@ func long[Q, R any](a *API, r route, aim func(*Q, string), do func(context.Conte
 	a.huma.OpenAPI().Components.Schemas.Schema(reflect.TypeFor[R](), true, r.id+"Result") // for who reads a result
 	r.method, r.status = http.MethodPost, http.StatusAccepted
 	kind, _, _ := strings.Cut(r.id, "-")
-	withBody(a, r, aim, func(_ context.Context, q Q, set, key string) (*accepted, error) {
+	withBody(a, r, aim, func(_ context.Context, q Q, set string, in Input[Q]) (*accepted, error) {
+		if err := misplaced(q); err != nil {
+			return nil, failed(err)
+		}
 		print, err := json.Marshal(q)
 		if err != nil {
 			return nil, failed(err)
 		}
-		op, err := a.launch(Beginning{Kind: kind, Set: set, Key: key, Print: r.id + string(print)},
+		b := beginning(kind, print)
+		b.Set, b.Via, b.Key, b.Print = cmp.Or(set, b.Set), ViaAPI, in.Key, r.id+string(print)
+		op, err := a.launch(b,
 			func(ctx context.Context, progress func(api.Progress)) (any, error) { return do(ctx, q, progress) })
 		if err != nil {
 			return nil, failed(err)

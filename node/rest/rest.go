@@ -36,6 +36,7 @@ type Options struct {
 	Log     *slog.Logger     // nil = silent
 	Now     func() time.Time // nil = time.Now
 	Stop    func()           // ends the process after POST stop; nil = refused
+	Testnet Testnet          // that the node is one of; nil = of none
 	Ready   <-chan struct{}  // requests wait until it is closed; nil = ready
 }
 
@@ -46,6 +47,7 @@ type API struct {
 	mux     *http.ServeMux
 	huma    huma.API
 
+	turn   chan struct{}   // full while a change with a condition is made
 	base   context.Context // ends with Close
 	cancel context.CancelFunc
 	group  sync.WaitGroup // operations, streams and the listener
@@ -73,7 +75,7 @@ func New(s api.Service, o Options) *API {
 	config.Components.SecuritySchemes = map[string]*huma.SecurityScheme{"token": {Type: "http", Scheme: "bearer"}}
 	config.Security = []map[string][]string{{"token": {}}}
 
-	a := &API{service: s, opts: o, mux: http.NewServeMux(), ops: newOperations(o.Now()), ring: newRing(o.Now())}
+	a := &API{service: s, opts: o, mux: http.NewServeMux(), ops: newOperations(o.Now()), ring: newRing(o.Now()), turn: make(chan struct{}, 1)}
 	a.base, a.cancel = context.WithCancel(context.Background())
 	a.huma = humago.New(a.mux, config)
 	a.routes()

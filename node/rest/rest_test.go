@@ -9,6 +9,7 @@ import (
 	"flag"
 	"net/http"
 	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 
@@ -47,8 +48,10 @@ func TestEndpoints(t *testing.T) {
 		{"POST", "/sets/s/unfollow", `{}`, 0, api.UnfollowRequest{Set: "s"}},
 		{"POST", "/owner-key/export", "", 0, "export"},
 		{"POST", "/owner-key/import", `{"key":"k","replace":true}`, 0, api.ImportOwnerRequest{Key: "k", Replace: true}},
-		{"POST", "/sets", `{"path":"/x","private":true}`, 202, api.ShareRequest{Path: "/x", Private: true}},
-		{"POST", "/fetches", `{"ticket":"t","dest":"/d","using":["/u"]}`, 202, api.GetRequest{Ticket: "t", Dest: "/d", Using: []string{"/u"}}},
+		{"POST", "/sets", `{"path":"/","private":true}`, 202, api.ShareRequest{Path: "/", Private: true}},
+		{"POST", "/fetches", `{"ticket":"t","dest":"/d","using":["/"]}`, 202, api.GetRequest{Ticket: "t", Dest: "/d", Using: []string{"/"}}},
+		{"POST", "/fetches", `{"ticket":"t","dest":"/d","only":["a/b","*.c"]}`, 202, api.GetRequest{Ticket: "t", Dest: "/d", Only: []string{"a/b", "*.c"}}},
+		{"POST", "/peek", `{"ticket":"t","path":"a/b","rev":2}`, 202, api.PeekRequest{Ticket: "t", Path: "a/b", Rev: 2}},
 		{"POST", "/follows", `{"ticket":"t","dest":"/d"}`, 202, api.FollowRequest{Ticket: "t", Dest: "/d"}},
 		{"POST", "/follows", `{"ticket":"t","replicate":true}`, 202, api.FollowRequest{Ticket: "t", Replicate: true}},
 		{"POST", "/sets/s/follow", `{"dest":"/d"}`, 202, api.FollowRequest{Ticket: "s", Dest: "/d"}},
@@ -156,10 +159,33 @@ func TestRefusalsKeepSecrets(t *testing.T) {
 func TestDestinationsAreNamed(t *testing.T) {
 	f := &fake{sets: manySets(1)}
 	a := serve(t, f, Options{})
-	for _, path := range []string{"/fetches", "/follows"} {
-		op := settle(t, a, call(t, a, "POST", prefix+path, `{"ticket":"t"}`))
-		if op.State != StateFailed || op.Error.Code != "no_dest" || f.last() != nil {
-			t.Errorf("%s: %+v, asked %v", path, op, f.last())
+	gone := filepath.Join(t.TempDir(), "gone")
+	for _, tt := range []struct {
+		path, body string
+		status     int
+		code       string
+	}{
+		{"/sets", `{"path":"docs"}`, 400, "relative_path"},
+		{"/sets", `{"path":""}`, 400, "relative_path"},
+		{"/sets", `{"path":"GONE"}`, 404, "no_such_path"},
+		{"/fetches", `{"ticket":"t"}`, 400, "no_dest"},
+		{"/fetches", `{"ticket":"t","dest":"~/docs"}`, 400, "relative_path"},
+		{"/fetches", `{"ticket":"t","dest":"GONE/in"}`, 409, "not_writable"},
+		{"/fetches", `{"ticket":"t","cwd":"GONE"}`, 409, "not_writable"},
+		{"/fetches", `{"ticket":"t","dest":"/d","using":["/","GONE"]}`, 404, "no_such_path"},
+		{"/fetches", `{"ticket":"t","dest":"/d","using":["."]}`, 400, "relative_path"},
+		{"/follows", `{"ticket":"t"}`, 400, "no_dest"},
+		{"/follows", `{"ticket":"t","dest":"docs"}`, 400, "relative_path"},
+		{"/follows", `{"ticket":"t","dest":"GONE/in","replicate":true}`, 409, "not_writable"},
+		{"/sets/s/follow", `{"dest":"./x"}`, 400, "relative_path"},
+		{"/sets/s/restore", `{"rev":1,"dest":"x"}`, 400, "relative_path"},
+		{"/sets/s/restore", `{"rev":1,"dest":"GONE/in"}`, 409, "not_writable"},
+	} {
+		r := call(t, a, "POST", prefix+tt.path, strings.ReplaceAll(tt.body, "GONE", gone))
+		var p Problem
+		r.into(t, &p)
+		if r.status != tt.status || p.Code != tt.code || p.Hint == "" || f.last() != nil {
+			t.Errorf("%s %s: %d %s, asked %v", tt.path, tt.body, r.status, r.body, f.last())
 		}
 	}
 }
@@ -218,8 +244,8 @@ func TestOperationsOverHTTP(t *testing.T) {
 	if again.ID != op.ID || again.Progress == nil || again.Progress.BytesDone != 7 {
 		t.Errorf("the same key began %+v after %+v", again, op)
 	}
-	if r := call(t, a, "POST", prefix+"/fetches", `{"ticket":"u","dest":"/d"}`, "Idempotency-Key", "k1"); r.status != http.StatusConflict {
-		t.Errorf("another request under the key: %d", r.status)
+	if r := call(t, a, "POST", prefix+"/fetches", `{"ticket":"u","dest":"/d"}`, "Idempotency-Key", "k1"); r.status != http.StatusUnprocessableEntity || !strings.Contains(r.body, `"key_reused"`) {
+		t.Errorf("another request under the key: %d %s", r.status, r.body)
 	}
 	if r := call(t, a, "DELETE", first.header.Get("Location"), ""); r.status != 200 {
 		t.Errorf("cancel: %d", r.status)

@@ -19,13 +19,14 @@ func (a *API) routes() {
 	a.memberRoutes()
 	a.workRoutes()
 	a.searchRoute()
+	a.testnetRoutes()
 }
 
 // nodeRoutes are about the node as a whole.
 func (a *API) nodeRoutes() {
 	s := a.service
-	ask(a, route{id: "status", method: "GET", path: "/status", summary: "The node as a whole"},
-		func(ctx context.Context, _ *None) (api.Status, error) { return s.Status(ctx) })
+	poll(a, route{id: "status", method: "GET", path: "/status", summary: "The node as a whole"}, statusTag,
+		func(ctx context.Context, _ *Seen) (api.Status, error) { return s.Status(ctx) })
 	list(a, route{id: "peers", method: "GET", path: "/peers", summary: "Connected peers, by id"},
 		func(p api.PeerInfo) string { return p.PeerID },
 		func(ctx context.Context, _ *Slice) ([]api.PeerInfo, error) {
@@ -34,9 +35,9 @@ func (a *API) nodeRoutes() {
 		})
 	ask(a, route{id: "doctor", method: "GET", path: "/doctor", summary: "What is wrong with this machine or this home"},
 		func(ctx context.Context, _ *None) (api.DoctorResult, error) { return s.Doctor(ctx) })
-	ask(a, route{id: "limits", method: "GET", path: "/limits", summary: "Limits in force"},
-		func(ctx context.Context, _ *None) (api.Limits, error) { return s.Limits(ctx) })
-	act(a, route{id: "set-limits", method: "PUT", path: "/limits", summary: "Change limits; what is left out stays"}, nil, s.SetLimits)
+	poll(a, route{id: "limits", method: "GET", path: "/limits", summary: "Limits in force"}, limitsTag,
+		func(ctx context.Context, _ *Seen) (api.Limits, error) { return s.Limits(ctx) })
+	act(a, route{id: "set-limits", method: "PUT", path: "/limits", summary: "Change limits; what is left out stays", of: a.limitsVersion}, nil, s.SetLimits)
 	act(a, route{id: "owner-export", method: "POST", path: "/owner-key/export", summary: "The owner key of this home: a secret"}, nil,
 		func(ctx context.Context, _ None) (api.OwnerKey, error) { return s.ExportOwner(ctx) })
 	act(a, route{id: "owner-import", method: "POST", path: "/owner-key/import", summary: "Bring an owner key into this home", needs: "key"}, nil, s.ImportOwner)
@@ -72,9 +73,16 @@ type History struct {
 	Verify bool `query:"verify" doc:"check every signature, and that each names the one before it"`
 }
 
+// OneSet asks for what is told of one set.
+type OneSet struct {
+	BySet
+	Seen
+}
+
 // Removal forgets a set.
 type Removal struct {
 	BySet
+	Held
 	Files bool `query:"files" doc:"its files, too"`
 }
 
@@ -93,11 +101,14 @@ func (a *API) setRoutes() {
 			all, err := s.Ls(ctx, api.LsRequest{})
 			return matching(all.Sets, in.Query), err
 		})
-	ask(a, route{id: "set", method: "GET", path: "/sets/{set}", summary: "One set, with its ticket"},
-		func(ctx context.Context, in *BySet) (api.SetInfo, error) { return s.Show(ctx, in.Set) })
+	poll(a, route{id: "set", method: "GET", path: "/sets/{set}", summary: "One set, with its ticket"}, setTag,
+		func(ctx context.Context, in *OneSet) (api.SetInfo, error) { return s.Show(ctx, in.Set) })
 	ask(a, route{id: "forget", method: "DELETE", path: "/sets/{set}", summary: "Forget a set; its files stay unless asked otherwise"},
 		func(ctx context.Context, in *Removal) (api.RmResult, error) {
-			return s.Rm(ctx, api.RmRequest{Set: in.Set, Files: in.Files})
+			return holding(ctx, a, in.Match, func(ctx context.Context) (string, error) { return a.setVersion(ctx, in.Set) },
+				func(ctx context.Context) (api.RmResult, error) {
+					return s.Rm(ctx, api.RmRequest{Set: in.Set, Files: in.Files})
+				})
 		})
 	list(a, route{id: "revisions", method: "GET", path: "/sets/{set}/revisions", summary: "Revisions, newest first"},
 		func(r api.Revision) string { return down(r.Revision, r.Head) },
@@ -149,6 +160,7 @@ func (a *API) diff(ctx context.Context, in *Pair) (Diff, error) {
 // Loss takes rights from a peer.
 type Loss struct {
 	BySet
+	Held
 	Peer  string `query:"peer" required:"true" maxLength:"512" doc:"peer id, or the beginning of one that the set lists"`
 	Right string `query:"right" enum:"reader,replica,writer" doc:"absent = all"`
 	Own   bool   `query:"own" doc:"also if it is this node that loses them"`
@@ -163,15 +175,18 @@ type Ended struct {
 // memberRoutes are about who takes part in a set.
 func (a *API) memberRoutes() {
 	s := a.service
-	ask(a, route{id: "members", method: "GET", path: "/sets/{set}/members", summary: "Members of a set, and invites made here"},
-		func(ctx context.Context, in *BySet) (api.MembersResult, error) {
+	poll(a, route{id: "members", method: "GET", path: "/sets/{set}/members", summary: "Members of a set, and invites made here"}, membersTag,
+		func(ctx context.Context, in *OneSet) (api.MembersResult, error) {
 			return s.Members(ctx, api.MembersRequest{Set: in.Set})
 		})
-	act(a, route{id: "grant", method: "POST", path: "/sets/{set}/members", summary: "Give a node a right", needs: "peer right", given: "set"},
+	act(a, route{id: "grant", method: "POST", path: "/sets/{set}/members", summary: "Give a node a right", needs: "peer right", given: "set", of: a.membersVersion},
 		func(q *api.GrantRequest, set string) { q.Set = set }, s.Grant)
 	ask(a, route{id: "revoke", method: "DELETE", path: "/sets/{set}/members", summary: "Take rights from a node"},
 		func(ctx context.Context, in *Loss) (api.RevokeResult, error) {
-			return s.Revoke(ctx, api.RevokeRequest{Set: in.Set, Peer: in.Peer, Right: in.Right, Own: in.Own})
+			return holding(ctx, a, in.Match, func(ctx context.Context) (string, error) { return a.membersVersion(ctx, in.Set) },
+				func(ctx context.Context) (api.RevokeResult, error) {
+					return s.Revoke(ctx, api.RevokeRequest{Set: in.Set, Peer: in.Peer, Right: in.Right, Own: in.Own})
+				})
 		})
 	act(a, route{id: "invite", method: "POST", path: "/sets/{set}/invites", summary: "Make a ticket to a private set", given: "set revoke"},
 		func(q *api.InviteRequest, set string) { q.Set, q.Revoke = set, "" }, s.Invite)
@@ -179,11 +194,11 @@ func (a *API) memberRoutes() {
 		func(ctx context.Context, in *Ended) (api.InviteResult, error) {
 			return s.Invite(ctx, api.InviteRequest{Set: in.Set, Revoke: in.Nonce})
 		})
-	act(a, route{id: "rename", method: "POST", path: "/sets/{set}/rename", summary: "Give a set another name", needs: "name", given: "set"},
+	act(a, route{id: "rename", method: "POST", path: "/sets/{set}/rename", summary: "Give a set another name", needs: "name", given: "set", of: a.setVersion},
 		func(q *api.RenameRequest, set string) { q.Set = set }, s.Rename)
-	act(a, route{id: "promote", method: "POST", path: "/sets/{set}/promote", summary: "Hand the role of the primary to another replica", needs: "peer", given: "set"},
+	act(a, route{id: "promote", method: "POST", path: "/sets/{set}/promote", summary: "Hand the role of the primary to another replica", needs: "peer", given: "set", of: a.setVersion},
 		func(q *api.PromoteRequest, set string) { q.Set = set }, s.Promote)
-	act(a, route{id: "unfollow", method: "POST", path: "/sets/{set}/unfollow", summary: "Leave a folder as it is", given: "set"},
+	act(a, route{id: "unfollow", method: "POST", path: "/sets/{set}/unfollow", summary: "Leave a folder as it is", given: "set", of: a.setVersion},
 		func(q *api.UnfollowRequest, set string) { q.Set = set }, s.Unfollow)
 }
 
@@ -191,16 +206,11 @@ func (a *API) memberRoutes() {
 func (a *API) workRoutes() {
 	s := a.service
 	long(a, route{id: "share", path: "/sets", summary: "Make a set of a folder, or update the one it is", needs: "path"}, nil, s.Share)
-	long(a, route{id: "get", path: "/fetches", summary: "Fetch a revision of a set into a folder, once", needs: "ticket"}, nil,
-		func(ctx context.Context, q api.GetRequest, progress func(api.Progress)) (api.GetResult, error) {
-			if q.Dest == "" && q.Cwd == "" {
-				return api.GetResult{}, errNowhere()
-			}
-			return s.Get(ctx, q, progress)
-		})
-	long(a, route{id: "follow", path: "/follows", summary: "Keep a folder at the newest revision of a set", needs: "ticket"}, nil, a.follow)
+	long(a, route{id: "get", path: "/fetches", summary: "Fetch a revision of a set into a folder, once", needs: "ticket"}, nil, s.Get)
+	long(a, route{id: "peek", path: "/peek", summary: "List a folder of a set that need not be here", needs: "ticket"}, nil, s.Peek)
+	long(a, route{id: "follow", path: "/follows", summary: "Keep a folder at the newest revision of a set", needs: "ticket"}, nil, s.Follow)
 	long(a, route{id: "follow-set", path: "/sets/{set}/follow", summary: "Keep a folder at the newest revision of a set known here", given: "ticket"},
-		func(q *api.FollowRequest, set string) { q.Ticket = set }, a.follow)
+		func(q *api.FollowRequest, set string) { q.Ticket = set }, s.Follow)
 	long(a, route{id: "publish", path: "/sets/{set}/publish", summary: "Make the next revision if something changed", given: "target"},
 		func(q *api.PublishRequest, set string) { q.Target = set }, s.Publish)
 	long(a, route{id: "verify", path: "/sets/{set}/verify", summary: "Read and hash every block", given: "set"},
@@ -248,18 +258,6 @@ func (a *API) searchRoute() {
 		}
 		return &hits{Link: link(in.at, res.Next), Body: res}, nil
 	})
-}
-
-// errNowhere refuses a fetch that would go to wherever the node was started.
-func errNowhere() error {
-	return &api.Error{Code: "no_dest", ExitCode: api.ExitUsage, Title: "say where to", Hint: "dest is the folder, as an absolute path"}
-}
-
-func (a *API) follow(ctx context.Context, q api.FollowRequest, progress func(api.Progress)) (api.FollowResult, error) {
-	if q.Dest == "" && q.Cwd == "" && !q.Replicate {
-		return api.FollowResult{}, errNowhere()
-	}
-	return a.service.Follow(ctx, q, progress)
 }
 
 // Stopping says that the process ends.

@@ -1,6 +1,7 @@
 package rest
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 
@@ -17,37 +18,61 @@ func (a *API) launch(b Beginning, do func(context.Context, func(api.Progress)) (
 		return Operation{}, stopping()
 	}
 	op, fresh, err := a.ops.begin(a.opts.Now(), b, cancel)
+	mark := a.ring.last
 	if !fresh {
 		cancel()
 		return op, err
 	}
 	a.group.Go(func() {
 		defer cancel()
-		a.perform(ctx, op, do)
+		res, err := guard(ctx, a, op.Kind, func(ctx context.Context) (any, error) {
+			return do(ctx, func(p api.Progress) { a.progress(op.ID, p) })
+		})
+		_ = a.finish(op.ID, res, err, mark) // who asks for the operation hears of it
 	})
 	return op, nil
 }
 
-// perform does the work of an operation and notes how it went.
-func (a *API) perform(ctx context.Context, op Operation, do func(context.Context, func(api.Progress)) (any, error)) {
-	res, err := guard(ctx, a, op.Kind, func(ctx context.Context) (any, error) {
-		return do(ctx, func(p api.Progress) {
-			a.mu.Lock()
-			defer a.mu.Unlock()
-			a.ops.progress(op.ID, p)
-		})
-	})
+// progress notes how far an operation is.
+func (a *API) progress(id string, p api.Progress) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.ops.progress(id, p)
+}
+
+// finish notes how the work of an operation went, and answers what its caller hears of it. mark is the newest event before
+// it began.
+func (a *API) finish(id string, res any, err error, mark int) error {
 	var body json.RawMessage
 	if err == nil {
 		body, err = json.Marshal(res)
 	}
-	e := api.AsError(err)
-	if e != nil && a.base.Err() != nil {
-		e = stopping()
+	if f, ok := res.(api.FollowResult); ok && err == nil {
+		a.awaitRevision(id, f.Set, body, mark)
+		return nil
 	}
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	a.ops.end(a.opts.Now(), op.ID, body, e)
+	switch r := a.ops.all[id]; {
+	case err == nil:
+	case r != nil && r.canceled:
+		err = cancelled()
+	case a.base.Err() != nil:
+		err = stopping()
+	}
+	a.ops.end(a.opts.Now(), id, body, api.AsError(err))
+	return err
+}
+
+// beginning tells what an operation is about: by the request, which is JSON.
+func beginning(kind string, request []byte) Beginning {
+	var named struct{ Set, Target, Path, Dest string }
+	_ = json.Unmarshal(request, &named) // one that names nothing
+	b := Beginning{Kind: kind, Set: cmp.Or(named.Set, named.Target), Folder: named.Dest}
+	if kind == "share" {
+		b.Folder = named.Path
+	}
+	return b
 }
 
 // Known names an operation.

@@ -74,6 +74,9 @@ func (o Options) withDefaults() Options {
 	return o
 }
 
+// Longest is how long after a change the call is made at the latest, unless another is going on.
+func (o Options) Longest() time.Duration { return o.withDefaults().MaxDelay }
+
 // Folder calls changed once at the beginning and then whenever dir has changed and come to rest, until ctx ends.
 // It returns ctx's error when the call that was going on has returned; other errors only if dir has no absolute
 // path.

@@ -164,11 +164,11 @@ func TestDashboard(t *testing.T) {
 	getFirst(bob, ticket, dest)
 	getUpdate(alice, bob, set, ticket, folder, dest)
 	names(alice, set)
-	rehearse(alice, bob, set, ticket, a)
+	rehearse(alice, bob, set, ticket)
 	limit(alice)
 	byKeyboard(alice)
 	for _, p := range []*person{alice, bob} {
-		looks(p, "", "sets", "set/"+set, "share", "get", "peers", "failover", "activity", "limits", "doctor", "api")
+		looks(p, "", "sets", "set/"+set, "share", "get", "peers", "failover", "activity", "settings", "doctor", "api")
 		p.quiet()
 	}
 }
@@ -270,7 +270,7 @@ func names(p *person, set string) {
 }
 
 // rehearse makes the second node a replica and hands the role of the primary over and back.
-func rehearse(alice, bob *person, set, ticket string, a *living) {
+func rehearse(alice, bob *person, set, ticket string) {
 	bob.open("get")
 	bob.write("get-ticket", ticket)
 	bob.write("get-dest", "")
@@ -293,11 +293,25 @@ func rehearse(alice, bob *person, set, ticket string, a *living) {
 	if n := read[int](alice, `document.querySelectorAll('[data-testid=lanes] .span').length`); n < 2 {
 		alice.t.Errorf("%d spans in the lanes", n)
 	}
+	again(alice)
+}
+
+// again loads the page anew: what happened before it was opened is there still, and nobody is primary and then nobody
+// without a reason.
+func again(p *person) {
+	p.t.Helper()
+	before := read[string](p, `document.querySelector('[data-testid=changes]').textContent`)
+	p.do(chromedp.Reload())
+	p.wait(`document.querySelectorAll('[data-testid=changes] tbody tr').length >= 2`)
+	p.wait(`document.querySelectorAll('[data-testid=lanes] .span.primary').length >= 3`)
+	if after := p.text("changes"); after != before || strings.Contains(after, "nobody") {
+		p.t.Errorf("changes of the primary: %q, before %q", after, before)
+	}
 }
 
 // limit sets what the node may send, and takes it back.
 func limit(p *person) {
-	p.open("limits")
+	p.open("settings")
 	p.write("limit-up", "2.5 MB/s")
 	p.click("limit-save")
 	p.has("limit-now", "2.50 MB/s out, no limit in")

@@ -1,11 +1,14 @@
 package web
 
 import (
+	"context"
 	"encoding/json"
 	"io"
 	"net/http"
 	"strings"
 	"time"
+
+	"github.com/shoal-p2p/shoal/node/api"
 )
 
 // Handler is everything behind the guards.
@@ -14,7 +17,7 @@ func (s *Server) Handler() http.Handler {
 	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "ok\n") })
 	mux.HandleFunc("GET /readyz", s.readyz)
 	mux.HandleFunc("GET /version", func(w http.ResponseWriter, _ *http.Request) {
-		writeJSON(w, http.StatusOK, map[string]any{"version": s.opts.Version, "api": 1})
+		writeJSON(w, http.StatusOK, map[string]any{"version": s.opts.Version, "api": api.Major})
 	})
 	mux.HandleFunc("GET /login", s.login)
 	// Browsers ask for it on their own, also beside the page that says how to sign in.
@@ -49,34 +52,41 @@ func (s *Server) guarded(next http.Handler) http.Handler {
 		// The server would wait for ever for the rest of a body that nobody reads.
 		readUntil(w, time.Now().Add(strangerPatience))
 		if !s.host.allows(r.Host) {
-			misdirected.write(w)
+			s.deny(w, r, misdirected)
 			return
 		}
 		next.ServeHTTP(w, r)
 	})
 }
 
-// authorised lets in who shows the token, or the cookie from a page of ours.
+// authorised lets in who shows the token, or the cookie from a page of ours, for as long as they are good.
 func (s *Server) authorised(next http.Handler) http.Handler {
+	enter := func(w http.ResponseWriter, r *http.Request, keys *credentials) {
+		readUntil(w, time.Time{}) // a stream of events is read from until it ends
+		ctx, cancel := context.WithCancel(r.Context())
+		defer cancel()
+		stop := context.AfterFunc(keys.life, cancel)
+		defer stop()
+		next.ServeHTTP(w, r.WithContext(ctx))
+	}
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		keys := s.keys.Load()
 		if given := r.Header.Get("Authorization"); given != "" {
 			scheme, token, _ := strings.Cut(given, " ")
-			if !strings.EqualFold(scheme, "Bearer") || !s.token.is(token) {
-				s.hinted(unauthorised).write(w)
+			if !strings.EqualFold(scheme, "Bearer") || !keys.token.is(token) {
+				s.deny(w, r, wrongToken)
 				return
 			}
-			readUntil(w, time.Time{})
-			next.ServeHTTP(w, r)
+			enter(w, r, keys)
 			return
 		}
 		switch {
-		case !s.signedIn(r):
+		case !s.hasCookie(r, keys):
 			s.refuse(w, r)
 		case !ownPage(r):
-			crossSite.write(w)
+			s.deny(w, r, crossSite)
 		default:
-			readUntil(w, time.Time{}) // a stream of events is read from until it ends
-			next.ServeHTTP(w, r)
+			enter(w, r, keys)
 		}
 	})
 }
@@ -86,9 +96,11 @@ func readUntil(w http.ResponseWriter, until time.Time) {
 	_ = http.NewResponseController(w).SetReadDeadline(until) // tests have no connection
 }
 
-func (s *Server) signedIn(r *http.Request) bool {
+func (s *Server) signedIn(r *http.Request) bool { return s.hasCookie(r, s.keys.Load()) }
+
+func (s *Server) hasCookie(r *http.Request, keys *credentials) bool {
 	for _, c := range r.CookiesNamed(s.cookieName()) {
-		if s.session.is(c.Value) {
+		if keys.session.is(c.Value) {
 			return true
 		}
 	}
@@ -119,9 +131,10 @@ func safe(method string) bool { return method == http.MethodGet || method == htt
 // refuse says in words, to a person who looks at a page, or in JSON how to get in.
 func (s *Server) refuse(w http.ResponseWriter, r *http.Request) {
 	if !safe(r.Method) || strings.HasPrefix(r.URL.Path, "/api/") || !strings.Contains(r.Header.Get("Accept"), "text/html") {
-		s.hinted(unauthorised).write(w)
+		s.deny(w, r, unauthorised)
 		return
 	}
+	s.refusals.note(r, unauthorised)
 	w.Header().Set("WWW-Authenticate", challenge)
 	writeNote(w, http.StatusUnauthorized, s.commanded(signInNote))
 }
@@ -143,9 +156,16 @@ var (
 	misdirected  = refusal{"urn:shoal:problem:foreign_host", http.StatusMisdirectedRequest, "foreign_host", 9, "this host name is not one of the node's", "add it to api.allowed_hosts"}
 	crossSite    = refusal{"urn:shoal:problem:cross_site", http.StatusForbidden, "cross_site", 9, "another site sent this request", ""}
 	unauthorised = refusal{"urn:shoal:problem:not_signed_in", http.StatusUnauthorized, "not_signed_in", 9, "a token or a signed-in browser is needed", "run `COMMAND`, or send the token of the home's api.token"}
+	wrongToken   = refusal{"urn:shoal:problem:wrong_token", http.StatusUnauthorized, "wrong_token", 9, "this is not the token of the node", "send that of the home's api.token"}
 	stale        = refusal{"urn:shoal:problem:code_used", http.StatusForbidden, "code_used", 9, "this code was used, or is older than a minute", "run `COMMAND` again"}
 	noPage       = refusal{"urn:shoal:problem:no_endpoint", http.StatusNotFound, "no_endpoint", 2, "there is nothing here", ""}
 )
+
+// deny answers with a refusal, and notes it.
+func (s *Server) deny(w http.ResponseWriter, r *http.Request, p refusal) {
+	s.refusals.note(r, p)
+	s.hinted(p).write(w)
+}
 
 func (p refusal) write(w http.ResponseWriter) {
 	if p.Status == http.StatusUnauthorized {
@@ -183,7 +203,11 @@ func (s *Server) readyz(w http.ResponseWriter, r *http.Request) {
 			return
 		}
 	}
-	writeJSON(w, http.StatusOK, map[string]any{"ready": true})
+	warnings := []string{}
+	if s.opts.Warnings != nil {
+		warnings = append(warnings, s.opts.Warnings()...)
+	}
+	writeJSON(w, http.StatusOK, map[string]any{"ready": true, "warnings": warnings})
 }
 
 // about tells the page what it cannot ask the API.

@@ -2,6 +2,7 @@ package web_test
 
 import (
 	"io"
+	"log/slog"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -311,16 +312,25 @@ func TestExposureIsRefused(t *testing.T) {
 func TestTokenFile(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "api.token")
 	local := func(o *web.Options) { o.TokenFile = path }
-	first := newBench(t, local).token
+	before := newBench(t, local)
+	first, cookie := before.token, before.signIn(t)
 	if st, err := os.Stat(path); err != nil || st.Mode().Perm() != 0o600 {
 		t.Fatalf("%v %v", st, err)
 	}
-	second := newBench(t, local).token
-	if first == second || len(first) != 43 {
-		t.Fatalf("tokens %q and %q", first, second)
+	after := newBench(t, local)
+	if first != after.token || len(first) != 43 {
+		t.Fatalf("tokens %q and %q", first, after.token)
+	}
+	if res := after.ask("GET", "/about.json", map[string]string{"Cookie": cookie, "Sec-Fetch-Site": "same-origin"}); res.StatusCode != http.StatusOK {
+		t.Errorf("a browser that signed in before the node was started anew: %s", res.Status)
+	}
+	elsewhere := newBench(t, func(o *web.Options) { o.TokenFile, o.Listen = path, "127.0.0.1:4581" })
+	moved := strings.Replace(cookie, "shoal-"+port, "shoal-4581", 1)
+	if res := elsewhere.ask("GET", "/about.json", map[string]string{"Cookie": moved, "Sec-Fetch-Site": "same-origin"}); res.StatusCode != http.StatusUnauthorized {
+		t.Errorf("the cookie of another port: %s", res.Status)
 	}
 	beyond := func(o *web.Options) { o.TokenFile, o.Listen, o.CertFile, o.KeyFile = path, "0.0.0.0:4580", "c", "k" }
-	if kept := newBench(t, beyond); kept.token != second {
+	if kept := newBench(t, beyond); kept.token != first {
 		t.Error("the operator's token was replaced")
 	} else if res := kept.ask("GET", "/metrics", nil); res.StatusCode != http.StatusUnauthorized {
 		t.Errorf("metrics beyond loopback: %s", res.Status)
@@ -329,8 +339,11 @@ func TestTokenFile(t *testing.T) {
 	if err := os.Chmod(path, 0o644); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := web.New(o); err == nil {
-		t.Error("a token that others can read was taken")
+	for _, listen := range []string{o.Listen, "127.0.0.1:4580"} {
+		o.Listen = listen
+		if _, err := web.New(o); !errorsIs(err, web.ErrToken) || !strings.Contains(err.Error(), "0644") {
+			t.Errorf("a token that others can read, at %s: %v", listen, err)
+		}
 	}
 	if err := os.WriteFile(path, []byte("secret\n"), 0o600); err != nil {
 		t.Fatal(err)
@@ -338,8 +351,113 @@ func TestTokenFile(t *testing.T) {
 	if err := os.Chmod(path, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := web.New(o); err == nil {
-		t.Error("a token of six letters was taken")
+	if _, err := web.New(o); !errorsIs(err, web.ErrToken) {
+		t.Errorf("a token of six letters: %v", err)
+	}
+}
+
+func TestTokenOfAnotherUser(t *testing.T) {
+	dir := t.TempDir()
+	path := filepath.Join(dir, "api.token")
+	if err := os.WriteFile(path, []byte(strings.Repeat("t", 43)), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	const nobody = 65532
+	if err := os.Chown(path, nobody, nobody); err != nil {
+		t.Skip("only root gives files away:", err)
+	}
+	o := web.Options{API: &ledger{}, TokenFile: path, Listen: "127.0.0.1:4580"}
+	if _, err := web.New(o); !errorsIs(err, web.ErrToken) || !strings.Contains(err.Error(), "another user") {
+		t.Errorf("taken: %v", err)
+	}
+	if err := os.Chown(dir, nobody, nobody); err != nil { // the home of a service, and root looks after it
+		t.Fatal(err)
+	}
+	if _, err := web.New(o); err != nil {
+		t.Error(err)
+	}
+}
+
+// TestRenewedToken: nobody who was in stays in, also not in a stream that goes on.
+func TestRenewedToken(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "api.token")
+	begun := make(chan struct{})
+	stream := http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+		if strings.HasSuffix(r.URL.Path, "/events") {
+			close(begun)
+			<-r.Context().Done()
+		}
+	})
+	b := newBench(t, func(o *web.Options) { o.TokenFile, o.API = path, stream })
+	cookie, bearer := b.signIn(t), "Bearer "+b.token
+	link, err := b.server.LoginURL()
+	if err != nil {
+		t.Fatal(err)
+	}
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		b.ask("GET", "/api/v1/events", map[string]string{"Authorization": bearer})
+	}()
+	<-begun
+	if err := b.server.Renew(); err != nil {
+		t.Fatal(err)
+	}
+	<-ended
+	for name, res := range map[string]*http.Response{
+		"token":  b.ask("GET", "/about.json", map[string]string{"Authorization": bearer}),
+		"cookie": b.ask("GET", "/about.json", map[string]string{"Cookie": cookie, "Sec-Fetch-Site": "same-origin"}),
+		"link":   b.ask("GET", strings.TrimPrefix(link, "http://127.0.0.1:"+port), nil),
+	} {
+		if res.StatusCode != http.StatusUnauthorized && res.StatusCode != http.StatusForbidden {
+			t.Errorf("the old %s: %s", name, res.Status)
+		}
+	}
+	text, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if res := b.ask("GET", "/about.json", map[string]string{"Authorization": "Bearer " + strings.TrimSpace(string(text))}); res.StatusCode != http.StatusOK {
+		t.Errorf("the new token: %s", res.Status)
+	}
+	b.signIn(t)
+}
+
+// TestRefusalsAreTold: a few a minute, whoever tries how often, with nothing of a secret.
+func TestRefusalsAreTold(t *testing.T) {
+	var log strings.Builder
+	b := newBench(t, func(o *web.Options) { o.Log = slog.New(slog.NewTextHandler(&log, nil)) })
+	b.ask("GET", "/login?code=SECRET", nil)
+	b.ask("GET", "/about.json", map[string]string{"Authorization": "Bearer SECRET"})
+	b.ask("GET", "/api/v1/"+strings.Repeat("x", 5000), map[string]string{"Host": "evil.example"})
+	for range 100 {
+		b.ask("GET", "/about.json", nil)
+	}
+	for _, want := range []string{"level=INFO", "code=code_used", "level=WARN", "code=wrong_token", "code=foreign_host", "host=evil.example", "remote=192.0.2.1:1234"} {
+		if !strings.Contains(log.String(), want) {
+			t.Errorf("the log lacks %s", want)
+		}
+	}
+	if n := strings.Count(log.String(), "\n"); n != 10 || strings.Contains(log.String(), "SECRET") || log.Len() > 4000 {
+		t.Errorf("%d lines: %s", n, log.String())
+	}
+	log.Reset()
+	b.now = b.now.Add(time.Minute)
+	b.ask("POST", "/api/v1/gc", map[string]string{"Origin": "https://evil.example"})
+	if !strings.Contains(log.String(), "not_told=93") || !strings.Contains(log.String(), "origin=https://evil.example") {
+		t.Errorf("after a minute: %s", log.String())
+	}
+}
+
+// TestLinkOfAnExposedNode: localhost leads nowhere from another machine, and no certificate is for it.
+func TestLinkOfAnExposedNode(t *testing.T) {
+	for listen, want := range map[string]string{"0.0.0.0:4580": "https://box.example:4580", "192.0.2.7:4580": "https://box.example:4580", "127.0.0.1:4580": "https://127.0.0.1:4580"} {
+		b := newBench(t, func(o *web.Options) {
+			o.Listen, o.CertFile, o.KeyFile, o.AllowedHosts = listen, "c", "k", []string{"Box.example", "other.example"}
+		})
+		if got := b.server.URL(); got != want {
+			t.Errorf("%s: %s, want %s", listen, got, want)
+		}
 	}
 }
 

@@ -23,12 +23,15 @@ func allowed(listen string, more []string) (hosts, error) {
 	} else {
 		h.names[canonical(listen)] = true
 	}
-	for _, name := range more {
+	for i, name := range more {
 		bare := canonical(name)
 		if bare == "" || strings.ContainsAny(bare, "/*@ ") || strings.Contains(bare, ":") && !isAddress(bare) {
 			return hosts{}, fmt.Errorf("%w: allowed host %q", ErrAddress, name)
 		}
 		h.names[bare] = true
+		if i == 0 && !h.local { // the name that others know this machine by, and that its certificate is for
+			h.own = bare
+		}
 	}
 	return h, nil
 }

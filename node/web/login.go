@@ -19,18 +19,22 @@ const policy = "default-src 'none'; script-src 'self'; style-src 'self'; img-src
 func (s *Server) login(w http.ResponseWriter, r *http.Request) {
 	// Who only looks ahead must not use the code up.
 	if r.Method != http.MethodGet || r.Header.Get("Sec-Purpose") != "" || r.Header.Get("Purpose") != "" {
-		s.hinted(stale).write(w)
+		s.deny(w, r, stale)
 		return
 	}
 	if !s.codes.redeem(r.URL.Query().Get("code")) {
+		if s.signedIn(r) { // a bookmark of the link, or the page of it again
+			http.Redirect(w, r, "/", http.StatusSeeOther)
+			return
+		}
 		if strings.Contains(r.Header.Get("Accept"), "text/html") {
 			writeNote(w, http.StatusForbidden, s.commanded(staleNote))
 			return
 		}
-		s.hinted(stale).write(w)
+		s.deny(w, r, stale)
 		return
 	}
-	http.SetCookie(w, &http.Cookie{Name: s.cookieName(), Value: s.value, Path: "/", HttpOnly: true,
+	http.SetCookie(w, &http.Cookie{Name: s.cookieName(), Value: s.keys.Load().value, Path: "/", HttpOnly: true,
 		Secure: s.opts.tls(), SameSite: http.SameSiteStrictMode})
 	w.Header().Set("Refresh", "0;url=/")
 	writeNote(w, http.StatusOK, welcomeNote)

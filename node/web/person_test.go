@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -83,6 +84,13 @@ func (p *person) quiet() {
 			p.t.Errorf("%s: the page asked for %s", p.name, r)
 		}
 	}
+}
+
+// asked tells whether a request of the page had this in its address.
+func (p *person) asked(part string) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return slices.ContainsFunc(p.requests, func(r string) bool { return strings.Contains(r, part) })
 }
 
 func (p *person) do(steps ...chromedp.Action[chromedp.Void]) {

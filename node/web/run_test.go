@@ -100,8 +100,18 @@ func TestReadiness(t *testing.T) {
 		t.Errorf("before: %s", res.Status)
 	}
 	close(ready)
-	if res := b.ask("GET", "/readyz", nil); res.StatusCode != http.StatusOK {
-		t.Errorf("after: %s", res.Status)
+	res := b.ask("GET", "/readyz", nil)
+	var got struct {
+		Ready    bool
+		Warnings []string
+	}
+	if err := json.NewDecoder(res.Body).Decode(&got); err != nil || res.StatusCode != http.StatusOK || !got.Ready || got.Warnings == nil || len(got.Warnings) > 0 {
+		t.Errorf("after: %s %+v %v", res.Status, got, err)
+	}
+	ill := newBench(t, func(o *web.Options) { o.Warnings = func() []string { return []string{"the disk is full"} } })
+	res = ill.ask("GET", "/readyz", nil)
+	if body, err := io.ReadAll(res.Body); err != nil || string(body) != `{"ready":true,"warnings":["the disk is full"]}`+"\n" {
+		t.Errorf("ill: %s %v", body, err)
 	}
 }
 

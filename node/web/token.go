@@ -2,6 +2,8 @@ package web
 
 import (
 	"bytes"
+	"context"
+	"crypto/hmac"
 	"crypto/sha256"
 	"crypto/subtle"
 	"encoding/base64"
@@ -47,51 +49,84 @@ func newToken(random io.Reader) (string, error) {
 	return base64.RawURLEncoding.EncodeToString(b[:]), nil
 }
 
-// keepToken is the token in the file at path. A new one is written there unless keep is set and there is one; where
-// it cannot be written, on a full disk, the one that is there stays good.
-func keepToken(path string, keep bool, random io.Reader) (string, error) {
-	if keep {
-		token, err := readToken(path)
-		if !errors.Is(err, fs.ErrNotExist) {
-			return token, err
-		}
+// credentials are what opens the API. Both are derived from one token, so that neither a script nor a signed-in browser minds
+// when the node is started anew.
+type credentials struct {
+	token   secret
+	session secret // of the cookie of a signed-in browser
+	value   string // of that cookie
+	life    context.Context
+	end     context.CancelFunc // of life: they are good no more
+}
+
+// newCredentials derives the cookie: who reads it out of a browser's profile has not got the token, and one of another port
+// opens nothing here.
+func newCredentials(token, port string) *credentials {
+	mac := hmac.New(sha256.New, []byte(token))
+	_, _ = io.WriteString(mac, "shoal dashboard session, port "+port) // never fails
+	value := base64.RawURLEncoding.EncodeToString(mac.Sum(nil))
+	life, end := context.WithCancel(context.Background())
+	return &credentials{token: hash(token), session: hash(value), value: value, life: life, end: end}
+}
+
+// keepToken is the token in the file at path; where there is none yet, a new one is written there.
+func keepToken(path string, random io.Reader) (string, error) {
+	token, err := readToken(path)
+	if !errors.Is(err, fs.ErrNotExist) {
+		return token, err
 	}
+	return writeToken(path, random)
+}
+
+// writeToken puts a new token in the place of the one at path.
+func writeToken(path string, random io.Reader) (string, error) {
 	token, err := newToken(random)
 	if err != nil {
 		return "", err
 	}
 	if err := maybe.WriteFile(path, []byte(token+"\n"), 0o600); err != nil {
-		if old, readErr := readToken(path); readErr == nil {
-			return old, nil
-		}
-		return "", err
+		return "", fmt.Errorf("%w: %w", ErrTokenWrite, err)
 	}
 	return token, nil
 }
 
-// readToken reads a token that an operator keeps; one that others can read, or that could be guessed, is refused.
+// readToken reads a token; one that others can read or write, or that could be guessed, is refused.
 func readToken(path string) (string, error) {
 	f, err := os.Open(path)
-	if err != nil {
+	if errors.Is(err, fs.ErrNotExist) {
 		return "", err
+	} else if err != nil {
+		return "", fmt.Errorf("%w: %w", ErrToken, err)
 	}
 	defer f.Close()
 	st, err := f.Stat()
 	if err != nil {
-		return "", err
+		return "", fmt.Errorf("%w: %w", ErrToken, err)
 	}
-	if st.Mode().Perm()&0o077 != 0 && os.PathSeparator == '/' {
-		return "", fmt.Errorf("%s can be read by other users: chmod 600", path)
+	if why := Unsafe(path, st); why != "" {
+		return "", fmt.Errorf("%w: %s %s", ErrToken, path, why)
 	}
 	b, err := io.ReadAll(io.LimitReader(f, maxTokenFile))
 	if err != nil {
-		return "", err
+		return "", fmt.Errorf("%w: %w", ErrToken, err)
 	}
 	token := string(bytes.TrimSpace(b))
 	if len(token) < tokenLength {
-		return "", fmt.Errorf("the token in %s is too short: it has %d characters, %d are needed", path, len(token), tokenLength)
+		return "", fmt.Errorf("%w: %s has %d characters, %d are needed", ErrToken, path, len(token), tokenLength)
 	}
 	return token, nil
+}
+
+// Unsafe is why the file at path, of which st is told, can hold no secret: others may read it, or could have written it; ""
+// if it can. What cannot be known on a system is taken for good.
+func Unsafe(path string, st fs.FileInfo) string {
+	switch {
+	case st.Mode().Perm()&0o077 != 0 && os.PathSeparator == '/':
+		return fmt.Sprintf("can be read by other users, its mode is %#o and not 0600", st.Mode().Perm())
+	case !ours(path, st):
+		return "belongs to another user"
+	}
+	return ""
 }
 
 // codes are good once and for a minute.
@@ -118,6 +153,13 @@ func (c *codes) issue() (string, error) {
 	c.waiting = append(c.waiting, code{hash(text), c.now().Add(codeLife)})
 	c.waiting = c.waiting[max(0, len(c.waiting)-maxCodes):]
 	return text, nil
+}
+
+// forget makes every code that waits worthless.
+func (c *codes) forget() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.waiting = nil
 }
 
 // redeem tells whether text is a code, which it is not a second time.

@@ -9,6 +9,8 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -30,6 +32,10 @@ var (
 	ErrExposed = errors.New("listening beyond this machine needs a token file and TLS")
 	// ErrAddress is answered by New when Listen is not HOST:PORT, or AllowedHosts has an entry that is no host.
 	ErrAddress = errors.New("not an address")
+	// ErrToken is answered by New when there is a token file that cannot be taken: others can read it, say.
+	ErrToken = errors.New("the token file is not good")
+	// ErrTokenWrite is answered by New and Renew when a new token could not be written.
+	ErrTokenWrite = errors.New("the token could not be written")
 )
 
 // Options is what a Server is made of. API, Listen and TokenFile are required.
@@ -40,30 +46,32 @@ type Options struct {
 	Command      string       // what to type on this machine for a link that signs in; "" = the program's usual name
 	Listen       string       // HOST:PORT that the listener has
 	AllowedHosts []string     // more names and addresses that a Host header may have, without port
-	TokenFile    string       // where the token is written (loopback) or kept (beyond); mode 0600
+	TokenFile    string       // where the token is, or is written if there is none; mode 0600
 	CertFile     string       // PEM; with KeyFile TLS is served
 	KeyFile      string
 	Testnet      bool             // the page says that the node is one of a test network
 	Ready        <-chan struct{}  // closed when the node is up; nil = it is
 	Log          *slog.Logger     // nil = silent
+	Warnings     func() []string  // what a node that is ready should be looked at for; nil = nothing is known
 	Now          func() time.Time // nil = time.Now
-	Random       io.Reader        // of token, session and codes; nil = crypto/rand
+	Random       io.Reader        // of token and codes; nil = crypto/rand
 }
 
 // Server guards the API and serves the dashboard. Create it with New; its methods are safe for concurrent use.
 type Server struct {
-	opts    Options
-	host    hosts
-	port    string
-	token   secret
-	session secret // what the cookie of a signed-in browser holds
-	value   string // of that cookie
-	codes   codes
-	files   map[string]file
-	cross   *http.CrossOriginProtection
+	opts     Options
+	host     hosts
+	port     string
+	keys     atomic.Pointer[credentials]
+	renewing sync.Mutex // of Renew; held while the file is written
+	codes    codes
+	refusals refusals
+	files    map[string]file
+	cross    *http.CrossOriginProtection
 }
 
-// New checks o, makes secrets and writes the token file. Errors are ErrExposed, ErrAddress or those of the files.
+// New checks o and reads the token, or writes the file of a new one. Errors are ErrExposed, ErrAddress, ErrToken,
+// ErrTokenWrite or those of the files.
 func New(o Options) (*Server, error) {
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
@@ -79,17 +87,14 @@ func New(o Options) (*Server, error) {
 		return nil, fmt.Errorf("serve the dashboard on %q: %w", o.Listen, err)
 	}
 	s := &Server{opts: o, host: host, port: port, cross: http.NewCrossOriginProtection()}
-	s.cross.SetDenyHandler(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { crossSite.write(w) }))
+	s.cross.SetDenyHandler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { s.deny(w, r, crossSite) }))
 	s.codes = codes{now: o.Now, random: o.Random}
-	token, err := keepToken(o.TokenFile, !host.local, o.Random)
+	s.refusals = refusals{log: o.Log, now: o.Now}
+	token, err := keepToken(o.TokenFile, o.Random)
 	if err != nil {
-		return nil, fmt.Errorf("write the token of the API: %w", err)
+		return nil, fmt.Errorf("open the API: %w", err)
 	}
-	s.token = hash(token)
-	if s.value, err = newToken(o.Random); err != nil {
-		return nil, fmt.Errorf("make a session: %w", err)
-	}
-	s.session = hash(s.value)
+	s.keys.Store(newCredentials(token, port))
 	if s.files, err = loadFiles(); err != nil {
 		return nil, fmt.Errorf("read the dashboard: %w", err)
 	}
@@ -179,6 +184,21 @@ func (s *Server) URL() string {
 		scheme = "https"
 	}
 	return scheme + "://" + net.JoinHostPort(host, s.port)
+}
+
+// Renew replaces the token: whoever had the old one, or signed in with a link of its time, is out, also out of requests
+// that go on. Errors: ErrTokenWrite; then everything stays as it is.
+func (s *Server) Renew() error {
+	s.renewing.Lock()
+	defer s.renewing.Unlock()
+	token, err := writeToken(s.opts.TokenFile, s.opts.Random)
+	if err != nil {
+		return fmt.Errorf("renew the token of the API: %w", err)
+	}
+	s.codes.forget()
+	s.keys.Swap(newCredentials(token, s.port)).end()
+	s.opts.Log.Info("the token of the API is another one, every browser has to sign in again", "file", s.opts.TokenFile)
+	return nil
 }
 
 // LoginURL is a URL that signs one browser in, once and within the next minute.

@@ -83,7 +83,7 @@ const (
 	replyHeader = 40
 	bufferSize  = replyHeader + 1<<20 // the largest leaf of the default profile fits
 	flushSize   = 64 << 10            // small replies are joined up to this
-	// Piece is how much payload is asked of the limiter, and written, at once if there is one.
+	// Piece is how much a limiter should let pass at once: sessions take turns, and who waits for one shows that it lives.
 	Piece = 64 << 10
 )
 
@@ -96,11 +96,11 @@ const (
 // Errors of the protocol. They are returned wrapped; test with errors.Is.
 var (
 	// ErrNotFound: the peer has no such set, or does not let us read it. It is a blockstore.ErrNotFound.
-	ErrNotFound = fmt.Errorf("set not found: %w", blockstore.ErrNotFound)
+	ErrNotFound = wire.ErrNotFound
 	// ErrBusy: too many of our sessions are open with the peer.
-	ErrBusy = errors.New("peer is busy")
+	ErrBusy = wire.ErrBusy
 	// ErrRemote: the peer failed, or did not understand us.
-	ErrRemote = errors.New("peer failed")
+	ErrRemote = wire.ErrRemote
 	// ErrMalformed: the peer sent what is not an answer of this protocol, or not the answer to our want.
 	ErrMalformed = errors.New("malformed reply")
 	// ErrWindow: MaxOutstanding wants wait for their replies already.
@@ -127,46 +127,10 @@ type Reader interface {
 	Close() error
 }
 
-// Limiter is the part of rate.Limiter that sending needs; bytes are its tokens. Burst is asked before every piece, as a
-// limit may change at any time: it tells how many bytes may be asked for at once, 0 = there is no limit now.
+// Limiter bounds what is sent. It is asked before every piece, as a limit may change at any time.
 type Limiter interface {
-	WaitN(ctx context.Context, n int) error
-	Burst() int
-}
-
-// piece is how much is asked of l at once; 0 = there is no limit now.
-func piece(l Limiter) int {
-	if l == nil {
-		return 0
-	}
-	return min(Piece, l.Burst())
-}
-
-// codeOf is the answer to a source's error.
-func codeOf(err error) wire.Code {
-	switch {
-	case err == nil:
-		return wire.OK
-	case errors.Is(err, blockstore.ErrNotFound):
-		return wire.NotFound
-	case errors.Is(err, blockstore.ErrCorrupt):
-		return wire.Corrupt
-	}
-	return wire.Internal
-}
-
-// errorOf is a peer's answer to the greeting as an error.
-func errorOf(code uint32) error {
-	switch c := wire.Code(code); c {
-	case wire.OK:
-		return nil
-	case wire.NotFound:
-		return ErrNotFound
-	case wire.Busy:
-		return ErrBusy
-	default:
-		return fmt.Errorf("%w: %v", ErrRemote, c)
-	}
+	// Wait waits until some of n bytes may pass, and tells how many: 1 to n. Where there is no limit now, that is n at once.
+	Wait(ctx context.Context, n int) (int, error)
 }
 
 // appendWant appends the frame of a want.

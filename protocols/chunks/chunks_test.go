@@ -260,7 +260,7 @@ func TestErrorsOfTheSource(t *testing.T) {
 				t.Fatal(err)
 			}
 			r, nextErr := s.Next(nil)
-			if nextErr != nil || r.Code != codeOf(err) || r.Code == wire.OK || len(r.Data) != 0 {
+			if nextErr != nil || r.Code != wire.CodeOf(err) || r.Code == wire.OK || len(r.Data) != 0 {
 				t.Errorf("%v: %+v, %v", err, r, nextErr)
 			}
 		}

@@ -35,6 +35,9 @@ type Reply struct {
 	Data []byte    // NOT verified against Cid
 }
 
+// Throttle waits until some of the n bytes that come next may be read, and tells how many: 1 to n.
+type Throttle func(n int) (int, error)
+
 // Session is the client's side of one stream. One goroutine may call Want and Walk while another calls
 // Next; Close may be called by anyone. After any error but ErrWindow and a wrong argument the session
 // is over, and every call fails. The server ends a session that wants nothing for a minute.
@@ -42,6 +45,7 @@ type Session struct {
 	s     network.Stream
 	in    *bufio.Reader
 	wants chan want // sent; Next takes one when it has taken all replies to the one before
+	allow Throttle  // Next's; nil = nothing is waited for
 
 	cur want // Next's: what is being replied to; no CIDs left = nothing
 
@@ -90,7 +94,7 @@ func (x *Session) greet(set cid.Cid, capability []byte) error {
 	if err := wire.ReadMsg(x.in, &m, wire.MaxControl); err != nil {
 		return err
 	}
-	return errorOf(m.GetCode())
+	return wire.ErrorOf(m.GetCode())
 }
 
 // Want asks for up to MaxWant blocks; their replies come from Next in this order, after those of
@@ -143,11 +147,33 @@ func (x *Session) Next(buf []byte) (Reply, error) {
 	return r, nil
 }
 
+// Throttle makes Next ask allow before it reads anything of a reply; an error of it ends the session. It is called
+// before Next is. While it waits, the peer finds its window full.
+func (x *Session) Throttle(allow Throttle) { x.allow = allow }
+
+// read fills b as fast as it may, each piece within frameTimeout.
+func (x *Session) read(b []byte) error {
+	for len(b) > 0 {
+		n := min(len(b), readPiece)
+		if x.allow != nil {
+			var err error
+			if n, err = x.allow(n); err != nil {
+				return err
+			}
+		}
+		x.s.SetReadDeadline(time.Now().Add(frameTimeout))
+		if _, err := io.ReadFull(x.in, b[:n]); err != nil {
+			return noEOF(err)
+		}
+		b = b[n:]
+	}
+	return nil
+}
+
 func (x *Session) next(buf []byte) (Reply, error) {
 	var b [replyHeader]byte
-	x.s.SetReadDeadline(time.Now().Add(frameTimeout))
-	if _, err := io.ReadFull(x.in, b[:]); err != nil {
-		return Reply{}, noEOF(err)
+	if err := x.read(b[:]); err != nil {
+		return Reply{}, err
 	}
 	h, err := parseHeader(b)
 	if err != nil {
@@ -161,15 +187,7 @@ func (x *Session) next(buf []byte) (Reply, error) {
 		buf = make([]byte, h.length)
 	}
 	r.Data = buf[:h.length]
-	for d := r.Data; len(d) > 0; {
-		n := min(len(d), readPiece)
-		x.s.SetReadDeadline(time.Now().Add(frameTimeout))
-		if _, err := io.ReadFull(x.in, d[:n]); err != nil {
-			return Reply{}, noEOF(err)
-		}
-		d = d[n:]
-	}
-	return r, nil
+	return r, x.read(r.Data)
 }
 
 // match holds a reply against what was wanted and moves on to the next.

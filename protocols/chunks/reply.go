@@ -140,7 +140,7 @@ func (w *replier) reply(ctx context.Context, x want) error {
 			data = nil
 			w.note(ctx, c, err)
 		}
-		if err := w.send(ctx, *b, headerOf(c, codeOf(err), len(data)), data); err != nil {
+		if err := w.send(ctx, *b, headerOf(c, wire.CodeOf(err), len(data)), data); err != nil {
 			return err
 		}
 	}
@@ -160,12 +160,12 @@ func (w *replier) walk(ctx context.Context, b []byte, root cid.Cid) error {
 	if err != nil {
 		w.note(ctx, root, err)
 	}
-	return w.send(ctx, b, headerOf(cid.Undef, codeOf(err), 0), nil)
+	return w.send(ctx, b, headerOf(cid.Undef, wire.CodeOf(err), 0), nil)
 }
 
 // note logs what the node's owner should know: damage and failures, not what peers ask for in vain.
 func (w *replier) note(ctx context.Context, c cid.Cid, err error) {
-	if codeOf(err) != wire.NotFound && ctx.Err() == nil {
+	if wire.CodeOf(err) != wire.NotFound && ctx.Err() == nil {
 		w.srv.o.Log.Warn("reading a block failed", "peer", w.s.Conn().RemotePeer(), "set", w.set, "cid", c, "err", err)
 	}
 }
@@ -177,16 +177,12 @@ func (w *replier) send(ctx context.Context, b []byte, h header, data []byte) err
 		return err
 	}
 	h.put(b)
-	inPlace := len(data) > 0 && len(data) <= len(b)-replyHeader && &data[0] == &b[replyHeader]
-	if inPlace && piece(w.limit) == 0 {
-		if err := w.write(b[:replyHeader+len(data)]); err != nil {
-			return err
-		}
-	} else {
-		if err := w.write(b[:replyHeader]); err != nil {
-			return err
-		}
-		if err := w.sendData(ctx, data); err != nil {
+	parts := [][]byte{b[:replyHeader], data}
+	if len(data) > 0 && len(data) <= len(b)-replyHeader && &data[0] == &b[replyHeader] {
+		parts = [][]byte{b[:replyHeader+len(data)]}
+	}
+	for _, part := range parts {
+		if err := w.pass(ctx, part); err != nil {
 			return err
 		}
 	}
@@ -196,26 +192,26 @@ func (w *replier) send(ctx context.Context, b []byte, h header, data []byte) err
 	return nil
 }
 
-// sendData sends payload that is not behind its header, or that the limiter must let pass.
-func (w *replier) sendData(ctx context.Context, data []byte) error {
-	for len(data) > 0 {
-		n := min(len(data), piece(w.limit))
-		if n == 0 {
-			return w.write(data)
-		}
-		// The limiter may wait long: the client must see progress, or it gives us up.
-		if time.Since(w.flushed) > time.Second {
-			if err := w.flush(); err != nil {
-				return err
+// pass writes b as fast as the limiter lets it pass.
+func (w *replier) pass(ctx context.Context, b []byte) error {
+	for len(b) > 0 {
+		n := len(b)
+		if w.limit != nil {
+			// It may let us wait long: the client must see progress, or it gives us up.
+			if time.Since(w.flushed) > time.Second {
+				if err := w.flush(); err != nil {
+					return err
+				}
+			}
+			var err error
+			if n, err = w.limit.Wait(ctx, n); err != nil {
+				return fmt.Errorf("wait for rate limit: %w", err)
 			}
 		}
-		if err := w.limit.WaitN(ctx, n); err != nil {
-			return fmt.Errorf("wait for rate limit: %w", err)
-		}
-		if err := w.write(data[:n]); err != nil {
+		if err := w.write(b[:n]); err != nil {
 			return err
 		}
-		data = data[n:]
+		b = b[n:]
 	}
 	return nil
 }

@@ -76,7 +76,7 @@ func (srv *server) serve(ctx context.Context, s network.Stream, busy bool) error
 	set := blockstore.FromDigest(cid.Raw, [sha256.Size]byte(hello.GetSet()))
 	r, err := srv.source.Open(ctx, s.Conn().RemotePeer(), set, hello.GetCapability())
 	if err != nil {
-		code := codeOf(err)
+		code := wire.CodeOf(err)
 		if code != wire.NotFound {
 			srv.o.Log.Warn("opening a set failed", "peer", s.Conn().RemotePeer(), "set", set, "err", err)
 		}

@@ -79,8 +79,16 @@ func TestTooManySessions(t *testing.T) {
 	})
 }
 
-func always(l Limiter) func(network.Conn, cid.Cid) Limiter {
-	return func(network.Conn, cid.Cid) Limiter { return l }
+func always(l *rate.Limiter) func(network.Conn, cid.Cid) Limiter {
+	return func(network.Conn, cid.Cid) Limiter { return bucket{l} }
+}
+
+// bucket is a Limiter.
+type bucket struct{ *rate.Limiter }
+
+func (b bucket) Wait(ctx context.Context, n int) (int, error) {
+	n = min(n, b.Burst(), Piece)
+	return n, b.WaitN(ctx, n)
 }
 
 // The limiter holds in bytes, also where its burst is smaller than our pieces, and a slow limit does

@@ -172,7 +172,7 @@ func TestWrongArguments(t *testing.T) {
 func TestManyAsks(t *testing.T) {
 	sent := 0
 	o := ServerOptions{
-		Limit: always(rate.NewLimiter(1<<20, Piece)),
+		Limit: always(rate.NewLimiter(1<<20, 64<<10)),
 		Sent:  func(_ peer.ID, n int) { sent += n },
 	}
 	inWorld(t, o, func(t *testing.T, ctx context.Context, w *world) {
@@ -209,7 +209,7 @@ func TestManyAsks(t *testing.T) {
 		if got != sent {
 			t.Errorf("%d bytes of patches came, %d were sent", got, sent)
 		}
-		if took := time.Since(begin); took < time.Duration(got-2*Piece)*time.Second>>20 {
+		if took := time.Since(begin); took < time.Duration(got-2*64<<10)*time.Second>>20 {
 			t.Errorf("%d bytes took %v at 1 MiB/s", got, took)
 		}
 	})

@@ -30,6 +30,9 @@ type Session struct {
 	dry  bool
 	base cid.Cid
 	asks chan Ask // sent, without signatures; Next takes one when its item comes
+	// allow is Next's: it waits until some of the n bytes that come next may be read, and tells how many; nil = nothing is
+	// waited for.
+	allow func(n int) (int, error)
 
 	// Next's:
 	phase Kind  // Node, then Leaf while leaves are pushed, then EndPush
@@ -84,7 +87,7 @@ func (x *Session) greet(q *deltapb.Request, have []cid.Cid) error {
 	if err := wire.ReadMsg(x.in, &m, wire.MaxControl); err != nil {
 		return noEOF(err)
 	}
-	if err := errorOf(m.GetCode()); err != nil {
+	if err := wire.ErrorOf(m.GetCode()); err != nil {
 		return err
 	}
 	switch n := int(m.GetBase()); {
@@ -128,7 +131,7 @@ func (x *Session) next(a Ask) (Item, error) {
 		return Item{}, noEOF(err)
 	}
 	var m deltapb.Item
-	if err := wire.ReadBody(x.in, &m, n); err != nil {
+	if err := wire.ReadBody(throttled{x}, &m, n); err != nil {
 		return Item{}, err
 	}
 	switch x.phase {
@@ -236,6 +239,26 @@ func (x *Session) end(err error) error {
 func (x *Session) Close() error {
 	x.end(ErrClosed)
 	return nil
+}
+
+// Throttle makes Next ask allow before it reads the bytes of an item, 1 to n of which it lets pass when it returns; an error
+// of it ends the session. It is called before Next is. While it waits, the peer finds its window full.
+func (x *Session) Throttle(allow func(n int) (int, error)) { x.allow = allow }
+
+// throttled reads a session's items as fast as it may.
+type throttled struct{ x *Session }
+
+func (t throttled) Read(b []byte) (int, error) {
+	if t.x.allow == nil {
+		return t.x.in.Read(b)
+	}
+	begun := time.Now()
+	n, err := t.x.allow(len(b))
+	if err != nil {
+		return 0, err
+	}
+	t.x.pace.until = t.x.pace.until.Add(time.Since(begun)) // the peer is not to blame
+	return io.ReadFull(t.x.in, b[:n])                      // all that was let pass
 }
 
 // pacedReader gives a message patience to begin, and then time for each byte that has come: neither silence

@@ -92,8 +92,6 @@ const (
 	maxItem   = blockstore.MaxBlockSize + 1 + 256
 	flushSize = 64 << 10 // small items are joined up to this
 	readAhead = 4 << 10
-	// Piece is how much is asked of the limiter, and written, at once if there is one.
-	Piece = 64 << 10
 	// usualBlock is room for the largest leaf of the default profile.
 	usualBlock = 1 << 20
 )
@@ -101,11 +99,11 @@ const (
 // Errors of the protocol. They are returned wrapped; test with errors.Is.
 var (
 	// ErrNotFound: the peer has no such set, or does not let us read it. It is a blockstore.ErrNotFound.
-	ErrNotFound = fmt.Errorf("set not found: %w", blockstore.ErrNotFound)
+	ErrNotFound = wire.ErrNotFound
 	// ErrBusy: too many of our sessions are open with the peer.
-	ErrBusy = errors.New("peer is busy")
+	ErrBusy = wire.ErrBusy
 	// ErrRemote: the peer failed, or did not understand us.
-	ErrRemote = errors.New("peer failed")
+	ErrRemote = wire.ErrRemote
 	// ErrMalformed: the peer sent what is not of this protocol, or not what was asked for.
 	ErrMalformed = errors.New("malformed message")
 	// ErrWindow: more than MaxAsks asks would wait for their items.
@@ -132,19 +130,10 @@ type Reader interface {
 	Close() error
 }
 
-// Limiter is the part of rate.Limiter that sending needs; bytes are its tokens. Burst is asked before every piece, as a
-// limit may change at any time: it tells how many bytes may be asked for at once, 0 = there is no limit now.
+// Limiter bounds what is sent. It is asked before every piece, as a limit may change at any time.
 type Limiter interface {
-	WaitN(ctx context.Context, n int) error
-	Burst() int
-}
-
-// piece is how much is asked of l at once; 0 = there is no limit now.
-func piece(l Limiter) int {
-	if l == nil {
-		return 0
-	}
-	return min(Piece, l.Burst())
+	// Wait waits until some of n bytes may pass, and tells how many: 1 to n. Where there is no limit now, that is n at once.
+	Wait(ctx context.Context, n int) (int, error)
 }
 
 // Request is what a session is for.
@@ -220,31 +209,12 @@ type Ask struct {
 
 // codeOf is the code that tells a peer of a source's error.
 func codeOf(err error) wire.Code {
-	switch {
-	case err == nil:
-		return wire.OK
-	case errors.Is(err, errNoBase): // before the cause it wraps
+	if errors.Is(err, errNoBase) { // before the cause it wraps
 		return wire.NoBase
-	case errors.Is(err, blockstore.ErrNotFound):
-		return wire.NotFound
-	case errors.Is(err, blockstore.ErrCorrupt):
-		return wire.Corrupt
-	case errors.Is(err, patch.ErrPatch), errors.Is(err, patch.ErrLimit):
+	}
+	code := wire.CodeOf(err)
+	if code == wire.Internal && (errors.Is(err, patch.ErrPatch) || errors.Is(err, patch.ErrLimit)) {
 		return wire.BadRequest
 	}
-	return wire.Internal
-}
-
-// errorOf is a peer's answer to the request as an error.
-func errorOf(code uint32) error {
-	switch c := wire.Code(code); c {
-	case wire.OK:
-		return nil
-	case wire.NotFound:
-		return ErrNotFound
-	case wire.Busy:
-		return ErrBusy
-	default:
-		return fmt.Errorf("%w: %v", ErrRemote, c)
-	}
+	return code
 }

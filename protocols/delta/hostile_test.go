@@ -363,8 +363,16 @@ func TestWrongPatches(t *testing.T) {
 	})
 }
 
-func always(l Limiter) func(network.Conn, cid.Cid) Limiter {
-	return func(network.Conn, cid.Cid) Limiter { return l }
+func always(l *rate.Limiter) func(network.Conn, cid.Cid) Limiter {
+	return func(network.Conn, cid.Cid) Limiter { return bucket{l} }
+}
+
+// bucket is a Limiter.
+type bucket struct{ *rate.Limiter }
+
+func (b bucket) Wait(ctx context.Context, n int) (int, error) {
+	n = min(n, b.Burst())
+	return n, b.WaitN(ctx, n)
 }
 
 // A rate that makes one leaf take longer than either side's patience is no reason to give up, as long as bytes

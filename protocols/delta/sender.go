@@ -209,17 +209,17 @@ func (x *sender) send(ctx context.Context) error {
 		return err
 	}
 	for rest := x.frame; len(rest) > 0; {
-		n := min(len(rest), piece(x.limit))
-		if n == 0 {
-			return x.sent(x.write(rest))
-		}
-		if time.Since(x.flushed) > flushEvery {
-			if err := x.flush(); err != nil {
-				return err
+		n := len(rest)
+		if x.limit != nil {
+			if time.Since(x.flushed) > flushEvery {
+				if err := x.flush(); err != nil {
+					return err
+				}
 			}
-		}
-		if err := x.limit.WaitN(ctx, n); err != nil {
-			return fmt.Errorf("wait for rate limit: %w", err)
+			var err error
+			if n, err = x.limit.Wait(ctx, n); err != nil {
+				return fmt.Errorf("wait for rate limit: %w", err)
+			}
 		}
 		if err := x.write(rest[:n]); err != nil {
 			return err

@@ -38,6 +38,13 @@ func (c *Client) Do(ctx context.Context, line string, say func(string)) error {
 	return err
 }
 
+// Finish carries out one statement as Do does, to its end even if the caller ends meanwhile: a node may ask for its own
+// restart.
+func (c *Client) Finish(ctx context.Context, line string) error {
+	_, err := c.ask(ctx, request{Op: "do", Line: line, Alone: true}, nil)
+	return err
+}
+
 // List tells what every node is.
 func (c *Client) List(ctx context.Context) ([]Info, error) {
 	a, err := c.ask(ctx, request{Op: "list"}, nil)
@@ -99,12 +106,12 @@ func converse(conn net.Conn, r request, say func(string)) (a answer, err error) 
 	if err := writeLine(conn, r); err != nil {
 		return a, err
 	}
-	for in := bufio.NewReaderSize(conn, maxAnswer); ; {
+	for in := bufio.NewReader(conn); ; {
 		if err := conn.SetReadDeadline(time.Now().Add(frameDeadline)); err != nil {
 			return a, err
 		}
 		a = answer{}
-		if err := readLine(in, &a); err != nil {
+		if err := readLine(in, maxAnswer, &a); err != nil {
 			return a, err
 		}
 		if a.Say != "" && say != nil {

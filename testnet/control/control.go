@@ -40,13 +40,17 @@ const (
 type Info struct {
 	Name   string           `json:"name"`
 	PeerID string           `json:"peer_id"`
-	State  string           `json:"state"` // running, paused or down
+	State  string           `json:"state"`           // running, paused or down
+	Ended  string           `json:"ended,omitempty"` // of one that is down: killed, stopped or crashed
 	Home   string           `json:"home"`
 	Addr   string           `json:"addr"`
 	PID    int              `json:"pid,omitempty"`
 	Memory int64            `json:"memory,omitempty"` // resident bytes
 	Harm   []string         `json:"harm,omitempty"`   // what is done to it and its links, in words
 	Sets   []trace.SetState `json:"sets,omitempty"`
+	Site   string           `json:"dashboard,omitempty"` // URL
+	Delay  float64          `json:"delay_ms,omitempty"`  // the longest that its links add, one way
+	Rate   int64            `json:"rate,omitempty"`      // bytes a second that it sends or receives at most, or its slowest link carries
 }
 
 // Stage is the network that is acted on.
@@ -62,9 +66,10 @@ type Stage interface {
 
 // request is what a client asks.
 type request struct {
-	V    int    `json:"v"`
-	Op   string `json:"op"`
-	Line string `json:"line,omitempty"`
+	V     int    `json:"v"`
+	Op    string `json:"op"`
+	Line  string `json:"line,omitempty"`
+	Alone bool   `json:"alone,omitempty"` // of do: it is carried out also when the client goes away
 }
 
 // answer is one line of what it is told.
@@ -128,11 +133,19 @@ func listen(dir string) (*net.UnixListener, error) {
 	return l, nil
 }
 
-// readLine reads one line of JSON of at most limit bytes, which r's buffer holds.
-func readLine(r *bufio.Reader, v any) error {
+// readLine reads one line of JSON of at most limit bytes.
+func readLine(r *bufio.Reader, limit int, v any) error {
 	line, err := r.ReadSlice('\n')
+	if errors.Is(err, bufio.ErrBufferFull) { // most lines are short: room is only made for those that are not
+		line = append([]byte(nil), line...)
+	}
+	for errors.Is(err, bufio.ErrBufferFull) && len(line) < limit {
+		var more []byte
+		more, err = r.ReadSlice('\n')
+		line = append(line, more...)
+	}
 	switch {
-	case errors.Is(err, bufio.ErrBufferFull):
+	case errors.Is(err, bufio.ErrBufferFull), len(line) > limit:
 		return errors.New("a line is too long")
 	case errors.Is(err, io.EOF) && len(line) > 0:
 		return io.ErrUnexpectedEOF

@@ -258,6 +258,37 @@ func TestStatementIsGivenUp(t *testing.T) {
 	}
 }
 
+// A node may ask for its own restart: such a statement goes on when its client has gone away, and ends with the network.
+func TestStatementIsFinished(t *testing.T) {
+	for line, stays := range map[string]bool{`{"v":1,"op":"do","line":"restart a","alone":true}`: true, `{"v":1,"op":"do","line":"restart a"}`: false} {
+		synctest.Test(t, func(t *testing.T) {
+			ctx, end := context.WithCancel(t.Context())
+			near, far := net.Pipe()
+			given := make(chan context.Context, 1)
+			done := make(chan struct{})
+			go func() {
+				defer close(done)
+				newTalk(ctx, far).answer(stage{do: func(ctx context.Context, _ string, _ func(string)) error {
+					given <- ctx
+					<-ctx.Done()
+					return nil
+				}})
+			}()
+			if _, err := near.Write([]byte(line + "\n")); err != nil {
+				t.Fatal(err)
+			}
+			statement := <-given
+			_ = near.Close()
+			synctest.Wait()
+			if goesOn := statement.Err() == nil; goesOn != stays {
+				t.Errorf("%s: the client has gone, and it goes on: %v", line, goesOn)
+			}
+			end()
+			<-done
+		})
+	}
+}
+
 func TestBadRequests(t *testing.T) {
 	dir := t.TempDir()
 	served(t, dir, stage{do: func(context.Context, string, func(string)) error { return errors.New("carried out") }})

@@ -5,6 +5,7 @@
 //
 //	{"v":1,"op":"do","line":"kill node-1"}      op is do, list or quit
 //
+// A do with "alone":true is carried out to its end even if the client goes away.
 // and the answer any number of lines that say something, empty ones as signs of life among them, and one that ends it:
 //
 //	{"say":"node-1 was killed"}                 of do

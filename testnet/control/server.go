@@ -50,7 +50,8 @@ func Serve(ctx context.Context, dir string, s Stage) error {
 
 // talk is one connection at the network's end.
 type talk struct {
-	ctx  context.Context // ends with the network, and when the client has gone away
+	net  context.Context // ends with the network
+	ctx  context.Context // likewise, and when the client has gone away
 	stop context.CancelFunc
 	conn net.Conn
 	in   *bufio.Reader
@@ -60,7 +61,7 @@ type talk struct {
 }
 
 func newTalk(ctx context.Context, c net.Conn) *talk {
-	t := &talk{conn: c, in: bufio.NewReaderSize(c, maxRequest)}
+	t := &talk{net: ctx, conn: c, in: bufio.NewReader(c)}
 	t.ctx, t.stop = context.WithCancel(ctx)
 	return t
 }
@@ -75,7 +76,7 @@ func (t *talk) answer(s Stage) {
 		return
 	}
 	var r request
-	switch err := readLine(t.in, &r); {
+	switch err := readLine(t.in, maxRequest, &r); {
 	case errors.Is(err, io.EOF): // it only wanted to know whether a network runs
 		return
 	case err != nil:
@@ -101,7 +102,11 @@ func (t *talk) carryOut(r request, s Stage) answer {
 	case r.V != version:
 		return answer{Error: misused(fmt.Sprintf("the network speaks version %d of the control socket, not %d: it was started by another version of the program", version, r.V))}
 	case r.Op == "do":
-		if err := s.Do(t.ctx, r.Line, func(text string) { t.write(answer{Say: text}) }); err != nil {
+		ctx := t.ctx
+		if r.Alone {
+			ctx = t.net
+		}
+		if err := s.Do(ctx, r.Line, func(text string) { t.write(answer{Say: text}) }); err != nil {
 			return answer{Error: problem(err)}
 		}
 		return answer{}

@@ -141,5 +141,11 @@ func (b *Bed) Options() []libp2p.Option {
 // Lies tells whether this node is to serve wrong bytes now.
 func (b *Bed) Lies() bool { return b.state.Load().plan.Lies }
 
+// Network tells which node this is, and the folder of the network that it is one of; "" of both = of none.
+func (b *Bed) Network() (name, dir string) {
+	p := b.state.Load().plan
+	return p.Name, p.Net
+}
+
 // Full tells whether the disk of this node is to be full now.
 func (b *Bed) Full() bool { return b.state.Load().plan.Full }

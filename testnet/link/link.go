@@ -56,6 +56,8 @@ type Plan struct {
 	Down  int64             `json:"down,omitempty"`  // the same received
 	Lies  bool              `json:"lies,omitempty"`  // it serves wrong bytes
 	Full  bool              `json:"full,omitempty"`  // its disk is full
+	Name  string            `json:"name,omitempty"`  // of this node
+	Net   string            `json:"net,omitempty"`   // folder of the network, absolute, where package control answers; "" = nobody does
 }
 
 const (
@@ -113,6 +115,9 @@ func parse(b []byte) (Plan, error) {
 func (p Plan) check() error {
 	if p.Up < 0 || p.Down < 0 {
 		return fmt.Errorf("%w: a rate below 0", ErrBadPlan)
+	}
+	if p.Net != "" && (p.Name == "" || !filepath.IsAbs(p.Net)) {
+		return fmt.Errorf("%w: a network is an absolute folder, and its nodes have names", ErrBadPlan)
 	}
 	for _, rules := range []map[string]Rule{p.Out, p.In} {
 		for name, r := range rules {

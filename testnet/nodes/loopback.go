@@ -19,6 +19,8 @@ const (
 	// Ports come from below what systems give to outgoing connections (32768 on Linux, 49152 elsewhere): a node that is
 	// down for a while would find its port taken by a connection of another node.
 	firstPort, ports = 20_000, 12_000
+	// Dashboards are below them, for the same reason: who looks at one finds it there again after a restart.
+	firstSite, sites = 16_000, 4_000
 	// tellDeadline is how long a node may take to go by a new plan: it takes a millisecond, and one that starts on a
 	// busy machine a second.
 	tellDeadline = 10 * time.Second
@@ -29,7 +31,9 @@ const (
 // loopback lets nodes listen at ports of 127.0.0.1 and tells each of them what to do to the bytes it sends and receives.
 type loopback struct {
 	seed uint64
+	dir  string               // of the network
 	next int                  // number of the port to try
+	site int                  // the same of dashboards
 	told map[string]link.Plan // by name: what lies in its home and, when it was awake, it goes by
 }
 
@@ -38,23 +42,36 @@ type loopback struct {
 func newLoopback(o Options) *loopback {
 	h := fnv.New32a()
 	_, _ = h.Write([]byte(o.Dir)) // never fails
-	return &loopback{seed: o.Seed, next: int(h.Sum32() % ports), told: map[string]link.Plan{}}
+	return &loopback{seed: o.Seed, dir: o.Dir, next: int(h.Sum32() % ports), site: int(h.Sum32() % sites), told: map[string]link.Plan{}}
 }
 
 func (g *loopback) place(context.Context, string) (place, error) {
-	for range ports {
-		host := net.JoinHostPort("127.0.0.1", strconv.Itoa(firstPort+g.next))
-		g.next = (g.next + 1) % ports
+	host, err := freeFrom(&g.next, firstPort, ports)
+	if err != nil {
+		return place{}, err
+	}
+	site, err := freeFrom(&g.site, firstSite, sites)
+	if err != nil {
+		site = anyPort
+	}
+	_, port, _ := net.SplitHostPort(host)
+	return place{host: host, site: site, listen: []string{"/ip4/127.0.0.1/tcp/" + port}, flags: []string{"--testnet"}}, nil
+}
+
+// freeFrom is the next of n ports that nobody listens at; at counts them.
+func freeFrom(at *int, first, n int) (string, error) {
+	for range n {
+		host := net.JoinHostPort("127.0.0.1", strconv.Itoa(first+*at))
+		*at = (*at + 1) % n
 		if l, err := net.Listen("tcp4", host); err == nil {
-			_, port, _ := net.SplitHostPort(host)
-			return place{host: host, listen: []string{"/ip4/127.0.0.1/tcp/" + port}, flags: []string{"--testnet"}}, l.Close()
+			return host, l.Close()
 		}
 	}
-	return place{}, errors.New("no port of 127.0.0.1 is free")
+	return "", errors.New("no port of 127.0.0.1 is free")
 }
 
 func (g *loopback) apply(ctx context.Context, s Shape, all []resident) error {
-	plans := plansOf(g.seed, s, all)
+	plans := plansOf(g.seed, g.dir, s, all)
 	var group errgroup.Group
 	for _, r := range all {
 		p := plans[r.name]
@@ -101,7 +118,7 @@ func (g *loopback) close() error { return nil }
 
 // plansOf is what every node has to do so that bytes travel as s says: both ends know the rules of a link, because
 // whoever dials carries them out, and everybody knows who listens where.
-func plansOf(seed uint64, s Shape, all []resident) map[string]link.Plan {
+func plansOf(seed uint64, dir string, s Shape, all []resident) map[string]link.Plan {
 	peers := make(map[string]string, len(all))
 	plans := make(map[string]link.Plan, len(all))
 	for _, r := range all {
@@ -111,7 +128,7 @@ func plansOf(seed uint64, s Shape, all []resident) map[string]link.Plan {
 		h := fnv.New64a() // gives every node randomness of its own
 		_, _ = h.Write([]byte(r.name))
 		plans[r.name] = link.Plan{Seed: seed ^ h.Sum64(), Peers: peers, Out: map[string]link.Rule{}, In: map[string]link.Rule{},
-			Up: s.Up[r.name], Down: s.Down[r.name], Lies: s.Lies[r.name], Full: s.Full[r.name]}
+			Up: s.Up[r.name], Down: s.Down[r.name], Lies: s.Lies[r.name], Full: s.Full[r.name], Name: r.name, Net: dir}
 	}
 	for pair, rule := range s.Rules {
 		if from, ok := plans[pair[0]]; ok && rule != (link.Rule{}) {

@@ -25,7 +25,7 @@ func TestPlansOf(t *testing.T) {
 	s.Rules[[2]string{"b", "c"}] = link.Rule{} // plain again
 	s.Up["a"], s.Down["b"] = 10, 20
 	s.Lies["b"], s.Full["c"] = true, true
-	got := plansOf(7, s, residents("a", "b", "c"))
+	got := plansOf(7, "/net", s, residents("a", "b", "c"))
 	peers := map[string]string{"127.0.0.1:1": "a", "127.0.0.1:2": "b", "127.0.0.1:3": "c"}
 	none := map[string]link.Rule{}
 	want := map[string]link.Plan{
@@ -35,6 +35,10 @@ func TestPlansOf(t *testing.T) {
 	}
 	seeds := map[uint64]bool{}
 	for name, p := range got {
+		if p.Name != name || p.Net != "/net" {
+			t.Errorf("%s is told that it is %q of %q", name, p.Name, p.Net)
+		}
+		p.Name, p.Net = "", ""
 		seeds[p.Seed] = true
 		p.Seed = 0
 		if !reflect.DeepEqual(p, want[name]) {
@@ -56,7 +60,7 @@ func TestPlansAgree(t *testing.T) {
 			s.Rules[pair] = link.Rule{Rate: rapid.Int64Range(0, 3).Draw(t, "rate"), Cut: rapid.Bool().Draw(t, "cut")}
 		}
 		seed := rapid.Uint64().Draw(t, "seed")
-		plans := plansOf(seed, s, residents(names...))
+		plans := plansOf(seed, "/net", s, residents(names...))
 		for _, from := range names {
 			for _, to := range names {
 				want := s.Rules[[2]string{from, to}]
@@ -65,7 +69,7 @@ func TestPlansAgree(t *testing.T) {
 				}
 			}
 		}
-		if !reflect.DeepEqual(plans, plansOf(seed, s, residents(names...))) {
+		if !reflect.DeepEqual(plans, plansOf(seed, "/net", s, residents(names...))) {
 			t.Fatal("another time, other plans")
 		}
 	})

@@ -1,6 +1,7 @@
 package nodes
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -42,6 +43,7 @@ type Node struct {
 	mu     sync.Mutex // guards what follows
 	life   *life      // the newest process; nil before the first
 	paused bool       // of life
+	end    string     // how life is ended on purpose, as Ended tells it
 }
 
 func newNode(n *Net, name string, at place) *Node {
@@ -67,6 +69,38 @@ func (node *Node) State() State {
 	default:
 		return Running
 	}
+}
+
+// How a node came to be down.
+const (
+	EndedKilled  = "killed"
+	EndedStopped = "stopped"
+	EndedItself  = "crashed"
+)
+
+// Ended tells how a node that is down came to be so; "" of one that is not.
+func (node *Node) Ended() string {
+	node.mu.Lock()
+	defer node.mu.Unlock()
+	if node.life == nil || !node.life.over() {
+		return ""
+	}
+	return cmp.Or(node.end, EndedItself)
+}
+
+// ends notes who ends the newest process, before it ends.
+func (node *Node) ends(how string) {
+	node.mu.Lock()
+	defer node.mu.Unlock()
+	node.end = how
+}
+
+// Site is the URL of the node's dashboard; "" when it is down, and when nobody out here reaches it.
+func (node *Node) Site() string {
+	if l, _ := node.now(); l != nil {
+		return l.site
+	}
+	return ""
 }
 
 // PID is the node's process, 0 when it is down.
@@ -128,6 +162,7 @@ func (n *Net) Kill(name string) error {
 		if node.State() == Down {
 			return ErrDown
 		}
+		node.ends(EndedKilled)
 		node.kill()
 		return nil
 	})
@@ -142,6 +177,7 @@ func (n *Net) Stop(ctx context.Context, name string) error {
 			return ErrDown
 		}
 		l.dismiss()
+		node.ends(EndedStopped)
 		err := terminate(l.cmd.Process)
 		if paused {
 			err = errors.Join(err, resume(l.cmd.Process))

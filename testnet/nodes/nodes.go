@@ -80,6 +80,7 @@ type ground interface {
 // place is where a node is.
 type place struct {
 	host   string   // HOST:PORT of TCP
+	site   string   // HOST:PORT of its dashboard; "" = nobody out here reaches one
 	listen []string // multiaddrs; the first is the one that others are told
 	prefix []string // command line before the program
 	flags  []string

@@ -80,10 +80,13 @@ func TestLives(t *testing.T) {
 	origin, edge := node(t, n, "origin"), node(t, n, "edge-1")
 	awaitPeers(t, origin, 2)
 
-	pid, addr, id := edge.PID(), edge.Addr, edge.PeerID
+	pid, addr, id, site := edge.PID(), edge.Addr, edge.PeerID, edge.Site()
+	if !strings.HasPrefix(site, "http://127.0.0.1:") || edge.Ended() != "" {
+		t.Errorf("edge-1 has a dashboard at %q and ended %q", site, edge.Ended())
+	}
 	must(t, n.Kill("edge-1"))
-	if alive(pid) || edge.State() != Down || edge.Client() != nil || edge.PID() != 0 {
-		t.Errorf("edge-1 was killed and is %v", edge.State())
+	if alive(pid) || edge.State() != Down || edge.Client() != nil || edge.PID() != 0 || edge.Ended() != EndedKilled || edge.Site() != "" {
+		t.Errorf("edge-1 was killed and is %v, %s, with a dashboard at %q", edge.State(), edge.Ended(), edge.Site())
 	}
 	for what, err := range map[string]error{"kill": n.Kill("edge-1"), "stop": n.Stop(ctx, "edge-1"), "pause": n.Pause("edge-1"), "resume": n.Resume("edge-1")} {
 		if !errors.Is(err, ErrDown) || !strings.Contains(err.Error(), what+" edge-1") {
@@ -93,12 +96,15 @@ func TestLives(t *testing.T) {
 	must(t, n.Restart(ctx, "edge-1"))
 	st, err := edge.Client().Status(ctx)
 	must(t, err)
-	if edge.State() != Running || edge.Addr != addr || st.PeerID != id {
-		t.Errorf("edge-1 is another one: %s at %s, was %s at %s", st.PeerID, edge.Addr, id, addr)
+	if edge.State() != Running || edge.Addr != addr || st.PeerID != id || edge.Site() != site || edge.Ended() != "" {
+		t.Errorf("edge-1 is another one: %s at %s and %s, was %s at %s and %s", st.PeerID, edge.Addr, edge.Site(), id, addr, site)
 	}
 	awaitPeers(t, edge, 1)
 
 	must(t, n.Stop(ctx, "edge-2"))
+	if how := node(t, n, "edge-2").Ended(); how != EndedStopped {
+		t.Errorf("edge-2 was stopped and %s", how)
+	}
 	must(t, n.Restart(ctx, "edge-2"))
 	pid = node(t, n, "edge-2").PID()
 	must(t, n.Restart(ctx, "edge-2")) // a running one
@@ -169,8 +175,8 @@ func TestCrashIsTold(t *testing.T) {
 	case <-ctx.Done():
 		t.Fatal("nobody was told")
 	}
-	if s := node(t, n, "origin").State(); s != Down {
-		t.Errorf("it has crashed and is %v", s)
+	if o := node(t, n, "origin"); o.State() != Down || o.Ended() != EndedItself {
+		t.Errorf("it has crashed and is %v, %s", o.State(), o.Ended())
 	}
 	must(t, n.Restart(ctx, "origin"))
 }
@@ -258,6 +264,23 @@ func TestPortTaken(t *testing.T) {
 	}
 	must(t, l.Close())
 	must(t, n.Restart(ctx, "origin"))
+}
+
+// A dashboard whose port somebody has taken is at another one: that is no reason for a node not to start.
+func TestDashboardPortTaken(t *testing.T) {
+	ctx := testContext(t)
+	n := open(t, Options{})
+	must(t, n.Add(ctx, "origin"))
+	origin := node(t, n, "origin")
+	site := origin.Site()
+	must(t, n.Kill("origin"))
+	l, err := net.Listen("tcp4", strings.TrimPrefix(site, "http://"))
+	must(t, err)
+	defer l.Close()
+	must(t, n.Restart(ctx, "origin"))
+	if now := origin.Site(); now == site || now == "" {
+		t.Errorf("its dashboard is at %q, where somebody else listens", now)
+	}
 }
 
 func TestStartFails(t *testing.T) {

@@ -32,6 +32,7 @@ type life struct {
 	cmd    *exec.Cmd
 	exited chan struct{} // closed when the process is gone
 	client *api.Client   // set before anybody else sees the life
+	site   string        // URL of its dashboard, set likewise
 
 	mu     sync.Mutex // guards wanted
 	wanted bool       // it was ready, and nobody has asked it to end
@@ -74,10 +75,10 @@ func (node *Node) start(ctx context.Context) error {
 	}
 	deadline := time.NewTimer(startDeadline)
 	defer deadline.Stop()
-	var id string
+	var said hello
 	select {
-	case hello := <-ready:
-		id, err = hello.id, hello.err
+	case said = <-ready:
+		err = said.err
 	case <-ctx.Done():
 		err = context.Cause(ctx)
 	case <-deadline.C:
@@ -87,14 +88,17 @@ func (node *Node) start(ctx context.Context) error {
 		l.client, err = dial(ctx, node.Home)
 	}
 	if err == nil && node.PeerID == "" {
-		node.PeerID, node.Addr = id, node.at.listen[0]+"/p2p/"+id
+		node.PeerID, node.Addr = said.id, node.at.listen[0]+"/p2p/"+said.id
 	}
 	if err != nil {
 		l.end()
 		return fmt.Errorf("%w; its log: %s", err, node.lastLog())
 	}
+	if node.at.site != "" {
+		l.site = said.site
+	}
 	node.mu.Lock()
-	node.life, node.paused = l, false
+	node.life, node.paused, node.end = l, false, ""
 	node.mu.Unlock()
 	if !l.want() {
 		return fmt.Errorf("it ended at once; its log: %s", node.lastLog())
@@ -118,8 +122,9 @@ func (node *Node) catchUp(ctx context.Context) error {
 
 // hello is what a process has said once it listened, or why it never will.
 type hello struct {
-	id  string
-	err error
+	id   string
+	site string // URL of its dashboard
+	err  error
 }
 
 // launch starts the process and its watcher.
@@ -132,7 +137,7 @@ func (node *Node) launch() (*life, <-chan hello, error) {
 	args := node.command()
 	l := &life{cmd: exec.Command(args[0], args[1:]...), exited: make(chan struct{})}
 	l.cmd.Stderr = log
-	l.cmd.Env = append(withoutShoal(os.Environ()), "SHOAL_P2P__MDNS=false", "SHOAL_API__LISTEN=127.0.0.1:0", "XDG_RUNTIME_DIR=") // it never meets the neighbours
+	l.cmd.Env = append(withoutShoal(os.Environ()), "SHOAL_P2P__MDNS=false", "SHOAL_API__LISTEN="+node.at.freeSite(), "XDG_RUNTIME_DIR=") // it never meets the neighbours
 	l.cmd.SysProcAttr = dieWithParent()
 	out, err := l.cmd.StdoutPipe()
 	if err != nil {
@@ -188,9 +193,10 @@ func awaitReady(out io.Reader) hello {
 		var r struct {
 			Type   string `json:"type"`
 			PeerID string `json:"peer_id"`
+			Site   string `json:"dashboard"`
 		}
 		if json.Unmarshal(lines.Bytes(), &r) == nil && r.Type == "ready" {
-			return hello{id: r.PeerID}
+			return hello{id: r.PeerID, site: r.Site}
 		}
 	}
 	return hello{err: errors.New("it ended before it was ready")}
@@ -230,6 +236,21 @@ func (p place) free() error {
 		return fmt.Errorf("%w: %s; end that program (`ss -ltnp` or `lsof -i` shows it), or begin a new network", ErrPortTaken, p.host)
 	}
 	return l.Close()
+}
+
+// anyPort lets the system choose where a dashboard is.
+const anyPort = "127.0.0.1:0"
+
+// freeSite is where the dashboard is to be: at its place, or anywhere if somebody else has that by now.
+func (p place) freeSite() string {
+	if p.site == "" {
+		return anyPort
+	}
+	l, err := net.Listen("tcp4", p.site)
+	if err != nil || l.Close() != nil {
+		return anyPort
+	}
+	return p.site
 }
 
 // withoutShoal drops settings of the user's own node.

@@ -2,10 +2,8 @@ package play
 
 import (
 	"context"
-	"fmt"
 	"maps"
 	"slices"
-	"strings"
 
 	"github.com/shoal-p2p/shoal/testnet/link"
 	"github.com/shoal-p2p/shoal/testnet/nodes"
@@ -191,62 +189,4 @@ func reachable(all []*nodes.Node, cuts map[[2]string]bool) (groups [][]*nodes.No
 		groups = append(apart, joined)
 	}
 	return groups
-}
-
-// ill says in words what is done to nodes and their links, by node.
-func (s *Stage) ill(ctx context.Context) map[string][]string {
-	out := map[string][]string{}
-	err := s.net.Shape(ctx, func(t *nodes.Shape) {
-		say := func(name, format string, a ...any) { out[name] = append(out[name], fmt.Sprintf(format, a...)) }
-		for _, p := range slices.SortedFunc(maps.Keys(t.Rules), func(a, b [2]string) int { return slices.Compare(a[:], b[:]) }) {
-			if text := ruleText(t.Rules[p]); text != "" {
-				say(p[0], "to %s %s", p[1], text)
-			}
-		}
-		for name, rate := range t.Up {
-			if rate > 0 {
-				say(name, "uplink %s/s", bytes(rate))
-			}
-		}
-		for name, rate := range t.Down {
-			if rate > 0 {
-				say(name, "downlink %s/s", bytes(rate))
-			}
-		}
-		for name, lies := range t.Lies {
-			if lies {
-				say(name, "liar")
-			}
-		}
-		for name, full := range t.Full {
-			if full {
-				say(name, "disk full")
-			}
-		}
-	})
-	if err != nil {
-		return nil // the network ends
-	}
-	return out
-}
-
-// ruleText is a rule as a script says it; "" of a plain one.
-func ruleText(r link.Rule) string {
-	var parts []string
-	if r.Cut {
-		parts = append(parts, "cut")
-	}
-	if r.Latency > 0 {
-		parts = append(parts, "latency "+r.Latency.String())
-	}
-	if r.Jitter > 0 {
-		parts = append(parts, "jitter "+r.Jitter.String())
-	}
-	if r.Loss > 0 {
-		parts = append(parts, fmt.Sprintf("loss %g%%", 100*r.Loss))
-	}
-	if r.Rate > 0 {
-		parts = append(parts, "rate "+bytes(r.Rate)+"/s")
-	}
-	return strings.Join(parts, " ")
 }

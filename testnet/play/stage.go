@@ -12,7 +12,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"maps"
 	"math/rand/v2"
 	"path/filepath"
 	"slices"
@@ -23,7 +22,6 @@ import (
 	"github.com/dustin/go-humanize/english"
 
 	"github.com/shoal-p2p/shoal/node/api"
-	"github.com/shoal-p2p/shoal/testnet/control"
 	"github.com/shoal-p2p/shoal/testnet/nodes"
 	"github.com/shoal-p2p/shoal/testnet/oracle"
 	"github.com/shoal-p2p/shoal/testnet/script"
@@ -459,23 +457,4 @@ func pass(ctx context.Context, d time.Duration) error {
 	case <-ctx.Done():
 		return ctx.Err()
 	}
-}
-
-// List tells what every node is.
-func (s *Stage) List(ctx context.Context) []control.Info {
-	s.sampleAll(ctx)
-	ill := s.ill(ctx)
-	s.rec.mu.Lock()
-	newest := maps.Clone(s.rec.newest)
-	s.rec.mu.Unlock()
-	var out []control.Info
-	for _, n := range s.net.Nodes() {
-		i := control.Info{Name: n.Name, PeerID: n.PeerID, State: n.State().String(), Home: n.Home, Addr: n.Addr, PID: n.PID()}
-		if n.State() != nodes.Down {
-			i.Memory, i.Sets = newest[n.Name].Memory, newest[n.Name].Sets
-		}
-		i.Harm = ill[n.Name]
-		out = append(out, i)
-	}
-	return out
 }

@@ -4,8 +4,8 @@ import { enc } from "./base.mjs";
 
 const root = "/api/v1/";
 
-/** Set when the node does not know this browser any more. */
-export const signedOut = signal(false);
+/** What to type to be let in, once the node does not know this browser any more. */
+export const signedOut = signal("");
 
 /** A failure with the node's own words: title, detail, hint, code. */
 export class Problem extends Error {
@@ -16,10 +16,10 @@ export class Problem extends Error {
 }
 
 async function answer(response) {
-  if (response.status === 401) signedOut.value = true;
   const text = await response.text();
   let body = null;
   try { body = text ? JSON.parse(text) : null; } catch { /* not JSON: an error page of something between */ }
+  if (response.status === 401) signedOut.value = /`([^`]+)`/.exec(body?.hint ?? "")?.[1] ?? "shoal dashboard";
   if (!response.ok) throw new Problem(body || { title: `the node answered ${response.status}`, status: response.status });
   return body;
 }
@@ -47,7 +47,7 @@ export const get = (path, query, signal) => {
 export const post = (path, body = {}) => send("POST", root + path, body);
 export const put = (path, body) => send("PUT", root + path, body);
 export const del = (path, body) => send("DELETE", root + path, body);
-export const about = () => send("GET", "/about.json");
+export const about = (signal) => send("GET", "/about.json", undefined, { signal });
 export const openapi = () => send("GET", "/openapi.json");
 
 /** 128 random bits; crypto.randomUUID is not there for a page that came by http from another name than localhost. */
@@ -77,13 +77,18 @@ export async function qr(text) {
 
 const types = ["snapshot", "status", "operation", "event"];
 
+// A stream is silent while nothing changes, and also when its node is cut off: after so long the node is asked whether
+// it is there, and it has so long to answer. Both in milliseconds.
+const silence = 10000, patience = 5000;
+
 // listen opens the stream and hands on what comes; the return value closes it.
 function listen(hear, state) {
-  let source, timer, tries = 0;
+  let source, timer, tries = 0, heard = Date.now(), asking = false;
+  const alive = () => { heard = Date.now(); state("live"); };
   const open = () => {
     source = new EventSource(`${root}events`);
-    source.onopen = () => { tries = 0; state("live"); };
-    for (const type of types) source.addEventListener(type, (e) => hear(type, JSON.parse(e.data), e.lastEventId));
+    source.onopen = () => { tries = 0; alive(); };
+    for (const type of types) source.addEventListener(type, (e) => { alive(); hear(type, JSON.parse(e.data), e.lastEventId); });
     source.onerror = () => {
       state("lost");
       if (source.readyState !== EventSource.CLOSED) return; // the browser tries again by itself
@@ -93,8 +98,21 @@ function listen(hear, state) {
       });
     };
   };
+  const ask = async () => {
+    if (asking || source.readyState !== EventSource.OPEN || Date.now() - heard < silence) return;
+    asking = true;
+    try {
+      await about(AbortSignal.timeout(patience));
+      alive();
+    } catch {
+      state(signedOut.value ? "out" : "lost");
+    } finally {
+      asking = false;
+    }
+  };
   open();
-  return () => { clearTimeout(timer); source.close(); };
+  const asks = setInterval(ask, 2000);
+  return () => { clearTimeout(timer); clearInterval(asks); source.close(); };
 }
 
 /**
@@ -103,14 +121,19 @@ function listen(hear, state) {
  */
 export function watch(hear, state, snapshot) {
   const channel = new BroadcastChannel("shoal");
-  let leading = false;
+  let leading = false, last;
   const tell = (type, data, id) => { hear(type, data, id); channel.postMessage({ type, data, id }); };
-  const tellState = (s) => { state(s); channel.postMessage({ type: "state", data: s }); };
+  const tellState = (s) => {
+    state(s);
+    if (s !== last) channel.postMessage({ type: "state", data: s, command: signedOut.value });
+    last = s;
+  };
   channel.onmessage = ({ data: m }) => {
     if (m.type === "hello") {
-      if (leading && snapshot()) channel.postMessage({ type: "snapshot", data: snapshot() });
+      if (signedOut.value) location.reload(); // another tab was let in, and so is this one
+      else if (leading && snapshot()) channel.postMessage({ type: "snapshot", data: snapshot() });
     } else if (m.type === "state") {
-      if (m.data === "out") signedOut.value = true;
+      if (m.data === "out") signedOut.value = m.command;
       state(m.data);
     } else if (!leading && !document.hidden) {
       hear(m.type, m.data, m.id);
@@ -126,11 +149,11 @@ export function watch(hear, state, snapshot) {
     leading = false;
   };
   const forever = async () => {
-    for (;;) {
+    while (!signedOut.value) {
       channel.postMessage({ type: "hello" });
       await (navigator.locks ? navigator.locks.request("shoal-stream", lead) : lead());
     }
   };
-  document.addEventListener("visibilitychange", () => { if (!document.hidden) channel.postMessage({ type: "hello" }); });
+  document.addEventListener("visibilitychange", () => { if (!document.hidden && !signedOut.value) channel.postMessage({ type: "hello" }); });
   forever();
 }

@@ -48,8 +48,9 @@ export function ago(time, now = Date.now()) {
   return new Date(t).toISOString().slice(0, 10);
 }
 
+/** The time of day of a moment: of text, or of milliseconds. */
 export const clock = (time) => {
-  const t = Date.parse(time);
+  const t = typeof time === "number" ? time : Date.parse(time);
   return t > 0 ? new Date(t).toTimeString().slice(0, 8) : "never";
 };
 
@@ -61,6 +62,12 @@ export const visible = (text) => String(text ?? "").replace(hidden, (c) => `\\u$
 
 /** A name that somebody else chose, as text. */
 export const Name = ({ text, title }) => html`<bdi class="name" title=${title === undefined ? visible(text) : visible(title)}>${visible(text)}</bdi>`;
+
+/** Whether text is a whole path, of any system. */
+export const whole = (path) => /^(\/|[A-Za-z]:[\\/]|\\\\)/.test(path.trim());
+
+/** A sentence in which `this` is something to type. */
+export const Sentence = ({ text }) => html`<span class="sentence">${String(text ?? "").split("`").map((part, i) => (i % 2 ? html`<code>${visible(part)}</code>` : html`<${Name} text=${part} title="" />`))}</span>`;
 
 export const short = (id) => (id && id.length > 14 ? `…${id.slice(-6)}` : id || "");
 

@@ -1,6 +1,6 @@
-// Pictures: throughput, the ring of peers, strips, bars and lanes. Each comes with its table.
+// Pictures: throughput, the ring of peers, bars and lanes. Each comes with its table.
 import { useEffect, useRef, useState } from "./vendor/hooks.mjs";
-import { html, bytes, rate, percent, short, clock } from "./base.mjs";
+import { html, bytes, rate, percent, clock } from "./base.mjs";
 import { traffic, tick, peerName } from "./state.mjs";
 import { Picture } from "./ui.mjs";
 
@@ -35,10 +35,10 @@ function options(width) {
   const ink = colour("muted"), line = colour("line");
   const axis = { stroke: ink, grid: { stroke: line, width: 1 }, ticks: { show: false }, font: "12px system-ui" };
   return {
-    width, height: 230, cursor: { drag: { x: false, y: false }, points: { show: false } },
+    width, height: 270, cursor: { drag: { x: false, y: false }, points: { show: false } },
     legend: { show: false },
     scales: { x: { time: true }, y: { range: (_, __, max) => [0, Math.max(1000, max * 1.1)] } },
-    axes: [{ ...axis, space: 90, values: (_, ts) => ts.map((t) => new Date(t * 1000).toTimeString().slice(0, 8)) },
+    axes: [{ ...axis, space: 90, values: (_, ts) => ts.map((t) => clock(t * 1000)) },
       { ...axis, size: 78, values: (_, vs) => vs.map((v) => rate(v)) }],
     series: [{},
       { label: "received", stroke: colour("primary"), fill: colour("primary-soft"), width: 2, points: { show: false } },
@@ -54,25 +54,29 @@ function recent(s, from, to) {
   return [[from, ...cut(s.t), to], ...[s.received, s.sent, s.saved].map((l) => [null, ...cut(l), null])];
 }
 
+const spans = [[120, "2 minutes"], [900, "15 minutes"]];
+
 export function Throughput() {
   const [ref, width, element] = useWidth();
+  const [span, setSpan] = useState(spans[0][0]);
   const dark = useScheme();
   const plot = useRef();
   const s = traffic.value;
   const end = s.t.at(-1) ?? tick.value / 1000;
-  const data = recent(s, end - 120, end + 0.001);
+  const data = recent(s, end - span, end + 0.001);
   useEffect(() => {
     if (!element || width < 50) return undefined;
     const u = new window.uPlot(options(width), data, element);
     plot.current = u;
     return () => { u.destroy(); plot.current = undefined; };
   }, [element, width, dark]);
-  useEffect(() => { plot.current?.setData(data); }, [s]);
+  useEffect(() => { plot.current?.setData(data); }, [s, span]);
   const last = (l) => l.at(-1) ?? 0;
-  const rows = s.t.slice(-30).map((t, i, all) => { const at = s.t.length - all.length + i; return [new Date(t * 1000).toTimeString().slice(0, 8), rate(s.received[at]), rate(s.sent[at]), bytes(s.saved[at])]; }).reverse();
+  const rows = s.t.slice(-30).map((t, i, all) => { const at = s.t.length - all.length + i; return [clock(t * 1000), rate(s.received[at]), rate(s.sent[at]), bytes(s.saved[at])]; }).reverse();
   return html`<${Picture} label="Throughput of the last half minute" twin=${{ head: ["time", "received", "sent", "not sent thanks to delta"], rows }}>
-    <p class="legend" data-testid="rates"><span class="key received">${rate(last(s.received))} received</span><span class="key sent">${rate(last(s.sent))} sent</span><span class="key saved">not sent thanks to delta</span></p>
-    <div class="plot" ref=${ref} role="img" aria-label=${`Throughput: ${rate(last(s.received))} received, ${rate(last(s.sent))} sent`} data-testid="throughput"></div><//>`;
+    <div class="row between"><p class="legend" data-testid="rates"><span class="key received">${rate(last(s.received))} received</span><span class="key sent">${rate(last(s.sent))} sent</span><span class="key saved">not sent thanks to delta</span></p>
+      <div class="row tight switch" role="group" aria-label="How far back">${spans.map(([n, l]) => html`<button type="button" class="quiet" aria-pressed=${span === n} onClick=${() => setSpan(n)}>${l}</button>`)}</div></div>
+    <div class="plot" ref=${ref} role="img" aria-label=${`Throughput over ${spans.find(([n]) => n === span)[1]}`} data-testid="throughput"></div><//>`;
 }
 
 /** The mark of a role: shape and colour, so that neither is needed alone. */
@@ -95,52 +99,44 @@ export const Role = ({ role }) => html`<span class="role"><svg viewBox="-14 -14 
 const order = { primary: 0, backup: 1, replica: 2, candidate: 2, reader: 3 };
 
 // Label stands outside of its mark, as seen from the middle.
-function Label({ p, cx, cy, text }) {
-  const side = p.x - cx, above = p.y < cy;
-  if (Math.abs(side) < 60 || text.length > 6) return html`<text x=${p.x} y=${above ? p.y - 18 : p.y + 28} text-anchor="middle">${text}</text>`;
-  return html`<text x=${p.x + (side > 0 ? 14 : -14)} y=${p.y + 4} text-anchor=${side > 0 ? "start" : "end"}>${text}</text>`;
+function Label({ p, cx, cy, text, away }) {
+  const side = p.x - cx;
+  if (Math.abs(side) < 60 || text.length > 10) return html`<text x=${p.x} y=${p.y < cy ? p.y - away : p.y + away + 10} text-anchor="middle">${text}</text>`;
+  return html`<text x=${p.x + (side > 0 ? 16 : -16)} y=${p.y + 4} text-anchor=${side > 0 ? "start" : "end"}>${text}</text>`;
 }
 
-/** The ring: places by role and id, so that nobody jumps. nodes are {id, role, self, lost, relayed, rtt}. */
+// How thick a path is drawn: by the magnitude of what moves on it, from 1 kB/s to 100 MB/s.
+const thick = (n) => (n > 0 ? 2 + 1.2 * Math.min(5, Math.max(0, Math.log10(n) - 3)) : 2);
+
+// places puts few peers on an arc above this node, where the picture is wide, and many all around it.
+function places(ring, cx, cy, rx, ry) {
+  const n = ring.length, full = n > 3;
+  const angle = (i) => (full ? -Math.PI / 2 + (2 * Math.PI * i) / n : -Math.PI / 2 + (n === 1 ? 0 : Math.PI * 0.85 * (i / (n - 1) - 0.5)));
+  return new Map(ring.map((p, i) => [p.id, { x: cx + rx * Math.cos(angle(i)), y: cy + ry * Math.sin(angle(i)) }]));
+}
+
+/** The ring: places by role and id, so that nobody jumps. nodes are {id, role, self, lost, relayed, rtt, rate}. */
 export function Ring({ nodes }) {
   const all = [...nodes].sort((a, b) => (order[a.role] ?? 4) - (order[b.role] ?? 4) || a.id.localeCompare(b.id)).slice(0, 40);
   const [ref, width] = useWidth();
   const me = all.find((n) => n.self);
   const ring = all.filter((n) => !n.self);
-  const w = Math.max(240, Math.min(520, width || 460)), h = ring.length < 4 ? 230 : 310, cx = w / 2, cy = h / 2 - 4;
-  const at = new Map(ring.map((n, i) => { const a = -Math.PI / 2 + (2 * Math.PI * i) / Math.max(1, ring.length); return [n.id, { x: cx + (w / 2 - 55) * Math.cos(a), y: cy + (h / 2 - 38) * Math.sin(a) }]; }));
-  const room = (2 * Math.PI * (w / 2 - 55)) / ring.length, dense = ring.length > 10; // pixels between two neighbours
-  const label = (n) => (room < 26 ? "" : dense ? n.id.slice(-4) : `${short(n.id)}${n.lost ? " (lost)" : ""}`);
-  const twin = { head: ["peer", "role", "path", "round trip"], rows: all.map((n) => [n.self ? "this node" : n.id, n.role || "peer", n.self ? "" : n.lost ? "lost" : n.relayed ? "relayed" : "direct", n.rtt ? `${n.rtt.toFixed(1)} ms` : ""]) };
+  const few = ring.length <= 3;
+  const w = Math.max(240, Math.min(520, width || 460)), h = 290, cx = w / 2, cy = few ? h - 76 : h / 2 - 4;
+  const rx = w / 2 - 62, ry = few ? h - 130 : h / 2 - 38;
+  const at = places(ring, cx, cy, rx, ry);
+  const room = (2 * Math.PI * rx) / ring.length, dense = ring.length > 10; // pixels between two neighbours
+  const label = (n) => (room < 26 ? "" : dense ? peerName(n.id).slice(-6) : `${peerName(n.id)}${n.lost ? " (lost)" : ""}`);
+  const twin = { head: ["peer", "role", "path", "round trip"], rows: all.map((n) => [html`<span title=${n.id}>${peerName(n.id)}</span>`, n.role || "peer", n.self ? "" : n.lost ? "lost" : n.relayed ? "relayed" : "direct", n.rtt ? `${n.rtt.toFixed(1)} ms` : ""]) };
+  const big = few ? 1.35 : 1;
   return html`<${Picture} label="Peers of the swarm" twin=${twin}>
     <div ref=${ref}><svg class="ring" style=${{ maxWidth: `${w}px`, margin: "0 auto" }} viewBox=${`0 0 ${w} ${h}`} role="img" data-testid="ring" aria-label=${`This node and ${ring.length} ${ring.length === 1 ? "peer" : "peers"}`}>
-      ${ring.map((n) => { const p = at.get(n.id); return !n.lost && html`<line class=${n.relayed ? "edge relayed" : "edge"} x1=${cx} y1=${cy} x2=${p.x} y2=${p.y} />`; })}
-      ${ring.map((n) => { const p = at.get(n.id); return html`<g><${Mark} role=${n.role} x=${p.x} y=${p.y} r=${dense ? 7 : 10} lost=${n.lost} /><${Label} p=${p} cx=${cx} cy=${cy} text=${label(n)} /></g>`; })}
-      ${me && html`<g><${Mark} role=${me.role} x=${cx} y=${cy} r=${13} /><text class="me" x=${cx} y=${cy + 34} text-anchor="middle">this node</text></g>`}
+      ${ring.map((n) => { const p = at.get(n.id); return !n.lost && html`<line class=${n.relayed ? "edge relayed" : "edge"} stroke-width=${thick(n.rate)} x1=${cx} y1=${cy} x2=${p.x} y2=${p.y} />`; })}
+      ${ring.map((n) => { const p = at.get(n.id); return html`<g><${Mark} role=${n.role} x=${p.x} y=${p.y} r=${dense ? 7 : 10 * big} lost=${n.lost} /><${Label} p=${p} cx=${cx} cy=${cy} text=${label(n)} away=${18 * big} /></g>`; })}
+      ${me && html`<g><${Mark} role=${me.role} x=${cx} y=${cy} r=${13 * big} /><text class="me" x=${cx} y=${cy + (few ? 46 : 34)} text-anchor="middle">this node</text></g>`}
+      ${ring.length === 0 && html`<text x=${cx} y="60" text-anchor="middle">no other node is connected yet</text>`}
     </svg></div>
     <p class="legend">${["primary", "backup", "replica", "reader"].map((r) => html`<${Role} role=${r} />`)}</p><//>`;
-}
-
-const share = (p) => Math.round(p);
-
-/** One column of a strip: full, a part, or nothing. */
-const cells = (have, most) => have.map((v, i) => v > 0 && html`<rect class=${v >= most ? "full" : "part"} x=${i} y="0" width="1.04" height="10" opacity=${v >= most ? 1 : 0.25 + (0.6 * v) / most} />`);
-
-const Strip = ({ label, have, most, end, title }) => html`<div class="strip"><span class="who">${label}</span>
-  <svg viewBox=${`0 0 ${have.length || 1} 10`} preserveAspectRatio="none" aria-hidden="true"><rect class="none" x="0" y="0" width=${have.length || 1} height="10" />${cells(have, most)}</svg>
-  <span class="end" title=${title}>${end}</span></div>`;
-
-/** Who has which part of the newest revision: a row for each peer, and one for how many copies there are. */
-export function Strips({ a }) {
-  const words = { all: "100 %", other: "another revision", unknown: "no answer" };
-  const end = (p) => (p.state === "some" ? percent(p.leaves, a.leaves) : p.state === "other" && p.revision ? `revision ${p.revision}` : words[p.state] ?? p.state);
-  const row = (p) => (p.state === "all" ? Array(a.columns).fill(100) : p.have?.length ? p.have.map(share) : Array(a.columns).fill(0));
-  const fewest = a.copies?.length ? Math.min(...a.copies) : 0;
-  const twin = { head: ["peer", "has", "pieces"], rows: a.peers.map((p) => [p.self ? "this node" : p.peer_id, end(p), p.state === "all" ? a.leaves : p.leaves]) };
-  return html`<${Picture} label="Who has how much" twin=${twin}><div class="strips" data-testid="strips" role="img" aria-label=${`${a.peers.length} peers; at least ${fewest} copies of every part`}>
-    ${a.peers.map((p) => html`<${Strip} key=${p.peer_id} label=${p.self ? "this node" : short(p.peer_id)} title=${p.peer_id} have=${row(p)} most=${100} end=${end(p)} />`)}
-    ${a.columns > 0 && html`<${Strip} label="copies" have=${a.copies} most=${Math.max(1, ...a.copies)} end=${`${fewest} at least`} />`}
-  </div><//>`;
 }
 
 /** What an update cost beside what it would have cost without what was here. */
@@ -155,18 +151,18 @@ export function Delta({ r }) {
     <p class="legend">${parts.map(([l, n, c]) => html`<span class=${`key ${c}`}>${l} ${bytes(n)}</span>`)}</p><//>`;
 }
 
-/** Roles over the time the page is open: a lane for each node, marks where the primary changed. */
+/** Roles over time: a lane for each node, marks where the primary changed. */
 export function Lanes({ spans, marks, from, now }) {
   const peers = [...new Set(spans.map((s) => s.peer))];
   const w = 1000, left = 0, lane = 26, h = peers.length * lane + 8;
   const x = (t) => left + ((w - left) * (Math.max(from, t) - from)) / Math.max(1, now - from);
-  const twin = { head: ["node", "role", "from", "to"], rows: spans.map((s) => [peerName(s.peer), s.role, clock(new Date(s.from).toISOString()), s.to ? clock(new Date(s.to).toISOString()) : "now"]) };
+  const twin = { head: ["node", "role", "from", "to"], rows: spans.map((s) => [peerName(s.peer), s.role, clock(s.from), s.to ? clock(s.to) : "now"]) };
   return html`<${Picture} label="Roles over time" twin=${twin}><div class="lanes" data-testid="lanes">
     <div class="names">${peers.map((p) => html`<span title=${p}>${peerName(p)}</span>`)}</div>
-    <svg viewBox=${`0 0 ${w} ${h}`} preserveAspectRatio="none" role="img" aria-label=${`Roles of ${peers.length} nodes since ${clock(new Date(from).toISOString())}`}>
+    <svg viewBox=${`0 0 ${w} ${h}`} preserveAspectRatio="none" role="img" aria-label=${`Roles of ${peers.length} nodes since ${clock(from)}`}>
       ${peers.map((p, i) => html`<rect class="none" x="0" y=${i * lane + 6} width=${w} height="14" />`)}
-      ${spans.map((s) => html`<rect class=${`span ${s.role}`} x=${x(s.from)} y=${peers.indexOf(s.peer) * lane + 6} width=${Math.max(2, x(s.to ?? now) - x(s.from))} height="14" vector-effect="non-scaling-stroke"><title>${s.role}</title></rect>`)}
+      ${spans.map((s) => html`<rect class=${`span ${s.role}`} x=${x(s.from)} y=${peers.indexOf(s.peer) * lane + 6} width=${Math.max(2, x(s.to ?? now) - x(s.from))} height="14" vector-effect="non-scaling-stroke"><title>${`${peerName(s.peer)}: ${s.role}`}</title></rect>`)}
       ${marks.map((m) => html`<line class="event" x1=${x(m.at)} x2=${x(m.at)} y1="0" y2=${h} vector-effect="non-scaling-stroke" />`)}
     </svg></div>
-    <p class="legend"><span>${clock(new Date(from).toISOString())} – ${clock(new Date(now).toISOString())}</span>${["primary", "backup", "replica", "reader"].map((r) => html`<span class=${`key ${r}`}>${r}</span>`)}<span class="key event">change of the primary</span></p><//>`;
+    <p class="legend"><span>${clock(from)} – ${clock(now)}</span>${["primary", "backup", "replica", "reader", "lost"].map((r) => html`<span class=${`key ${r}`}>${r}</span>`)}<span class="key event">change of the primary</span></p><//>`;
 }

@@ -1,21 +1,34 @@
 // One file set: how it is, its ticket, who has it, its revisions and its files.
 import { useEffect, useState } from "./vendor/hooks.mjs";
-import { html, bytes, count, enc, Name, short } from "./base.mjs";
-import { events, operations, peerName, sets, start, tick } from "./state.mjs";
+import { html, bytes, count, enc, Name, Sentence } from "./base.mjs";
+import { events, fetching, operations, peerName, sets, start, tick } from "./state.mjs";
 import { health } from "./words.mjs";
-import { Act, Ask, Card, Fault, Field, Table, Ticket, useAnswer, Work } from "./ui.mjs";
-import { Delta, Role, Strips } from "./charts.mjs";
+import { Act, Ask, Card, Fault, Field, Steps, Ticket, useAnswer, Work } from "./ui.mjs";
+import { Delta, Role } from "./charts.mjs";
+import { Strips } from "./strips.mjs";
+import { Members } from "./members.mjs";
 import { Files } from "./files.mjs";
 import { Revisions, tidy } from "./revisions.mjs";
 import * as api from "./api.mjs";
 
 /** The newest get or follow of a set that has a result: what its last update cost. */
 export function lastCost(set) {
-  const of = (r) => r && r.set === set && r.changed && r.bytes_total !== undefined && !r.plan; // not one that found everything there
+  const of = (r) => r && r.set === set && r.changed && r.bytes_total !== undefined && !r.plan && !r.only; // not one that found everything there
   const event = events.value.find((e) => e.kind === "complete" && of(e.result));
   const op = operations.value.find((o) => o.state === "done" && ["get", "follow", "follow-set"].includes(o.kind) && of(o.result));
   if (!event || !op) return (event ?? op)?.result;
   return Date.parse(event.time) >= Date.parse(op.ended) ? event.result : op.result;
+}
+
+const Checked = (r) => html`<p data-testid="done">${r.damaged !== undefined
+  ? `${count(r.blocks, "block")} read, ${bytes(r.bytes)}: ${r.damaged ? `${r.damaged} damaged, ${r.healed} healed` : "every one is right"}.`
+  : r.changed ? `Revision ${r.revision} is published${r.durable ? " and durable" : ""}: ${tidy(r.summary)}.` : `Nothing changed since revision ${r.revision}.`}</p>`;
+
+function Rename({ s }) {
+  const [name, setName] = useState(s.name);
+  const why = !name.trim() ? "A set has a name." : name.trim() === s.name ? "Write another name." : "";
+  return html`<${Ask} label="Rename" testid="rename" why=${why} question="Everybody who has the set sees the new name. Folders keep theirs." onYes=${() => api.post(`sets/${enc(s.set)}/rename`, { name: name.trim() })}>
+    <${Field} label="Name">${(id) => html`<input id=${id} value=${name} data-testid="rename-name" onInput=${(e) => setName(e.currentTarget.value)} autocomplete="off" />`}<//><//>`;
 }
 
 function Verbs({ s }) {
@@ -25,13 +38,30 @@ function Verbs({ s }) {
   return html`<div class="row" data-testid="verbs">
       ${(s.state === "shared" || s.watching) && html`<${Act} kind="primary" testid="publish" onAct=${run("publish", { allow_local: true })}>Publish changes<//>`}
       <${Act} testid="verify" onAct=${run("verify", {})}>Verify<//>
-      ${s.following && html`<${Act} testid="unfollow" onAct=${() => api.post(`${at}/unfollow`)}>Stop following<//>`}
-      <${Ask} label="Forget" yes="Forget the set" testid="forget" question=${html`This node forgets <strong><${Name} text=${s.name} /></strong>. The files in its folder stay.`}
+      ${s.owner && html`<${Rename} s=${s} />`}
+      ${s.replicating ? html`<${Ask} label="Stop holding" testid="unhold" question=${html`This node does not hold <strong><${Name} text=${s.name} /></strong> for others any more, and takes no newer revision. What it has stays until the set is forgotten.`} onYes=${() => api.post(`${at}/unfollow`)} />`
+    : s.following && html`<${Act} testid="unfollow" onAct=${() => api.post(`${at}/unfollow`)}>Stop following<//>`}
+      <${Ask} label="Forget" yes="Forget the set" danger testid="forget" question=${html`This node forgets <strong><${Name} text=${s.name} /></strong>. The files in its folder stay.`}
         onYes=${async () => { await api.del(at); location.hash = "#/sets"; }} /></div>
-    ${id && html`<${Work} id=${id} onGone=${() => setID()} done=${(r) => html`<p data-testid="done">${r.damaged !== undefined
-      ? `${count(r.blocks, "block")} read, ${bytes(r.bytes)}: ${r.damaged ? `${r.damaged} damaged, ${r.healed} healed` : "every one is right"}.`
-      : r.changed ? `Revision ${r.revision} is published${r.durable ? " and durable" : ""}: ${tidy(r.summary)}.` : `Nothing changed since revision ${r.revision}.`}</p>`} />`}`;
+    ${id && html`<${Work} id=${id} onGone=${() => setID()} done=${Checked} />`}`;
 }
+
+// Alarms are what the node cannot mend by itself, with what a person can do about it.
+function Alarms({ s }) {
+  const at = `sets/${enc(s.set)}`;
+  const [id, setID] = useState(), [cure, setCure] = useState();
+  const mend = (path, body) => async () => setCure((await start(`${at}/${path}`, body)).id);
+  return html`<div class="fault alarms" role="alert" data-testid="alarms"><strong>${count(s.alarms.length, "thing needs", "things need")} somebody</strong>
+    <ul>${s.alarms.map((a) => html`<li><${Sentence} text=${a} /></li>`)}</ul>
+    <div class="row">${s.state === "shared" ? html`<${Act} testid="alarm-verify" onAct=${mend("verify", {})}>The files are back: verify<//>
+        <${Ask} label="Publish the folder as it is" danger testid="alarm-publish" question="What is not in the folder any more is removed from the set, for everybody who follows it. Earlier revisions stay as far as somebody has them." onYes=${mend("publish", { allow_local: true, allow_deletions: true })} />`
+      : html`<${Act} testid="alarm-heal" onAct=${mend("verify", { heal: true })}>Fetch what is missing again<//>`}
+      <${Act} testid="alarm-why" onAct=${async () => setID((await start("why", { ticket: s.set })).id)}>Look into it<//></div>
+    ${cure && html`<${Work} id=${cure} onGone=${() => setCure()} done=${Checked} />`}
+    ${id && html`<${Work} id=${id} onGone=${() => setID()} done=${(r) => html`<${Steps} steps=${r.steps} />`} />`}</div>`;
+}
+
+const keeping = (s) => (s.replicating ? "held for others, at the newest revision" : s.watching ? "changes are published by themselves" : s.following ? "at the newest revision" : "as it is, until somebody publishes or gets again");
 
 const Facts = ({ s, have }) => {
   const fact = (name, value) => html`<div><dt>${name}</dt><dd>${value}</dd></div>`;
@@ -39,40 +69,28 @@ const Facts = ({ s, have }) => {
     ${fact("Folder", html`<${Name} text=${s.dir || "none"} />`)}${fact("Content", `${count(Number(s.files), "file")}, ${bytes(s.bytes)}`)}
     ${fact("Revision", `${s.revision}${s.durable ? ", durable" : ""}`)}${fact("This node is", html`<${Role} role=${s.role} />`)}
     ${fact("Primary", html`<span title=${s.primary}>${peerName(s.primary)}</span>`)}${fact("Backup", html`<span title=${s.backup}>${peerName(s.backup)}</span>`)}
-    ${fact("Copies", `${count(Math.max(s.holders, have?.peers.filter((p) => p.state === "all").length ?? 0), "node")} with all of it`)}${fact("Read by", s.public ? "whoever has its id" : "members and the invited")}
-    ${fact("Kept", s.watching ? "changes are published by themselves" : s.following ? "at the newest revision" : "as it is")}
+    ${fact("Copies", `${count(Math.max(s.holders, have?.peers?.filter((p) => p.state === "all").length ?? 0), "node")} with all of it`)}${fact("Read by", s.public ? "whoever has its id" : "members and the invited")}
+    ${fact("Kept", keeping(s))}
     ${fact("Id", html`<code class="long">${s.set}</code>`)}</dl>`;
 };
-
-function Members({ s }) {
-  const { data, error, again } = useAnswer((signal) => api.get(`sets/${enc(s.set)}/members`, {}, signal), [s.set, s.epoch, s.primary, s.backup]);
-  const [peer, setPeer] = useState(""), [right, setRight] = useState("reader");
-  const at = `sets/${enc(s.set)}/members`;
-  const owner = data?.owner && s.owner;
-  const remove = (m) => html`<${Ask} label="Revoke" kind="quiet" question=${`Take all rights in this set from ${short(m.peer_id)}?`} onYes=${async () => { await api.del(`${at}?peer=${enc(m.peer_id)}`); again(); }} />`;
-  return html`<${Card} title="Members" note=${data && `config version ${data.version}, mode ${data.mode}`} wide testid="members"><${Fault} error=${error} />
-    <${Table} caption="Members" head=${["node", "may", "role", ""]} rows=${(data?.members ?? []).map((m) => [html`<span title=${m.peer_id}>${m.self ? "this node" : short(m.peer_id)}</span>`, m.rights.join(", "), m.role ? html`<${Role} role=${m.role} />` : "", owner && !m.self ? remove(m) : m.connected ? "connected" : ""])} />
-    ${owner && html`<details><summary>Give somebody a right</summary><form onSubmit=${(e) => e.preventDefault()}>
-      <${Field} label="Peer id, or PEER/INSTANCE of a replica">${(id) => html`<input id=${id} value=${peer} onInput=${(e) => setPeer(e.currentTarget.value)} autocomplete="off" spellcheck=${false} data-testid="grant-peer" />`}<//>
-      <${Field} label="Right">${(id) => html`<select id=${id} value=${right} onChange=${(e) => setRight(e.currentTarget.value)} data-testid="grant-right">${["reader", "replica", "writer"].map((r) => html`<option>${r}</option>`)}</select>`}<//>
-      <${Act} testid="grant" disabled=${!peer} onAct=${async () => { await api.post(at, { peer: peer.trim(), right }); setPeer(""); again(); }}>Grant<//></form></details>`}<//>`;
-}
 
 export function SetPage({ argument }) {
   const s = sets.value.find((x) => x.set === argument || x.name === argument);
   const { data: shown } = useAnswer((signal) => (s ? api.get(`sets/${enc(s.set)}`, {}, signal) : Promise.resolve(null)), [s?.set, s?.epoch]);
-  const slow = Math.floor(tick.value / 5000); // who has what is asked every five seconds
+  const busy = s && (s.state === "incomplete" || fetching.value.has(s.set));
+  const slow = Math.floor(tick.value / (busy ? 1000 : 5000)); // who has what is asked every second while it changes here
   const { data: have, error } = useAnswer((signal) => (s ? api.get(`sets/${enc(s.set)}/availability`, { columns: 128 }, signal) : Promise.resolve(null)), [s?.set, s?.revision, slow]);
   useEffect(() => { if (s) document.title = `${s.name} · shoal`; }, [s?.name]);
-  if (!s) return html`<h1>File set</h1><p class="note">This node does not know <code>${argument}</code>. <a href="#/sets">All sets</a></p>`;
+  if (!s) return html`<h1>There is no such set here</h1><p>This node does not know “<${Name} text=${argument} />”. It may have been forgotten, or never fetched.</p><p><a href="#/sets">All sets</a></p>`;
   const h = health(s), cost = lastCost(s.set);
   return html`<h1><${Name} text=${s.name} /> <span class=${`tone ${h.tone}`} data-testid="health"><${Name} text=${h.text} /></span></h1>
+    ${s.alarms?.length > 0 && html`<${Alarms} s=${s} />`}
     <div class="grid">
       <${Card} title="How it is" class="two"><${Verbs} s=${s} /><${Facts} s=${s} have=${have} /><//>
-      <${Card} title="Ticket" note=${s.public ? "whoever has it can fetch the set" : "it lets only members and the invited read"} class="one">${shown?.ticket ? html`<${Ticket} ticket=${shown.ticket} />` : html`<p class="note">This node has no ticket for it.</p>`}<//>
-      <${Card} title="Who has how much" note=${have && `revision ${have.revision} in ${count(have.leaves, "piece")}; one column is a part of it`} class="two" testid="availability"><${Fault} error=${error} />${have && html`<${Strips} a=${have} />`}<//>
+      <${Card} title="Ticket" note=${s.public ? "whoever has it can fetch the set" : "it finds the set; only members and the invited may read it"} class="one">${shown?.ticket ? html`<${Ticket} ticket=${shown.ticket} />` : html`<p class="note">This node has no ticket for it.</p>`}<//>
+      <${Card} title="Who has how much" note=${have?.leaves > 0 && `revision ${have.revision} in ${count(have.leaves, "piece")}; a column is a part of it, from the first file to the last`} class="two" testid="availability"><${Fault} error=${error} />${have?.peers ? html`<${Strips} a=${have} busy=${busy} />` : !error && html`<p class="note">Asking the peers …</p>`}<//>
       <${Card} title="What the last update cost" note=${cost && `revision ${cost.revision}: ${bytes(cost.bytes_total)} in the set, ${bytes(cost.wire_in)} over the wire`} class="one" testid="cost">
-        ${cost ? html`<${Delta} r=${cost} />` : html`<p class="note">Nothing was fetched into this folder lately.</p>`}<//>
-      <${Revisions} s=${s} /><${Members} s=${s} /><${Files} s=${s} />
+        ${cost ? html`<${Delta} r=${cost} />` : html`<p class="note">${s.state === "shared" ? "This node publishes the set; what a revision costs shows where it is fetched." : "Nothing was fetched into this folder lately."}</p>`}<//>
+      <${Revisions} s=${s} /><${Files} s=${s} /><${Members} s=${s} />
     </div>`;
 }

@@ -1,32 +1,36 @@
 // What the page knows of the node: fed by the stream, read by the components.
-import { signal, computed, batch } from "./vendor/signals.mjs";
+import { signal, computed, batch, effect } from "./vendor/signals.mjs";
 import * as api from "./api.mjs";
 
 export const status = signal(null);
 export const operations = signal([]); // newest first
 export const events = signal([]); // newest first, at most maxEvents
 export const link = signal("connecting"); // connecting, live, lost, out
+export const lostAt = signal(0); // when the node was heard last, if it is not any more
 export const about = signal({ version: "", testnet: false });
 export const fetching = signal(new Map()); // by set: the newest progress of a revision that is on its way
 export const notices = signal([]); // what went wrong, for a moment
 export const tick = signal(Date.now()); // once a second, for ages
 
 const maxEvents = 1000; // what the node remembers
-const keepSeconds = 600;
+const keepPoints = 900; // a quarter of an hour by seconds
 
 export const sets = computed(() => [...(status.value?.sets ?? [])].sort((a, b) => a.name.localeCompare(b.name) || a.set.localeCompare(b.set)));
 export const peers = computed(() => status.value?.peers ?? []);
 export const self = computed(() => status.value?.peer_id ?? "");
 
+/** Names of nodes by peer id: of a test network, where they have some. */
+export const names = signal(new Map());
+
 /** A peer as people call it here. */
-export const peerName = (id) => (!id ? "nobody" : id === self.value ? "this node" : `…${id.slice(-6)}`);
+export const peerName = (id) => (!id ? "nobody" : id === self.value ? "this node" : names.value.get(id) ?? (id.length > 14 ? `…${id.slice(-6)}` : id));
 
 /** Bytes a second, one point a second: times, received, sent, not sent thanks to delta. */
 export const traffic = signal({ t: [], received: [], sent: [], saved: [] });
 /** Bytes of new revisions that were here, or were made of patches, since the node began: they did not have to come whole. */
 export const saved = signal(0);
 
-/** Who was what in a set since the page is open: {peer, role, from, to} by set. */
+/** Who was what in a set since the page is open: {peer, role, from, to} by set. What was before is told by events. */
 export const lanes = signal(new Map());
 
 const meter = { last: null, rate: { received: 0, sent: 0 }, pending: 0, saved: undefined };
@@ -48,12 +52,20 @@ function sample() {
   }
   meter.moved = null;
   const s = traffic.value;
-  const add = (list, v) => [...list.slice(-keepSeconds), v];
+  const add = (list, v) => [...list.slice(1 - keepPoints), v];
   batch(() => {
     traffic.value = { t: add(s.t, now / 1000), received: add(s.received, meter.rate.received), sent: add(s.sent, meter.rate.sent), saved: add(s.saved, meter.pending) };
     tick.value = now;
   });
   meter.pending = 0;
+}
+
+// before fills the chart with what the node remembers of the time before the page was opened.
+function before(samples) {
+  if (traffic.value.t.length > 0) return;
+  const list = samples.filter((s, i) => i > 0 && s.t > samples[i - 1].t);
+  const perSecond = (name) => list.map((s) => s[name] / (s.t - samples[samples.indexOf(s) - 1].t));
+  traffic.value = { t: list.map((s) => s.t), received: perSecond("in"), sent: perSecond("out"), saved: list.map((s) => s.saved ?? 0) };
 }
 
 /** What a result did not need to fetch. */
@@ -132,6 +144,7 @@ function hear(type, data, id) {
       case "snapshot":
         see(data.status, now);
         countSaved(data.status.traffic);
+        before(data.samples ?? []);
         operations.value = data.operations ?? [];
         for (const e of data.events ?? []) hearEvent(e, e.id);
         break;
@@ -161,16 +174,49 @@ export async function start(path, body) {
 /** The newest known state of an operation. */
 export const operation = (id) => operations.value.find((o) => o.id === id);
 
+/** What an operation answers, once it has ended. */
+export const outcome = (id) => new Promise((done, fail) => {
+  let stop = () => {}, ended = false;
+  stop = effect(() => {
+    const op = operation(id);
+    if (ended || !op || op.state === "running") return;
+    ended = true;
+    queueMicrotask(() => stop());
+    if (op.state !== "done") fail(new api.Problem(op.error ?? { title: "it was cancelled" }));
+    else if (op.result !== undefined) done(op.result);
+    else api.get(`operations/${id}`).then((o) => done(o.result), fail); // the stream leaves large results out
+  });
+});
+
+// readable is how long a message stays, in milliseconds: time to read three lines twice.
+const readable = 12000;
+
+/** Says what went wrong, for a moment. */
 export function complain(error) {
   if (error?.name === "AbortError") return;
   const n = { id: api.unique(), title: error.message, detail: error.detail, hint: error.hint };
   notices.value = [...notices.value.filter((o) => o.title !== n.title || o.detail !== n.detail), n].slice(-4);
+  setTimeout(() => dismiss(n.id), readable);
 }
 
-export const dismiss = (id) => { notices.value = notices.value.filter((n) => n.id !== id); };
+export const dismiss = (id) => { if (notices.value.some((n) => n.id === id)) notices.value = notices.value.filter((n) => n.id !== id); };
+
+// learn asks for what belongs to the process of the node, which may be another one after a time without it.
+function learn() {
+  api.about().then((a) => {
+    about.value = a;
+    if (a.testnet) return api.get("testnet").then((t) => { names.value = new Map((t.nodes ?? []).filter((n) => n.peer_id).map((n) => [n.peer_id, n.name])); });
+    return undefined;
+  }).catch(() => {});
+}
+
+function hearLink(s) {
+  if (link.value === "live" && s !== "live") lostAt.value = Date.now();
+  if (link.value !== "live" && s === "live") learn();
+  link.value = s;
+}
 
 export function open() {
-  api.about().then((a) => { about.value = a; }, () => {});
-  api.watch(hear, (s) => { link.value = s; }, state);
+  api.watch(hear, (s) => batch(() => hearLink(s)), state);
   setInterval(sample, 1000);
 }

@@ -1,6 +1,6 @@
 // Parts that every page is made of.
 import { useEffect, useRef, useState, useId, useCallback } from "./vendor/hooks.mjs";
-import { html, bytes, percent, seconds, cls, Name } from "./base.mjs";
+import { html, bytes, count, percent, seconds, cls, Name, Sentence } from "./base.mjs";
 import { operation, complain } from "./state.mjs";
 import * as api from "./api.mjs";
 
@@ -18,41 +18,71 @@ export function Picture({ label, twin, children }) {
   const [table, setTable] = useState(false);
   return html`<div class="picture">
     ${table ? html`<${Table} ...${twin} caption=${label} />` : children}
-    <button type="button" class="quiet twin" aria-pressed=${table} onClick=${() => setTable(!table)}>${table ? "Show as a picture" : "Show as a table"}</button>
+    <button type="button" class="quiet twin" aria-label=${`${label}: show as a ${table ? "picture" : "table"}`} onClick=${() => setTable(!table)}><span aria-hidden="true">${table ? "◔" : "▦"}</span> Show as a ${table ? "picture" : "table"}</button>
   </div>`;
 }
 
-/** rows are lists of cells, text or elements; the columns of text have words, and want room. */
-export const Table = ({ head, rows, caption, empty = "nothing yet", text = [], testid }) => html`<div class="scroll" tabindex="0" role="region" aria-label=${caption}>
+// useOverflow tells whether the content of an element is wider than it.
+function useOverflow() {
+  const ref = useRef();
+  const [over, setOver] = useState(false);
+  useEffect(() => {
+    const e = ref.current;
+    const o = new ResizeObserver(() => setOver(e.scrollWidth > e.clientWidth + 1));
+    o.observe(e);
+    o.observe(e.firstElementChild);
+    return () => o.disconnect();
+  }, []);
+  return [ref, over];
+}
+
+/** rows are lists of cells, text or elements; the columns of text have words, and want room. One that is wider than
+    its card says so, and can be scrolled with the keyboard. */
+export function Table({ head, rows, caption, empty = "nothing yet", text = [], testid }) {
+  const [ref, over] = useOverflow();
+  return html`<div class=${cls("scroll", over && "over")} ref=${ref} tabindex=${over ? 0 : undefined} role=${over ? "region" : undefined} aria-label=${over ? caption : undefined}>
   <table data-testid=${testid}><caption class="sr">${caption}</caption>
-    <thead><tr>${head.map((h) => html`<th scope="col">${h}</th>`)}</tr></thead>
+    <thead><tr>${head.map((h) => (h === "" ? html`<td></td>` : html`<th scope="col">${h}</th>`))}</tr></thead>
     <tbody>${rows.length === 0 ? html`<tr><td class="note" colspan=${head.length}>${empty}</td></tr>`
     : rows.map((r) => html`<tr>${r.map((c, i) => (i === 0 ? html`<th scope="row">${c}</th>` : html`<td class=${text.includes(i) ? "text" : undefined}>${c}</td>`))}</tr>`)}</tbody>
-  </table></div>`;
+  </table></div>${over && html`<p class="more note" aria-hidden="true">The table goes on to the right →</p>`}`;
+}
 
 /** A button that does something which may fail or take a while: it says so, and cannot be pressed twice. The
-    primary one of a form is also pressed by Enter in its fields. */
-export function Act({ onAct, children, kind, testid, disabled, title }) {
+    primary one of a form is also pressed by Enter in its fields. why is what has to be done before it can be pressed. */
+export function Act({ onAct, children, kind, testid, disabled, why, title }) {
   const [busy, setBusy] = useState(false);
+  const id = useId();
   const act = async () => {
     setBusy(true);
     try { await onAct(); } catch (e) { complain(e); } finally { setBusy(false); }
   };
-  return html`<button type=${kind === "primary" ? "submit" : "button"} class=${kind} disabled=${busy || disabled} aria-busy=${busy} data-testid=${testid} title=${title} onClick=${act}>${children}</button>`;
+  return html`<button type=${kind === "primary" ? "submit" : "button"} class=${kind} disabled=${busy || disabled || Boolean(why)} aria-busy=${busy} aria-describedby=${why ? id : undefined} data-testid=${testid} title=${title} onClick=${act}>${children}</button>
+    ${why && html`<span class="note why" id=${id}>${why}</span>`}`;
 }
 
-/** A question before something that cannot be taken back. */
-export function Ask({ label, question, yes, onYes, kind, testid, disabled }) {
+/** A question before something that cannot be taken back, or that needs to know more: children are fields, and why is
+    what they still lack. */
+export function Ask({ label, question, yes, onYes, kind, testid, disabled, why, danger, children }) {
   const ref = useRef();
-  return html`<button type="button" class=${kind} data-testid=${testid} disabled=${disabled} onClick=${() => ref.current.showModal()}>${label}</button>
-    <dialog ref=${ref} aria-label=${label} onClick=${(e) => e.target === ref.current && ref.current.close()}>
-      <form method="dialog"><p>${question}</p><div class="row end"><button value="no">Cancel</button>
-        <button type="button" class="primary" data-testid=${testid && `${testid}-yes`} onClick=${async () => {
-          ref.current.close();
-          try { await onYes(); } catch (e) { complain(e); }
-        }}>${yes ?? label}</button></div></form>
+  const name = useId();
+  const close = () => ref.current.close();
+  const submit = async (e) => {
+    e.preventDefault();
+    close();
+    try { await onYes(); } catch (error) { complain(error); }
+  };
+  return html`<button type="button" class=${kind} data-testid=${testid} disabled=${disabled} aria-haspopup="dialog" onClick=${() => ref.current.showModal()}>${label}</button>
+    <dialog ref=${ref} aria-labelledby=${name} onClick=${(e) => e.target === ref.current && close()}>
+      <form onSubmit=${submit}><h2 id=${name}>${yes ?? label}</h2><p>${question}</p>${children}
+        ${why && html`<p class="note why">${why}</p>`}
+        <div class="row end"><button type="button" onClick=${close}>Cancel</button>
+          <button type="submit" class=${danger ? "danger" : "primary"} disabled=${Boolean(why)} data-testid=${testid && `${testid}-yes`}>${yes ?? label}</button></div></form>
     </dialog>`;
 }
+
+/** A box with its label beside it. */
+export const Check = ({ id, label, help, value, set, testid = id }) => html`<div class="check"><input type="checkbox" id=${id} data-testid=${testid} checked=${value} onChange=${(e) => set(e.currentTarget.checked)} /><label for=${id}>${label}${help && html`<span class="note"> ${help}</span>`}</label></div>`;
 
 export const Field = ({ label, help, children }) => {
   const id = useId();
@@ -60,7 +90,7 @@ export const Field = ({ label, help, children }) => {
 };
 
 export const Fault = ({ error }) => error && html`<div class="fault" role="alert"><strong>${error.message}</strong>
-  ${error.detail && html`<p><${Name} text=${error.detail} /></p>`}${error.hint && html`<p class="note">${error.hint}</p>`}</div>`;
+  ${error.detail && html`<p><${Name} text=${error.detail} /></p>`}${error.hint && html`<p class="note"><${Sentence} text=${error.hint} /></p>`}</div>`;
 
 /** What a promise answers, asked again whenever a key changes. It keeps the answer before until the next is there. */
 export function useAnswer(ask, keys) {
@@ -90,7 +120,7 @@ export function Copy({ text, label = "Copy", testid }) {
     setDone(true);
     setTimeout(() => setDone(false), 2000);
   };
-  return html`<button type="button" onClick=${copy} data-testid=${testid} aria-live="polite">${done ? "Copied" : label}</button>`;
+  return html`<button type="button" onClick=${copy} data-testid=${testid}>${done ? "Copied" : label}</button><span class="sr" role="status">${done ? "Copied" : ""}</span>`;
 }
 
 export const Ticket = ({ ticket }) => {
@@ -99,7 +129,7 @@ export const Ticket = ({ ticket }) => {
     ${data && html`<svg class="qr" viewBox=${`-4 -4 ${data.size + 8} ${data.size + 8}`} role="img" aria-label="The ticket as a QR code" shape-rendering="crispEdges">
       <rect x="-4" y="-4" width=${data.size + 8} height=${data.size + 8} fill="#fff" /><path d=${data.path} fill="#000" /></svg>`}
     <div class="grow"><code class="long" data-testid="ticket">${ticket}</code>
-      <div class="row"><${Copy} text=${ticket} label="Copy ticket" testid="copy-ticket" /><${Copy} text=${`node get ${ticket}`} label="Copy command" /></div></div></div>`;
+      <div class="row"><${Copy} text=${ticket} label="Copy ticket" testid="copy-ticket" /><${Copy} text=${`shoal get ${ticket}`} label="Copy command" /></div></div></div>`;
 };
 
 const phases = { scan: "Reading files", find: "Looking for peers", list: "Listing what there is", fetch: "Fetching", check: "Checking", finish: "Finishing", drill: "Rehearsing" };
@@ -110,7 +140,7 @@ const outcomes = { ok: ["✓", "good"], warn: ["▲", "warn"], fail: ["✗", "ba
 export const Steps = ({ steps }) => html`<ul class="steps" data-testid="steps">${steps.map((s) => {
   const [sign, tone] = outcomes[s.state ?? (s.ok ? "ok" : "fail")] ?? ["?", ""];
   return html`<li><span class=${`sign ${tone}`} aria-hidden="true">${sign}</span><span><strong>${s.name}</strong> <span class="sr">${s.state ?? (s.ok ? "ok" : "fail")}</span><${Name} text=${s.detail} /></span>
-    ${s.hint && html`<span class="note"><${Name} text=${s.hint} /></span>`}</li>`;
+    ${s.hint && html`<span class="note"><${Sentence} text=${s.hint} /></span>`}</li>`;
 })}</ul>`;
 
 /** A value that has stood still for a moment. */
@@ -120,15 +150,18 @@ export function useStill(value) {
   return still;
 }
 
+// Heard says how far something is, each quarter once: a voice is not interrupted by every per cent.
+const Heard = ({ label, p }) => html`<p class="sr" role="status">${p?.bytes_total ? `${label}: ${["begun", "a quarter", "half", "three quarters", "all there"][Math.min(4, Math.floor((4 * p.bytes_done) / p.bytes_total))]}` : ""}</p>`;
+
 /** A bar of progress with amounts beside the share. */
 export const Bar = ({ p, label }) => {
   const share = p?.bytes_total ? Math.min(1, p.bytes_done / p.bytes_total) : undefined;
-  return html`<div class="progress"><progress max="1" value=${share} aria-label=${label}></progress>
+  return html`<div class="progress"><progress max="1" value=${share} aria-label=${label}></progress><${Heard} label=${label} p=${p} />
     <p class="note" data-testid="progress-text">${phases[p?.phase] ?? "Starting"}${p?.bytes_total ? ` · ${percent(p.bytes_done, p.bytes_total)} · ${bytes(p.bytes_done)} of ${bytes(p.bytes_total)}` : p?.bytes_done ? ` · ${bytes(p.bytes_done)}` : ""}
-      ${p?.files ? ` · ${p.files} files` : ""}${p?.sources ? ` · from ${p.sources} ${p.sources === 1 ? "peer" : "peers"}` : ""}${p?.message ? html` · <${Name} text=${p.message} />` : ""}</p></div>`;
+      ${p?.files ? ` · ${count(p.files, "file")}` : ""}${p?.sources ? ` · from ${count(p.sources, "peer")}` : ""}${p?.message ? html` · <${Name} text=${p.message} />` : ""}</p></div>`;
 };
 
-export const kinds = { share: "Share", get: "Get", follow: "Follow", "follow-set": "Follow", publish: "Publish", verify: "Verify", restore: "Restore", failover: "Failover drill", gc: "Free space", why: "Why" };
+export const kinds = { share: "Share", get: "Get", follow: "Follow", "follow-set": "Follow", publish: "Publish", verify: "Verify", restore: "Restore", failover: "Failover drill", gc: "Free space", why: "Why", peek: "Look into" };
 
 /** How an operation goes, with its end. done draws the result. */
 export function Work({ id, done, onGone }) {

@@ -1,10 +1,10 @@
 // What the state of the node means, in sentences.
-import { count, seconds } from "./base.mjs";
-import { fetching, operations, peerName, peers, self, sets } from "./state.mjs";
+import { clock, count, seconds } from "./base.mjs";
+import { fetching, link, lostAt, operations, peerName, peers, self, sets } from "./state.mjs";
 
 /** How a set is: a tone and words. */
 export function health(s) {
-  if (s.alarms?.length) return { tone: "bad", text: s.alarms[0] };
+  if (s.alarms?.length) return { tone: "bad", text: "needs somebody", why: s.alarms[0] };
   if (s.state === "incomplete" || fetching.value.has(s.set)) return { tone: "busy", text: "is being fetched" };
   if (s.behind > 0) return { tone: "warn", text: `${count(s.behind, "revision")} behind` };
   if (s.forks > 0) return { tone: "warn", text: `${count(s.forks, "fork")} to merge` };
@@ -16,20 +16,30 @@ export function health(s) {
 // alone tells that nobody else is known to have the set: its primary would.
 const alone = (s) => !s.durable && s.holders <= 1 && (!s.primary || s.primary === self.value);
 
+/** Whether what is shown is of some time ago. */
+export const stale = () => link.value === "lost";
+
+/** Since when nothing is heard of the node. */
+export const silence = () => `No connection to this node${lostAt.value ? ` since ${clock(lostAt.value).slice(0, 5)}` : ""}`;
+
+/** Sets that somebody should look at. */
+export const ill = () => sets.value.filter((s) => ["bad", "warn"].includes(health(s).tone));
+
 /** The first thing to read: how the swarm is. */
 export function headline() {
+  if (stale()) return { tone: "bad", text: silence() };
   const n = peers.value.length, all = sets.value;
   const who = n === 0 ? "No peer is connected" : `${count(n, "peer")} connected`;
   if (all.length === 0) return { tone: n ? "good" : "wait", text: `${who}; no file sets yet` };
-  const ill = all.map((s) => [s, health(s)]).filter(([, h]) => h.tone !== "good");
-  if (ill.length === 0) {
+  const odd = all.map((s) => [s, health(s)]).filter(([, h]) => h.tone !== "good");
+  if (odd.length === 0) {
     const lonely = all.filter(alone).length;
     const fine = `${who}, ${all.length === 1 ? "the file set is" : `all ${all.length} file sets are`} up to date`;
     if (lonely === 0) return { tone: "good", text: fine };
     return { tone: "good", text: `${fine}, ${lonely === all.length ? "" : `${lonely} of them `}only on this node` };
   }
-  const [s, h] = ill.find(([, x]) => x.tone === "bad") ?? ill[0];
-  return { tone: h.tone, text: `${who}; `, set: s, about: h.text, more: ill.length - 1 };
+  const [s, h] = odd.find(([, x]) => x.tone === "bad") ?? odd[0];
+  return { tone: h.tone, text: `${who}; `, set: s, about: h.why ?? h.text, more: odd.length - 1 };
 }
 
 /** Roles that a peer has in any set, the highest first. */
@@ -46,12 +56,25 @@ export function roleOf(id) {
 /** Nodes of the ring: this one, connected peers, and primaries and backups that are not. */
 export function nodes() {
   const all = new Map([[self.value, { id: self.value, self: true, role: roleOf(self.value) }]]);
-  for (const p of peers.value) all.set(p.peer_id, { id: p.peer_id, role: roleOf(p.peer_id), rtt: p.rtt_ms, relayed: p.addr?.includes("/p2p-circuit") });
+  for (const p of peers.value) all.set(p.peer_id, { id: p.peer_id, role: roleOf(p.peer_id), rtt: p.rtt_ms, rate: (p.rate_in ?? 0) + (p.rate_out ?? 0), relayed: p.addr?.includes("/p2p-circuit") });
   for (const s of sets.value) for (const id of [s.primary, s.backup]) if (id && !all.has(id)) all.set(id, { id, role: id === s.primary ? "primary" : "backup", lost: true });
   return [...all.values()];
 }
 
-export const running = () => operations.value.filter((o) => o.state === "running");
+// asides are looks into a set, which a page takes by itself.
+const asides = ["peek"];
+
+/** What was asked of the node by somebody. */
+export const asked = () => operations.value.filter((o) => !asides.includes(o.kind));
+
+export const running = () => asked().filter((o) => o.state === "running");
+
+/** How an operation stands, in a word and a tone. What was begun and goes on by itself is not "done". */
+export function standing(op) {
+  const goesOn = ["follow", "follow-set"].includes(op.kind);
+  if (op.state === "done" && goesOn) return fetching.value.has(op.result?.set ?? op.set) ? ["begun, fetching", "busy"] : ["begun, goes on", "good"];
+  return { running: ["running", "busy"], done: ["done", "good"], failed: ["failed", "bad"], cancelled: ["cancelled", "warn"] }[op.state] ?? [op.state, "warn"];
+}
 
 /** What an event says. */
 export function eventText(e) {
@@ -71,7 +94,7 @@ export function eventText(e) {
       const why = { handover: `: ${peerName(from)} handed over`, lost: `: ${peerName(from)} was lost` }[reason] ?? "";
       return `${peerName(to)} is primary${why}${gap > 0 ? `, after ${seconds(gap)} without one` : ""}`;
     }
-    case "notice": return "";
+    case "alarm": case "mended": case "notice": return ""; // its detail says it
     default: return e.kind;
   }
 }

@@ -1,0 +1,396 @@
+package replica
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/ipfs/go-cid"
+
+	"github.com/shoal-p2p/shoal/blockstore"
+	"github.com/shoal-p2p/shoal/blockstore/dag"
+)
+
+const (
+	// foldersEvery is how often the folders of sets are looked for: somebody who is told by an alert is so within
+	// minutes anyway, and to look for one is one call of the system.
+	foldersEvery = time.Minute
+	// attendSoon is how long blocks are gathered that could not be given, before they are looked at: who asks for one
+	// block of a file asks for the others next. A set that is being worked on is looked at again after it, too.
+	attendSoon = time.Second
+	// maxProbed is how many files are looked for in a folder that is another one than it was.
+	maxProbed = 64
+)
+
+// Attend looks after the bytes that this node promises to others, until ctx ends: whether the folders of its sets are
+// there, and whether what could not be given to somebody is lost.
+func (r *Registry) Attend(ctx context.Context) error {
+	folders := time.NewTicker(foldersEvery)
+	defer folders.Stop()
+	wake := time.NewTimer(0)
+	defer wake.Stop()
+	for _, rep := range r.all() {
+		r.recall(ctx, rep)
+	}
+	look := true
+	for {
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-folders.C:
+			look = true
+			wake.Reset(0)
+		case <-r.worries:
+			wake.Reset(attendSoon)
+		case <-wake.C:
+			if next := r.attendAll(ctx, look); next > 0 {
+				wake.Reset(next)
+			}
+			look = false
+		}
+	}
+}
+
+// attendAll attends to every set; with look also to the folders, and to what was found before. It tells when to come
+// again, 0 = when somebody worries.
+func (r *Registry) attendAll(ctx context.Context, look bool) (next time.Duration) {
+	for _, rep := range r.all() {
+		if ctx.Err() != nil {
+			return 0
+		}
+		if look {
+			r.LookAt(ctx, rep)
+		}
+		if again := r.attend(ctx, rep); again > 0 && (next == 0 || again < next) {
+			next = again
+		}
+	}
+	return next
+}
+
+// worry notes that a block could not be given to somebody. Others may ask for anything: whether it is lost is found out
+// by Attend.
+func (r *Registry) worry(rep *Replica, c cid.Cid) {
+	now := r.cfg.Now()
+	rep.mu.Lock()
+	rep.health.suspect(c, now)
+	rep.mu.Unlock()
+	select {
+	case r.worries <- struct{}{}:
+	default: // it is about to be looked at
+	}
+}
+
+// promised is the root of the revision that others are told is here; false if they are told of none.
+func (p *Replica) promised() (root cid.Cid, ok bool) {
+	h, ok := p.Head()
+	return h.Root, ok && p.State().Complete
+}
+
+// relied tells whether others count on this node for a set: as its author, as a replica, or because it holds the set for
+// them. What somebody has fetched for himself is his to change and to remove.
+func (r *Registry) relied(rep *Replica) bool {
+	st := rep.State()
+	return st.Shared || st.Dir == r.Keep(rep.id) || slices.Contains(rep.Verified().Config.Voters, r.self)
+}
+
+// Harm is what is known to be wrong with what others are promised of a set.
+func (r *Registry) Harm(rep *Replica) Harm {
+	root, ok := rep.promised()
+	rep.mu.Lock()
+	defer rep.mu.Unlock()
+	if !ok {
+		return Harm{}
+	}
+	return *rep.health.of(root)
+}
+
+// patience is how long what could not be given may be missing without being lost.
+func (r *Registry) patience(rep *Replica) time.Duration {
+	if r.cfg.Settles == nil {
+		return 0
+	}
+	return r.cfg.Settles(rep)
+}
+
+// attend finds out whether blocks of a set are lost that could not be given to somebody. It tells when to come again, 0 =
+// when somebody worries. Blocks of other revisions than the newest nobody was promised.
+func (r *Registry) attend(ctx context.Context, rep *Replica) (again time.Duration) {
+	now, patience := r.cfg.Now(), r.patience(rep)
+	root, ok := rep.promised()
+	ok = ok && r.relied(rep)
+	rep.mu.Lock()
+	if !ok || len(rep.health.suspects) == 0 {
+		rep.health.suspects = nil
+		rep.mu.Unlock()
+		return 0
+	}
+	if rep.busy || rep.session != nil { // what its folder is being made into nobody can say yet
+		rep.mu.Unlock()
+		return attendSoon
+	}
+	every, _ := rep.health.due(now, 0)
+	due, next := rep.health.due(now, patience)
+	lost := slices.Clone(rep.health.lost)
+	rep.mu.Unlock()
+	lay, others, err := r.sift(ctx, rep, root, every)
+	if err != nil {
+		r.cfg.Log.Debug("look after a set", "set", rep.id, "err", err)
+	}
+	rep.mu.Lock()
+	rep.health.clear(others)
+	rep.mu.Unlock()
+	due = slices.DeleteFunc(due, func(c cid.Cid) bool { return slices.Contains(others, c) })
+	if len(due) == 0 {
+		return next
+	}
+	r.judge(ctx, rep, lay, root, append(lost, due...))
+	rep.mu.Lock()
+	rep.health.clear(due)
+	rep.mu.Unlock()
+	return next
+}
+
+// sift flattens a promised revision and tells which of the suspects are none of its blocks. A layout of nil means that
+// its own folders cannot be read.
+func (r *Registry) sift(ctx context.Context, rep *Replica, root cid.Cid, suspects []cid.Cid) (lay *dag.Layout, others []cid.Cid, err error) {
+	nodes := slices.ContainsFunc(suspects, func(c cid.Cid) bool { return c.Type() != cid.Raw })
+	if nodes { // the one in memory says nothing of the store
+		lay, err = dag.ReadLayout(ctx, root, r.nodesOf(rep.id), dag.DefaultLimits())
+	} else {
+		lay, err = r.layoutOf(ctx, rep.id, root)
+	}
+	switch {
+	case isMissing(err):
+		return nil, nil, nil
+	case err != nil:
+		return nil, suspects, err
+	}
+	left := make(map[cid.Cid]bool, len(suspects))
+	for _, c := range suspects {
+		left[c] = true
+	}
+	for _, l := range lay.Leaves {
+		delete(left, l.Cid)
+	}
+	for c := range left {
+		others = append(others, c)
+	}
+	return lay, others, nil
+}
+
+// judge reads blocks of a promised revision again, and takes those that are not to be had for lost.
+func (r *Registry) judge(ctx context.Context, rep *Replica, lay *dag.Layout, root cid.Cid, blocks []cid.Cid) {
+	if lay == nil {
+		r.found(rep, root, 1, []cid.Cid{root}, nil)
+		return
+	}
+	var buf []byte
+	lost := map[cid.Cid]bool{}
+	for _, c := range blocks {
+		data, err := r.cfg.Store.GetFrom(ctx, rep.id, c, buf)
+		switch {
+		case isMissing(err):
+			lost[c] = true
+		case err == nil:
+			buf = data
+		}
+	}
+	bad := map[uint32]bool{}
+	var all []cid.Cid
+	for n, l := range lay.Leaves {
+		if lost[l.Cid] {
+			bad[uint32(n)] = true
+			all = append(all, l.Cid)
+		}
+	}
+	r.found(rep, root, len(all), all, filesWith(lay, bad))
+}
+
+// found takes what was found of a promised revision for what is so, and tells of it.
+func (r *Registry) found(rep *Replica, root cid.Cid, blocks int, lost []cid.Cid, files []string) {
+	r.diagnose(rep, root, func(h *health) { h.found(root, blocks, lost, files) })
+}
+
+// diagnose changes what is known of a promised revision, and tells if harm has come or gone by it.
+func (r *Registry) diagnose(rep *Replica, root cid.Cid, change func(*health)) {
+	if now, ok := rep.promised(); !ok || now != root {
+		return
+	}
+	rep.mu.Lock()
+	change(&rep.health)
+	harm, changed := rep.health.changed(root)
+	rep.mu.Unlock()
+	if changed && r.cfg.Harmed != nil {
+		r.cfg.Harmed(rep, harm)
+	}
+}
+
+// LookAt looks whether the folder of a set is there, and whether what was found to be lost is back.
+func (r *Registry) LookAt(ctx context.Context, rep *Replica) {
+	root, ok := rep.promised()
+	if !ok || rep.working() {
+		return
+	}
+	gone := ""
+	if r.relied(rep) {
+		gone = r.missing(ctx, rep)
+	}
+	r.diagnose(rep, root, func(h *health) { h.of(root).Folder = gone })
+	rep.mu.Lock()
+	lost := slices.Clone(rep.health.lost)
+	rep.mu.Unlock()
+	if len(lost) == 0 {
+		return
+	}
+	if lay, _, err := r.sift(ctx, rep, root, lost); err == nil {
+		r.judge(ctx, rep, lay, root, lost)
+	}
+}
+
+// working tells whether a set is being shared or fetched.
+func (p *Replica) working() bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.busy || p.session != nil
+}
+
+// missing tells what has become of the folder of a set; "" = it is there.
+func (r *Registry) missing(ctx context.Context, rep *Replica) string {
+	st := rep.State()
+	if gone := lookFor(st); gone != "" {
+		return gone
+	}
+	now, err := markerOf(st.Dir)
+	if err != nil || !st.Marker.differs(now) {
+		return ""
+	}
+	// Files that were copied into a new folder are as good as they were.
+	probed, absent := 0, 0
+	stop := errors.New("enough")
+	err = r.cfg.Store.Files(ctx, treeOf(st.Dir, st.Only), func(f blockstore.File) error {
+		if f.Set != rep.id {
+			return nil
+		}
+		if probed++; probed > maxProbed {
+			return stop
+		}
+		if _, err := os.Lstat(filepath.Join(st.Dir, filepath.FromSlash(f.Path))); errors.Is(err, fs.ErrNotExist) {
+			absent++
+		}
+		return nil
+	})
+	if err != nil && !errors.Is(err, stop) || absent == 0 {
+		return ""
+	}
+	return fmt.Sprintf("another folder lies at %s: it was replaced, or its disk is not mounted", st.Dir)
+}
+
+// lookFor looks for the folder of a set, or its one file; "" = it is there.
+func lookFor(st State) string {
+	path := filepath.Join(st.Dir, st.Only)
+	info, err := os.Stat(path)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return path + " is gone"
+	case err != nil:
+		return fmt.Sprintf("%s cannot be looked into: %v", path, err)
+	case st.Only == "" && !info.IsDir():
+		return path + " is no folder any more"
+	}
+	return ""
+}
+
+// concluded takes into account what came of a publish: it read the folder as it is now.
+func (r *Registry) concluded(ctx context.Context, o ShareOptions, err error) {
+	rep, unknown := r.find(o)
+	if unknown != nil || rep == nil {
+		return
+	}
+	if root, ok := rep.promised(); ok && (err == nil || errors.Is(err, ErrDeletions)) {
+		refused := ""
+		if err != nil {
+			refused = strings.TrimPrefix(err.Error(), "share "+o.Dir+": ")
+		}
+		r.diagnose(rep, root, func(h *health) { h.of(root).Refused = refused })
+	}
+	r.LookAt(ctx, rep)
+}
+
+// recall suspects the blocks that the store knows no place of any more: those that were found to be gone before the program
+// ended.
+func (r *Registry) recall(ctx context.Context, rep *Replica) {
+	root, ok := rep.promised()
+	if !ok || !r.relied(rep) {
+		return
+	}
+	lay, err := dag.ReadLayout(ctx, root, r.nodesOf(rep.id), dag.DefaultLimits()) // not kept: once is enough
+	if isMissing(err) {
+		r.worry(rep, root)
+	}
+	if err != nil {
+		return
+	}
+	for _, l := range lay.Leaves {
+		if has, err := r.cfg.Store.Has(ctx, l.Cid); err == nil && !has {
+			r.worry(rep, l.Cid)
+		} else if err != nil {
+			return
+		}
+	}
+}
+
+// reread reads the author's folder anew where bytes of it were missing: the store knows a file that was put back only
+// once it has been scanned. Nothing is published.
+func (r *Registry) reread(ctx context.Context, rep *Replica) error {
+	st := rep.State()
+	place := filepath.Join(st.Dir, st.Only)
+	if err := r.claim(place); err != nil {
+		return err
+	}
+	defer r.unclaim(place)
+	if err := rep.acquire(); err != nil {
+		return err
+	}
+	defer rep.release()
+	_, err := r.scan(ctx, r.cfg.Store, rep.id, rep.Verified().Genesis.Profile, ShareOptions{Dir: st.Dir, Only: st.Only})
+	return err
+}
+
+// Casualty is a set of which something is not here that others are promised.
+type Casualty struct {
+	State State
+	Harm  Harm
+}
+
+// Casualties looks at the folders of all sets, and lists those with harm.
+func (r *Registry) Casualties(ctx context.Context) (all []Casualty) {
+	for _, rep := range r.all() {
+		r.LookAt(ctx, rep)
+		if h := r.Harm(rep); h.Any() {
+			all = append(all, Casualty{rep.State(), h})
+		}
+	}
+	return all
+}
+
+// CasualtiesAt is Casualties for state files that no registry is open on: as much as is to be seen from outside. sets
+// tells how many sets there are.
+func CasualtiesAt(dir string) (all []Casualty, sets int, err error) {
+	states, bad, err := states{dir}.load()
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, 0, nil
+	}
+	for _, st := range states {
+		if gone := lookFor(st); gone != "" && st.Shared && st.Complete {
+			all = append(all, Casualty{st, Harm{Folder: gone}})
+		}
+	}
+	return all, len(states), errors.Join(append(bad, err)...)
+}

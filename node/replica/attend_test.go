@@ -1,0 +1,224 @@
+package replica
+
+import (
+	"errors"
+	"os"
+	"path/filepath"
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/ipfs/go-cid"
+
+	"github.com/shoal-p2p/shoal/blockstore"
+	"github.com/shoal-p2p/shoal/blockstore/badgerstore"
+)
+
+// attended is a member whose Attend is called by the test.
+type attended struct {
+	*member
+	now     time.Time
+	settles time.Duration
+	told    []Harm // in order
+}
+
+func newAttended(t *testing.T) *attended {
+	t.Helper()
+	store, err := badgerstore.Open(t.TempDir(), badgerstore.Options{Reserve: 1})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { store.Close() })
+	a := &attended{member: newMember(t, role{store: store}), now: time.Now()}
+	a.cfg.Now = func() time.Time { return a.now }
+	a.cfg.Settles = func(*Replica) time.Duration { return a.settles }
+	a.cfg.Harmed = func(_ *Replica, h Harm) { a.told = append(a.told, h) }
+	a.reopen()
+	return a
+}
+
+// ask asks for every block of a set, as a reader does.
+func (a *attended) ask(rep *Replica, also ...cid.Cid) {
+	a.t.Helper()
+	lay, err := a.Layout(within(a.t), rep)
+	if err != nil {
+		a.t.Fatal(err)
+	}
+	from := a.reader(rep, a.host.ID(), nil)
+	defer from.Close()
+	for _, l := range lay.Leaves {
+		also = append(also, l.Cid)
+	}
+	for _, c := range also {
+		if _, err := from.Get(within(a.t), c, nil); err != nil && !isMissing(err) {
+			a.t.Fatal(err)
+		}
+	}
+}
+
+// is checks what is known of a set, and that it was told if it came or went.
+func (a *attended) is(rep *Replica, told int, files ...string) Harm {
+	a.t.Helper()
+	h := a.Harm(rep)
+	if h.Any() != (len(files) > 0) || !slices.Equal(h.Files, files) && files[0] != "" {
+		a.t.Errorf("harm is %+v, want %q", h, files)
+	}
+	if len(a.told) != told || told > 0 && a.told[told-1].Any() != h.Any() {
+		a.t.Errorf("told %+v, want %d", a.told, told)
+	}
+	return h
+}
+
+// What an author's readers ask for and do not get is an alarm until it is there again.
+func TestLostBytesAreNoticed(t *testing.T) {
+	t.Parallel()
+	a := newAttended(t)
+	dir := newTree(t, 70)
+	rep := a.share(dir).Replica
+	a.ask(rep, blockstore.Sum(cid.Raw, []byte("of no revision")), blockstore.Sum(cid.DagProtobuf, []byte("neither")))
+	a.attend(t.Context(), rep)
+	a.is(rep, 0)
+	if len(rep.health.suspects) > 0 {
+		t.Errorf("%v are suspected still", rep.health.suspects)
+	}
+
+	was, err := os.ReadFile(filepath.Join(dir, "small/7/file"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	write(t, filepath.Join(dir, "small/7/file"), noise(71, len(was)))
+	flip(t, filepath.Join(dir, "twin"), 5) // its bytes are in another file, too
+	a.attend(t.Context(), rep)
+	a.is(rep, 0) // nobody has asked
+	a.ask(rep)
+	a.attend(t.Context(), rep)
+	a.is(rep, 1, "small/7/file")
+	a.LookAt(t.Context(), rep)
+	a.is(rep, 1, "small/7/file")
+
+	a.reopen() // it is not forgotten with the program
+	rep = a.replica(rep.Set())
+	a.told = nil
+	a.recall(t.Context(), rep)
+	a.attend(t.Context(), rep)
+	a.is(rep, 1, "small/7/file")
+
+	write(t, filepath.Join(dir, "small/7/file"), was)
+	if c := a.check(rep); c.Damaged != 0 {
+		t.Errorf("put back, verify says %+v", c)
+	}
+	a.is(rep, 2)
+
+	write(t, filepath.Join(dir, "small/7/file"), noise(72, len(was)))
+	if c := a.check(rep); c.Damaged != 1 {
+		t.Errorf("verify found %+v", c)
+	}
+	a.is(rep, 3, "small/7/file")
+	if s := a.share(dir); s.Head.Revision != 2 {
+		t.Errorf("revision %d", s.Head.Revision)
+	}
+	a.is(rep, 4)
+}
+
+// An edit that is published by itself soon is none, whoever asks meanwhile.
+func TestUnpublishedEditsAreWaitedFor(t *testing.T) {
+	t.Parallel()
+	a := newAttended(t)
+	a.settles = 30 * time.Second
+	dir := newTree(t, 73)
+	rep := a.share(dir).Replica
+	write(t, filepath.Join(dir, "small/7/file"), noise(74, 10))
+	a.ask(rep)
+	if next := a.attend(t.Context(), rep); next != a.settles {
+		t.Errorf("to be looked at again in %v", next)
+	}
+	a.now = a.now.Add(a.settles - time.Second)
+	if next := a.attend(t.Context(), rep); next != time.Second {
+		t.Errorf("then in %v", next)
+	}
+	if err := rep.acquire(); err != nil { // it is being read
+		t.Fatal(err)
+	}
+	a.now = a.now.Add(time.Hour)
+	if next := a.attend(t.Context(), rep); next != attendSoon {
+		t.Errorf("while it is read, in %v", next)
+	}
+	rep.release()
+	a.share(dir)
+	if next := a.attend(t.Context(), rep); next != 0 {
+		t.Errorf("published, and again in %v", next)
+	}
+	a.is(rep, 0)
+	write(t, filepath.Join(dir, "small/7/file"), noise(75, 10)) // this one nobody publishes
+	a.ask(rep)
+	a.attend(t.Context(), rep)
+	a.is(rep, 0)
+	a.now = a.now.Add(a.settles)
+	a.attend(t.Context(), rep)
+	a.is(rep, 1, "small/7/file")
+}
+
+func TestLostFoldersAreNoticed(t *testing.T) {
+	t.Parallel()
+	a := newAttended(t)
+	dir := newTree(t, 76)
+	rep := a.share(dir).Replica
+	aside := filepath.Join(t.TempDir(), "aside")
+	move := func(from, to string) {
+		t.Helper()
+		if err := os.Rename(from, to); err != nil {
+			t.Fatal(err)
+		}
+	}
+	a.LookAt(t.Context(), rep)
+	a.is(rep, 0)
+	move(dir, aside)
+	a.LookAt(t.Context(), rep)
+	if h := a.is(rep, 1, ""); h.Folder != dir+" is gone" {
+		t.Errorf("%+v", h)
+	}
+	if all, n, err := CasualtiesAt(a.cfg.Dir); err != nil || n != 1 || len(all) != 1 || all[0].Harm.Folder != dir+" is gone" {
+		t.Errorf("from outside %+v of %d, %v", all, n, err)
+	}
+	if all := a.Casualties(t.Context()); len(all) != 1 || all[0].State.Set != rep.Set().String() {
+		t.Errorf("%+v", all)
+	}
+	if err := os.Mkdir(dir, 0o755); err != nil { // as where a disk is not mounted
+		t.Fatal(err)
+	}
+	if probe, err := markerOf(dir); err != nil || probe != (marker{}) { // else it cannot be told from the other
+		a.LookAt(t.Context(), rep)
+		a.is(rep, 1, "")
+	}
+	if _, err := a.Share(within(t), ShareOptions{Dir: dir, Name: "data"}); !errors.Is(err, ErrDeletions) {
+		t.Errorf("share: %v", err)
+	}
+	if h := a.is(rep, 1, ""); h.Refused == "" {
+		t.Errorf("%+v", h)
+	}
+	if err := os.Remove(dir); err != nil {
+		t.Fatal(err)
+	}
+	move(aside, dir)
+	a.share(dir)
+	a.is(rep, 2)
+	a.ask(rep)
+	a.attend(t.Context(), rep)
+	a.is(rep, 2)
+
+	// What somebody has fetched for himself is his.
+	b := newAttended(t)
+	b.peers = append(b.peers, a.host.AddrInfo())
+	got := b.fetch(rep.Set())
+	if err := os.RemoveAll(got.Dest); err != nil {
+		t.Fatal(err)
+	}
+	b.LookAt(t.Context(), got.Replica)
+	b.ask(got.Replica)
+	b.attend(t.Context(), got.Replica)
+	b.is(got.Replica, 0)
+	if c := b.check(got.Replica); c.Damaged == 0 {
+		t.Error("verify finds nothing")
+	}
+	b.is(got.Replica, 1, b.Harm(got.Replica).Files...)
+}

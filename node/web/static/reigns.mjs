@@ -1,0 +1,41 @@
+// Who was primary, and when it changed, from the events of a node. Pure: times are milliseconds, lists oldest first.
+
+// words for why another node became primary.
+const reasons = { handover: "handed over", lost: "the one before was lost" };
+
+/** The changes of a set as a person counts them: one that is given up and taken up again is one. Each is
+    {at, from, to, why, gap}; gap is in seconds, and undefined where none was measured. */
+export function turns(changes) {
+  const list = [];
+  let open; // nobody is heard since
+  for (const { at, from, to, reason, seconds } of changes) {
+    if (!to) {
+      open = { at, from };
+      list.push({ at, from, to: "", why: "no other one is heard yet" });
+      continue;
+    }
+    const gap = seconds > 0 ? seconds : open ? (at - open.at) / 1000 : reason === "handover" ? 0 : undefined;
+    const was = from || open?.from;
+    if (open && (!from || from === open.from)) list.pop();
+    const why = was === to ? "elected anew" : reasons[reason] ?? (was ? "elected" : "the first that was seen");
+    list.push({ at, from: was ?? "", to, why, gap });
+    open = undefined;
+  }
+  return list;
+}
+
+/** The spans in which a node was primary, up to a time, as {peer, role, from, to}; one that was lost is so until it is
+    primary again. */
+export function reigns(changes, until) {
+  const spans = [];
+  const end = (at) => { for (const s of spans) s.to ??= at; };
+  for (const { at, from, to, reason } of changes) {
+    if (at >= until) break;
+    end(at);
+    if (to) spans.push({ peer: to, role: "primary", from: at });
+    const lost = reason === "lost" || !to;
+    if (from && from !== to) spans.push({ peer: from, role: lost ? "lost" : "replica", from: at });
+  }
+  end(until);
+  return spans;
+}
