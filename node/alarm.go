@@ -70,7 +70,7 @@ func harmText(st replica.State, h replica.Harm, program string) (what, cure stri
 	case h.Folder != "" && st.Shared:
 		return h.Folder, fmt.Sprintf("put it back or mount its disk; %srm %s` if it is to be shared no more", program, name)
 	case h.Folder != "":
-		return h.Folder, fmt.Sprintf("put it back or mount its disk; or %srm %s`, and get it again", program, name)
+		return h.Folder, fmt.Sprintf("put it back or mount its disk; or %[1]sverify --heal %[2]s` to fetch all of it again, %[1]srm %[2]s` to give it up", program, name)
 	case h.Refused != "":
 		return "its folder was not published, " + h.Refused, fmt.Sprintf("put the files back, or %spublish --allow-deletions %s` if they are to be gone", program, name)
 	}
@@ -81,7 +81,7 @@ func harmText(st replica.State, h replica.Harm, program string) (what, cure stri
 	who := strings.Join(files, ", ")
 	switch {
 	case len(files) == 0:
-		who = "its list of files"
+		who = "some of its files"
 	case len(h.Files) > maxTold:
 		who += " and others"
 	}

@@ -193,10 +193,10 @@ func TestAlarmWords(t *testing.T) {
 		says []string
 	}{
 		{shared, replica.Harm{Folder: "/d is gone"}, []string{"/d is gone", "`node rm data`"}},
-		{kept, replica.Harm{Folder: "/d is gone"}, []string{"`node rm bafy`", "get it again"}},
+		{kept, replica.Harm{Folder: "/d is gone"}, []string{"`node rm bafy`", "`node verify --heal bafy`"}},
 		{shared, replica.Harm{Refused: "too many"}, []string{"not published, too many", "`node publish --allow-deletions data`"}},
 		{shared, replica.Harm{Blocks: 9, Files: []string{"1", "2", "3", "4"}}, []string{`"1", "2", "3" and others`, "`node publish data`", "`node verify data`"}},
-		{kept, replica.Harm{Blocks: 1}, []string{"its list of files", "`node verify --heal bafy`"}},
+		{kept, replica.Harm{Blocks: 1}, []string{"some of its files", "`node verify --heal bafy`"}},
 	} {
 		what, cure := harmText(c.st, c.harm, "node ")
 		for _, text := range c.says {

@@ -74,7 +74,7 @@ func (n *Node) Follow(_ context.Context, q api.FollowRequest, _ func(api.Progres
 }
 
 // Unfollow implements api.Follower.
-func (n *Node) Unfollow(_ context.Context, q api.UnfollowRequest) (api.UnfollowResult, error) {
+func (n *Node) Unfollow(ctx context.Context, q api.UnfollowRequest) (api.UnfollowResult, error) {
 	t, err := n.ticket(q.Set)
 	if errors.Is(err, record.ErrBadTicket) {
 		err = fmt.Errorf("unfollow %q: %w", q.Set, replica.ErrUnknownSet)
@@ -89,7 +89,14 @@ func (n *Node) Unfollow(_ context.Context, q api.UnfollowRequest) (api.UnfollowR
 	if !n.wished(out.Set) {
 		return out, &api.Error{Code: "not_followed", ExitCode: api.ExitNotFound, Title: "the set is not followed", Hint: "`ls` tells which are"}
 	}
-	return out, explain(n.withdraw(out.Set, out.Name))
+	out.Replicated = n.jobs.list().Follow[out.Set].Replicate
+	if err := n.withdraw(out.Set, out.Name); err != nil {
+		return out, explain(err)
+	}
+	if out.Replicated {
+		out.Member, out.To = n.standDown(ctx, t.Set)
+	}
+	return out, nil
 }
 
 // wished tells whether the node does something by itself with a set.

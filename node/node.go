@@ -242,6 +242,7 @@ func (n *Node) work(ctx context.Context, w *network, table table, announce *disc
 		rooms := newTopics(bus)
 		group.Go(func() error { return newHerald(rooms, n.sets, n.wished, n.life.start, n.cfg.Log).run(ctx, &n.events) })
 		group.Go(func() error { return n.elect(ctx, w, rooms) })
+		group.Go(func() error { return n.sets.Attend(ctx) })
 	}
 	group.Go(func() error { return table.Run(ctx) })
 	group.Go(func() error {
@@ -257,7 +258,6 @@ func (n *Node) work(ctx context.Context, w *network, table table, announce *disc
 	group.Go(func() error { return redial.Run(ctx) })
 	group.Go(func() error { return w.observe(ctx) })
 	group.Go(func() error { return n.tidy(ctx) })
-	group.Go(func() error { return n.sets.Attend(ctx) })
 	if n.cfg.Net.MDNS {
 		group.Go(func() error { return w.local(ctx) })
 	}

@@ -1,6 +1,7 @@
 package node
 
 import (
+	"context"
 	"path/filepath"
 	"slices"
 	"time"
@@ -22,6 +23,25 @@ func (n *Node) replicaDest(q api.FollowRequest, t record.Ticket) string {
 		return rep.State().Dir
 	}
 	return filepath.Join(n.home.dir, "sets", t.Set.String())
+}
+
+// standDown hands on the role of the primary of a set that is not held for others any more. It tells who this node is to
+// the owner, if it votes, and to whom the role went: no node can give its vote back by itself, as the config is the
+// owner's. That nobody takes the role is no failure: whoever hears that this node is gone takes it.
+func (n *Node) standDown(ctx context.Context, set cid.Cid) (member, to string) {
+	if !n.votes(set.String()) {
+		return "", ""
+	}
+	member = n.self.String()
+	v := n.seats().Roles(set)
+	if v.Primary != n.self || v.Backup == "" || v.Backup == n.self || n.network() == nil {
+		return member, ""
+	}
+	if _, err := handOver(ctx, n.seats(), set, v.Backup, n.now, func() {}); err != nil {
+		n.cfg.Log.Warn("hand the role of the primary on", "set", set, "peer", v.Backup, "err", err)
+		return member, ""
+	}
+	return member, v.Backup.String()
 }
 
 // votes tells whether the newest config of a set that is known here makes this node a voter, with the store it has.

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/ipfs/go-cid"
+	libnet "github.com/libp2p/go-libp2p/core/network"
 
 	"github.com/shoal-p2p/shoal/blockstore/dag"
 	"github.com/shoal-p2p/shoal/blockstore/worktree"
@@ -307,7 +308,7 @@ func (n *Node) info(rep *replica.Replica) api.SetInfo {
 	st, v := rep.State(), rep.Verified()
 	p := v.Genesis.Profile
 	i := api.SetInfo{Set: st.Set, Name: st.Name, Dir: filepath.Join(st.Dir, st.Only), Public: v.Config.Public, State: "incomplete",
-		Peers: rep.Watchers(), Holders: rep.Holders(), Owner: n.owns(v.Genesis),
+		Peers: n.partners(rep), Holders: rep.Holders(), Owner: n.owns(v.Genesis),
 		Profile: fmt.Sprintf("%s %d/%d/%d %s hamt>%d %s", p.Chunker, p.Min, p.Avg, p.Max, p.Tree, p.HAMTThreshold, p.Meta)}
 	if h, ok := rep.Head(); ok {
 		i.Revision, i.Root = h.Revision, h.Root.String()
@@ -319,6 +320,7 @@ func (n *Node) info(rep *replica.Replica) api.SetInfo {
 	wish, follows := w.Follow[st.Set]
 	i.Following, i.Replicating = follows && !wish.Replicate, wish.Replicate
 	_, i.Watching = w.Watch[st.Set]
+	i.InHome = st.Dir == n.sets.Keep(rep.Set())
 	switch {
 	case st.Shared:
 		i.State = "shared"
@@ -326,6 +328,20 @@ func (n *Node) info(rep *replica.Replica) api.SetInfo {
 		i.State = "complete"
 	}
 	return i
+}
+
+// partners is how many connected peers are known to hold at least a part of a set.
+func (n *Node) partners(rep *replica.Replica) (count int) {
+	w := n.network()
+	if w == nil {
+		return 0
+	}
+	for _, p := range n.sets.Partners(rep) {
+		if p != n.self && w.host.Network().Connectedness(p) == libnet.Connected {
+			count++
+		}
+	}
+	return count
 }
 
 // Verify implements api.Keeper. With Heal, what is damaged is fetched again from peers.

@@ -5,6 +5,8 @@ import (
 	"slices"
 	"time"
 
+	libnet "github.com/libp2p/go-libp2p/core/network"
+	"github.com/libp2p/go-libp2p/core/peer"
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/shoal-p2p/shoal/node/api"
@@ -56,6 +58,16 @@ func (n *Node) traffic() *api.Traffic {
 		}
 	}
 	return t
+}
+
+// Moved is how many bytes came and went on the streams of our protocols so far, and how many of new revisions did not have
+// to. Whoever calls it every few seconds has the rates of peers brought up to date.
+func (n *Node) Moved() (in, out, saved int64) {
+	if w := n.network(); w != nil {
+		in, out = w.wire()
+		w.bytes.flows.read(n.now(), func(p peer.ID) bool { return w.host.Network().Connectedness(p) == libnet.Connected })
+	}
+	return in, out, n.life.reused.Load() + n.life.patched.Load()
 }
 
 // paths counts the open connections by how they travel.

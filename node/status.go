@@ -58,6 +58,7 @@ func (w *network) peers() []api.PeerInfo {
 		if ids, err := store.SupportsProtocols(p, list.ID); err == nil && len(ids) > 0 {
 			i.Role = "seeder"
 		}
+		i.RateIn, i.RateOut = w.bytes.flows.rate(p)
 		out = append(out, i)
 	}
 	slices.SortFunc(out, func(a, b api.PeerInfo) int {

@@ -335,11 +335,10 @@ func (i *inquiry) check(ctx context.Context, s shown, lay *dag.Layout, ask []int
 
 // ownBytes reads what is here: what is known to be lost, and some chunks, with Deep all.
 func (i *inquiry) ownBytes(ctx context.Context) (string, error) {
-	what, cure := i.mine.harm(ctx)
 	lay, err := i.mine.layout(ctx, i.target.head.Root)
 	switch {
 	case denied(err):
-		return "", &broken{code: api.WhyDamagedHere, detail: "the list of its files cannot be read: " + err.Error(), hint: cure}
+		return "", &broken{code: api.WhyDamagedHere, detail: "the list of its files cannot be read: " + err.Error(), hint: i.cure("")}
 	case err != nil:
 		return "", err
 	}
@@ -366,16 +365,25 @@ func (i *inquiry) ownBytes(ctx context.Context) (string, error) {
 		}
 	}
 	slices.Sort(lost)
+	what, cure := i.mine.harm(ctx) // after it was tried to read them
 	switch {
 	case len(lost) > 0:
 		what = strings.TrimPrefix(what+fmt.Sprintf("; %d of the %s read, of %s", len(lost), plural(len(ask), "chunk"), files(lay, lost)), "; ")
-		return "", &broken{code: api.WhyDamagedHere, detail: what, hint: cure}
+		return "", &broken{code: api.WhyDamagedHere, detail: what, hint: i.cure(cure)}
 	case what != "":
-		return "", &broken{code: api.WhyDamagedHere, detail: what, hint: cure}
+		return "", &broken{code: api.WhyDamagedHere, detail: what, hint: i.cure(cure)}
 	case len(ask) < len(every):
 		return fmt.Sprintf("all of it is here: %d of %s were read; --deep reads all", len(ask), plural(len(every), "chunk")), nil
 	}
 	return "all of it is here, and was read", nil
+}
+
+// cure is what to type about own bytes that are lost, if nothing better is known.
+func (i *inquiry) cure(known string) string {
+	if known == "" && !i.mine.shared {
+		return "`node verify --heal SET` to fetch them again"
+	}
+	return known
 }
 
 // files names those that leaves are of, and where in them the first is.

@@ -59,8 +59,7 @@ func (n *Node) looked(text string) (record.Ticket, *ownCopy, error) {
 			return from.Get(ctx, c, buf)
 		},
 		harm: func(ctx context.Context) (what, cure string) {
-			n.sets.LookAt(ctx, rep)
-			if h := n.sets.Harm(rep); h.Any() {
+			if h := n.sets.Examine(ctx, rep); h.Any() {
 				return harmText(rep.State(), h, "node ")
 			}
 			return "", ""

@@ -19,7 +19,10 @@ import (
 
 // wireCounter counts the bytes on all streams by what they are for, exactly and at once: the library's own counter is
 // brought up to date only once a second, by when a small get is over.
-type wireCounter struct{ in, out [wireKinds]atomic.Int64 }
+type wireCounter struct {
+	in, out [wireKinds]atomic.Int64
+	flows   flows
+}
 
 var _ metrics.Reporter = (*wireCounter)(nil)
 
@@ -78,16 +81,18 @@ func (c *wireCounter) byKind() map[string]meter.Traffic {
 }
 
 // LogSentMessageStream counts n bytes written to a stream.
-func (c *wireCounter) LogSentMessageStream(n int64, p protocol.ID, _ peer.ID) {
+func (c *wireCounter) LogSentMessageStream(n int64, p protocol.ID, to peer.ID) {
 	c.out[kindOf(p)].Add(n)
+	c.flows.of(to).out.Add(n)
 }
 
 // LogRecvMessageStream counts n bytes read from a stream.
-func (c *wireCounter) LogRecvMessageStream(n int64, p protocol.ID, _ peer.ID) {
+func (c *wireCounter) LogRecvMessageStream(n int64, p protocol.ID, from peer.ID) {
 	c.in[kindOf(p)].Add(n)
+	c.flows.of(from).in.Add(n)
 }
 
-// The rest of metrics.Reporter is kept by nobody: what a peer cost by itself is not asked for.
+// The rest of metrics.Reporter is asked by nobody.
 
 // LogSentMessage is told about bytes that LogSentMessageStream counts.
 func (c *wireCounter) LogSentMessage(int64) {}
@@ -116,5 +121,5 @@ func (c *wireCounter) GetBandwidthByProtocol() map[protocol.ID]metrics.Stats { r
 // Reset does nothing: the counts are of the node's life.
 func (c *wireCounter) Reset() {}
 
-// TrimIdle does nothing: there is nothing per peer.
+// TrimIdle does nothing: flows forgets who left by itself.
 func (c *wireCounter) TrimIdle(time.Time) {}

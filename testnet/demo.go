@@ -12,13 +12,14 @@ import (
 
 // DemoOptions says how to run the demo.
 type DemoOptions struct {
-	Exe    string    // the program whose `run` is a node
-	Data   string    // folder to share; "" = the sources of Go
-	Exit   bool      // end when the checks are done; else leave the swarm running until ctx ends
-	Keep   bool      // keep the nodes' folders
-	JSON   bool      // print only the result, as one JSON object
-	Report string    // folder for the report; "" = none
-	Out    io.Writer // where it prints
+	Exe     string    // the program whose `run` is a node
+	Data    string    // folder to share; "" = the sources of Go
+	Exit    bool      // end when the checks are done; else leave the swarm running until ctx ends
+	Keep    bool      // keep the nodes' folders
+	JSON    bool      // print only the result, as one JSON object
+	Report  string    // folder for the report; "" = none
+	Out     io.Writer // where it prints
+	Version string    // of the program, for the report
 }
 
 // demoSeed makes all demos the same.
@@ -40,5 +41,5 @@ func Demo(ctx context.Context, o DemoOptions) error {
 		text = strings.Replace(text, "from toolchain", `from "`+o.Data+`"`, 1)
 		text = strings.Replace(text, "upgrade", "overwrite 4KiB", 1)
 	}
-	return Run(ctx, RunOptions{Name: "demo", Text: []byte(text), Exe: o.Exe, Report: o.Report, Seed: demoSeed, Keep: o.Keep, Stay: !o.Exit, JSON: o.JSON, Out: o.Out})
+	return Run(ctx, RunOptions{Name: "demo", Text: []byte(text), Exe: o.Exe, Report: o.Report, Seed: demoSeed, Keep: o.Keep, Stay: !o.Exit, JSON: o.JSON, Out: o.Out, Version: o.Version})
 }

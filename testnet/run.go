@@ -14,6 +14,8 @@ import (
 	"time"
 	"unicode"
 
+	"github.com/dustin/go-humanize/english"
+
 	"github.com/shoal-p2p/shoal/testnet/control"
 	"github.com/shoal-p2p/shoal/testnet/nodes"
 	"github.com/shoal-p2p/shoal/testnet/play"
@@ -27,17 +29,18 @@ var ErrChecksFailed = errors.New("checks failed")
 
 // RunOptions says how a script is run.
 type RunOptions struct {
-	Name   string    // of the script, for messages and the report
-	Text   []byte    // the script
-	Dir    string    // where the nodes live; "" = a temporary folder
-	Exe    string    // the program whose `run` is a node
-	Report string    // folder for report.html, report.json and junit.xml; "" = none
-	Seed   uint64    // of everything that is left to chance
-	NetNS  bool      // nodes in network namespaces; needs root
-	Keep   bool      // leave the nodes' folders
-	Stay   bool      // leave the network running after the checks, until ctx ends
-	JSON   bool      // print only the result, as one JSON object
-	Out    io.Writer // where it prints
+	Name    string    // of the script, for messages and the report
+	Text    []byte    // the script
+	Dir     string    // where the nodes live; "" = a temporary folder
+	Exe     string    // the program whose `run` is a node
+	Report  string    // folder for report.html, report.json and junit.xml; "" = none
+	Seed    uint64    // of everything that is left to chance
+	NetNS   bool      // nodes in network namespaces; needs root
+	Keep    bool      // leave the nodes' folders
+	Stay    bool      // leave the network running after the checks, until ctx ends
+	JSON    bool      // print only the result, as one JSON object
+	Out     io.Writer // where it prints
+	Version string    // of the program, for the report
 }
 
 // Result is what a run found.
@@ -120,8 +123,11 @@ func open(ctx context.Context, o RunOptions) (*runner, error) {
 	case o.NetNS: // one name, so that what a run that was killed left is found and swept by the next
 		r.dir = filepath.Join(os.TempDir(), "shoal-testnet-netns")
 	default:
-		if r.dir, err = os.MkdirTemp("", "shoal-testnet-"); err != nil {
-			return nil, fmt.Errorf("testnet: %w", err)
+		if n := sweep(os.TempDir()); n > 0 {
+			r.line("removed what %s had left that were killed", english.Plural(n, "earlier network", ""))
+		}
+		if r.dir, err = temporary(os.TempDir(), o.Keep); err != nil {
+			return nil, err
 		}
 	}
 	if o.Report != "" { // better now than after the run
@@ -262,7 +268,7 @@ func (r *runner) asksEnd() bool {
 
 func (r *runner) trace(sc *script.Script) trace.Trace {
 	t := r.stage.Trace()
-	t.Scenario, t.About = r.o.Name, sc.About
+	t.Scenario, t.About, t.Version = r.o.Name, sc.About, r.o.Version
 	return t
 }
 

@@ -265,7 +265,8 @@ func openPlain(root *os.Root, path string) (*os.File, error) {
 func (s *Store) forget(ctx context.Context, c cid.Cid, bad []ref) {
 	for _, r := range bad {
 		tree, _ := s.names.of(kindTree, r.tree)
-		s.opts.Log.Warn("file does not hold the block it held when it was scanned", "tree", tree,
+		// One line for each block: that a set has lost bytes is said once, by who promised them.
+		s.opts.Log.Debug("file does not hold the block it held when it was scanned", "tree", tree,
 			"path", string(r.path), "offset", r.off, "block", c.String())
 	}
 	err := s.update(ctx, func(b *batch) error {

@@ -2,6 +2,8 @@ package main
 
 import (
 	"bytes"
+	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"log/slog"
@@ -223,5 +225,25 @@ func TestFileOfTheLogIsNobodyElses(t *testing.T) {
 	path = filepath.Join(dir, "typo", "logs", "node.log")
 	if err := open(); err == nil {
 		t.Error("a folder that nobody named was made")
+	}
+}
+
+// labelled is an id as libraries have them: an object as JSON, and a word for people.
+type labelled string
+
+func (l labelled) MarshalJSON() ([]byte, error) {
+	return json.Marshal(map[string]string{"/": string(l)})
+}
+
+func (l labelled) String() string { return string(l) }
+
+func TestIdsAreWordsInTheLog(t *testing.T) {
+	var out bytes.Buffer
+	l := newLogs(&out, logOptions{format: "json", keep: 1})
+	l.logger.With("set", labelled("bafk1")).Info("x", "peer", labelled("12D3"), "err", errors.New("no"), "list", []string{"a"})
+	for _, want := range []string{`"set":"bafk1"`, `"peer":"12D3"`, `"err":"no"`, `"list":["a"]`} {
+		if !strings.Contains(out.String(), want) {
+			t.Errorf("the line lacks %s: %s", want, out.String())
+		}
 	}
 }

@@ -158,9 +158,18 @@ type instrumented interface {
 	Instrument(http.Handler) http.Handler
 }
 
+// moving is a host that tells how many bytes came and went, and how many did not have to.
+type moving interface {
+	Moved() (in, out, saved int64)
+}
+
 // attach gives the site its node. What commands ask of the service that it answers is among the site's operations.
 func (s *site) attach(n host, o *api.ServerOptions) api.Service {
-	s.rest = rest.New(n, rest.Options{Version: o.Version, Log: o.Log, Stop: o.Stop, Testnet: s.testnet, Ready: o.Ready})
+	options := rest.Options{Version: o.Version, Log: o.Log, Stop: o.Stop, Testnet: s.testnet, Ready: o.Ready}
+	if m, ok := n.(moving); ok {
+		options.Moved = func() (b rest.Moved) { b.In, b.Out, b.Saved = m.Moved(); return b }
+	}
+	s.rest = rest.New(n, options)
 	s.api, s.metrics, s.up = s.rest.Handler(), o.Metrics, o.Ready
 	s.warn = o.Warnings
 	if i, ok := n.(instrumented); ok {

@@ -53,8 +53,11 @@ func newFollowCommand(a *app) *cobra.Command {
 
 func newUnfollowCommand(a *app) *cobra.Command {
 	return &cobra.Command{
-		Use:               "unfollow SET",
-		Short:             "Leave the folder of a set as it is from now on",
+		Use:   "unfollow SET",
+		Short: "Leave the folder of a set as it is from now on",
+		Long: "End what follow or replicate began: the set is not brought to newer revisions any more. Its files stay and\n" +
+			"are served as they are until `rm`, which deletes them where they are in the node's own folder. A replica hands\n" +
+			"the role of the primary on; its vote ends when the owner takes it back, with the line that is printed.",
 		Args:              a.arguments(1, 1),
 		ValidArgsFunction: a.completeSet,
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -66,11 +69,26 @@ func newUnfollowCommand(a *app) *cobra.Command {
 					return err
 				}
 				if !a.opts.json {
-					a.say("%s is not followed any more; its files stay", printable(res.Name))
+					a.sayUnfollowed(res)
 				}
 				return a.result(res, func(io.Writer) {})
 			})
 		},
+	}
+}
+
+func (a *app) sayUnfollowed(r api.UnfollowResult) {
+	name := printable(r.Name)
+	if !r.Replicated {
+		a.say("%s is not followed any more; its files stay", name)
+		return
+	}
+	a.say("%[2]s is not held for others any more; what is here stays and is served until `%[1]s rm %[2]s`", a.name, name)
+	if r.To != "" {
+		a.say("%s is its primary now", short(r.To))
+	}
+	if r.Member != "" {
+		a.say("this node still votes; where the owner key is, to end that:\n\n  %s revoke %s %s replica\n", a.name, r.Set, r.Member)
 	}
 }
 

@@ -118,7 +118,7 @@ func TestSignals(t *testing.T) {
 		signal os.Signal
 		want   int
 	}{
-		{"run ends cleanly", []string{"run"}, "", "ready; Ctrl-C stops", syscall.SIGTERM, 0},
+		{"run ends cleanly", []string{"run"}, "", `"msg":"ready"`, syscall.SIGTERM, 0},
 		{"share was complete", []string{"share", "DATA"}, "", "sharing; Ctrl-C stops", os.Interrupt, 0},
 		{"get was not, SIGINT", []string{"get", "shoal1data"}, "FAKE_BLOCK=" + os.DevNull, "get: fetch", os.Interrupt, 130},
 		{"get was not, SIGTERM", []string{"get", "shoal1data"}, "FAKE_BLOCK=" + os.DevNull, "get: fetch", syscall.SIGTERM, 143},

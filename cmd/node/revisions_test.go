@@ -21,7 +21,7 @@ import (
 func TestARunningNodeFollowsAndWatches(t *testing.T) {
 	w := newWorld(t)
 	run := w.start("run")
-	run.err.await(t, "ready; Ctrl-C stops")
+	run.err.await(t, `"msg":"ready"`)
 
 	share := w.start("share", "--watch", w.data())
 	share.err.await(t, "the running node publishes what changes")
@@ -115,7 +115,7 @@ func TestCompletionOffersTheSetsOfARunningNode(t *testing.T) {
 		t.Errorf("without a node: %q", got)
 	}
 	run := w.start("run")
-	run.err.await(t, "ready; Ctrl-C stops")
+	run.err.await(t, `"msg":"ready"`)
 	share := w.start("share", w.data())
 	share.finish(t, 0)
 	if got := complete(); got != "data\tshared, revision 1\n:0\n" {

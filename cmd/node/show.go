@@ -51,11 +51,24 @@ func printSet(w io.Writer, s api.SetInfo) {
 		"public", yesNo(s.Public),
 		"owner key here", yesNo(s.Owner),
 		"follows", onlyYes(s.Following),
-		"replicates", onlyYes(s.Replicating),
+		"held for others", holding(s),
 		"watched", onlyYes(s.Watching),
 		"durable", yesNo(s.Durable),
 		"peers", strconv.Itoa(s.Peers),
 		"profile", s.Profile,
 		"ticket", s.Ticket,
 	)
+}
+
+// holding tells how a set is held for others; "" where it is not.
+func holding(s api.SetInfo) string {
+	switch {
+	case s.Replicating && s.Role == api.RoleReader:
+		return "yes, at the newest revision; `unfollow` ends it"
+	case s.Replicating:
+		return "yes, at the newest revision, with a vote; `unfollow` ends it"
+	case s.InHome:
+		return "no more: what is here is served, and `rm` gives its space back"
+	}
+	return ""
 }

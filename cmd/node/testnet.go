@@ -10,12 +10,13 @@ import (
 
 // demoOptions are the flags of `testnet demo`.
 type demoOptions struct {
-	Exit   bool   // end with the checks instead of leaving the swarm running
-	Data   string // absolute folder to share; "" = the Go toolchain's own sources
-	Keep   bool   // leave the homes on disk
-	JSON   bool
-	Stdout io.Writer
-	Stderr io.Writer
+	Exit    bool   // end with the checks instead of leaving the swarm running
+	Data    string // absolute folder to share; "" = the Go toolchain's own sources
+	Keep    bool   // leave the homes on disk
+	JSON    bool
+	Stdout  io.Writer
+	Stderr  io.Writer
+	Version string // of the program
 }
 
 // errNoNetworks: for a test that is not about them.
@@ -70,7 +71,7 @@ func newDemoCommand(a *app) *cobra.Command {
 		if o.Data != "" {
 			o.Data = absolute(o.Data)
 		}
-		o.JSON, o.Stdout, o.Stderr = a.opts.json, a.stdout, a.stderr
+		o.JSON, o.Stdout, o.Stderr, o.Version = a.opts.json, a.stdout, a.stderr, a.version
 		ctx, cancel := a.bounded(cmd.Context())
 		defer cancel()
 		return a.foreground(ctx, "", a.demo(ctx, o))

@@ -96,7 +96,7 @@ func newPlayCommand(a *app) *cobra.Command {
 		if o.Report != "" {
 			o.Report = absolute(o.Report)
 		}
-		o.JSON, o.Out = a.opts.json, a.stdout
+		o.JSON, o.Out, o.Version = a.opts.json, a.stdout, a.version
 		ctx, cancel := a.bounded(cmd.Context())
 		defer cancel()
 		return a.foreground(ctx, o.Dir, a.nets.run(ctx, o))

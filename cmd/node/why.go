@@ -77,7 +77,7 @@ func (a *app) steps(verb string) (update func(api.Progress), end func()) {
 			a.say("%s: %s", verb, printable(p.Phase))
 		}
 		if p.Message != "" {
-			a.say("%s: %s: %s", verb, printable(p.Phase), oneLine(p.Message))
+			a.say("%s: %s", verb, oneLine(p.Message))
 		}
 	}, func() {}
 }

@@ -39,7 +39,7 @@ func demo(ctx context.Context, o demoOptions) error {
 		return fmt.Errorf("demo: %w", err)
 	}
 	return testnet.Demo(ctx, testnet.DemoOptions{Exe: exe, Data: o.Data, Exit: o.Exit, Keep: o.Keep, JSON: o.JSON,
-		Report: "testnet-report", Out: o.Stdout})
+		Report: "testnet-report", Out: o.Stdout, Version: o.Version})
 }
 
 // newNetworks are the real test networks; their nodes are the program that exe names.

@@ -29,6 +29,7 @@
 //	POST /cli/v1/limit    LimitsRequest, Limits
 //	POST /cli/v1/search   SearchRequest, SearchResult
 //	POST /cli/v1/dashboard     {}, DashboardResult
+//	POST /cli/v1/renew    {}, {}: another token for the dashboard
 //	POST /cli/v1/stop     {}, 202: the process drains and ends
 //	GET  /cli/v1/doctor   DoctorResult
 //	POST /cli/v1/why      WhyRequest, lines

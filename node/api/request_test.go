@@ -63,7 +63,8 @@ func TestBadRequests(t *testing.T) {
 func FuzzRequestBody(f *testing.F) {
 	paths := []string{"/cli/v1/share", "/cli/v1/get", "/cli/v1/verify", "/cli/v1/ls", "/cli/v1/rm", "/cli/v1/gc",
 		"/cli/v1/publish", "/cli/v1/restore", "/cli/v1/history", "/cli/v1/diff", "/cli/v1/follow", "/cli/v1/unfollow", "/cli/v1/events",
-		"/cli/v1/members", "/cli/v1/revoke", "/cli/v1/invite", "/cli/v1/rename", "/cli/v1/promote", "/cli/v1/failover", "/cli/v1/import-owner", "/cli/v1/export-owner"}
+		"/cli/v1/members", "/cli/v1/revoke", "/cli/v1/invite", "/cli/v1/rename", "/cli/v1/promote", "/cli/v1/failover", "/cli/v1/import-owner", "/cli/v1/export-owner",
+		"/cli/v1/grant", "/cli/v1/why", "/cli/v1/limits", "/cli/v1/limit", "/cli/v1/search", "/cli/v1/availability", "/cli/v1/peek"}
 	for i := range paths {
 		f.Add(byte(i), []byte(`{}`))
 		f.Add(byte(i), []byte(`{"set":"s","ticket":"t","dest":"/d","max_bytes":9e99}`))
@@ -83,6 +84,10 @@ func FuzzRequestBody(f *testing.F) {
 				if !json.Valid(l) {
 					t.Fatalf("%s: answer %q", path, l)
 				}
+			}
+		case 403: // so the stub answers a grant
+			if path != "/cli/v1/grant" || !json.Valid(body) {
+				t.Fatalf("%s: %s", path, answer)
 			}
 		case 400:
 			if e := new(Error); json.Unmarshal(answer, e) != nil || e.ExitCode != ExitUsage || e.Title == "" {

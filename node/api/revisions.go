@@ -134,6 +134,12 @@ type UnfollowRequest struct {
 type UnfollowResult struct {
 	Set  string `json:"set"`
 	Name string `json:"name"`
+	// Replicated: it was held here for others. What is here goes on being served, and stays until the set is removed.
+	Replicated bool `json:"replicated,omitempty"`
+	// Member is this node where it votes on the set's revisions still: only the owner can end that, by taking the right
+	// "replica" from it. To is the replica that it has handed the role of the primary to.
+	Member string `json:"member,omitempty"`
+	To     string `json:"to,omitempty"`
 }
 
 // EventsRequest asks for the events of one set, or of all.

@@ -150,13 +150,15 @@ type SetInfo struct {
 	Ticket   string `json:"ticket,omitempty"`
 	Head     string `json:"head,omitempty"`
 	Holders  int    `json:"holders"` // nodes known to hold the whole revision, this one included
-	Peers    int    `json:"peers"`
+	Peers    int    `json:"peers"`   // connected ones that are known to hold at least a part of it
 	Durable  bool   `json:"durable"`
 	Profile  string `json:"profile,omitempty"`
 	// Following: Dir is kept at the newest revision. Watching: what changes in Dir is published.
 	Following bool `json:"following,omitempty"`
 	Watching  bool `json:"watching,omitempty"`
-	// Replicating: Dir is this node's own, for others to read from.
+	// Replicating: Dir is kept at the newest revision for others. InHome: Dir is this node's own, not a person's; without
+	// Replicating it is left from when it was held for others, is served on, and goes when the set is removed.
+	InHome      bool   `json:"in_home,omitempty"`
 	Replicating bool   `json:"replicating,omitempty"`
 	Primary     string `json:"primary"` // peer id; "" = none is known
 	Backup      string `json:"backup"`  // peer id; "" = none is known
@@ -178,6 +180,9 @@ type PeerInfo struct {
 	RTTms     float64 `json:"rtt_ms"`
 	Agent     string  `json:"agent,omitempty"`
 	Role      string  `json:"role"` // "", "dht", "seeder"
+	// Bytes a second on its streams, smoothed over some seconds; 0 where nobody reads them, as in a command that ends soon.
+	RateIn  int64 `json:"rate_in"`
+	RateOut int64 `json:"rate_out"`
 }
 
 // Status is the node as a whole.

@@ -35,9 +35,6 @@ func (r *Registry) Attend(ctx context.Context) error {
 	defer folders.Stop()
 	wake := time.NewTimer(0)
 	defer wake.Stop()
-	for _, rep := range r.all() {
-		r.recall(ctx, rep)
-	}
 	look := true
 	for {
 		select {
@@ -226,7 +223,12 @@ func (r *Registry) diagnose(rep *Replica, root cid.Cid, change func(*health)) {
 	rep.mu.Lock()
 	change(&rep.health)
 	harm, changed := rep.health.changed(root)
+	lost := slices.Clone(rep.health.lost)
+	known := rep.state.Refused == harm.Refused && (len(rep.state.Lost) > 0) == (len(lost) > 0)
 	rep.mu.Unlock()
+	if !known {
+		r.remember(rep, harm, lost)
+	}
 	if changed && r.cfg.Harmed != nil {
 		r.cfg.Harmed(rep, harm)
 	}
@@ -323,25 +325,26 @@ func (r *Registry) concluded(ctx context.Context, o ShareOptions, err error) {
 	r.LookAt(ctx, rep)
 }
 
-// recall suspects the blocks that the store knows no place of any more: those that were found to be gone before the program
-// ended.
-func (r *Registry) recall(ctx context.Context, rep *Replica) {
-	root, ok := rep.promised()
-	if !ok || !r.relied(rep) {
-		return
-	}
-	lay, err := dag.ReadLayout(ctx, root, r.nodesOf(rep.id), dag.DefaultLimits()) // not kept: once is enough
-	if isMissing(err) {
-		r.worry(rep, root)
-	}
+// remember has harm outlive the program: an alert must not end because the machine was started anew.
+func (r *Registry) remember(rep *Replica, h Harm, lost []cid.Cid) {
+	err := r.change(rep, func(st *State) error {
+		st.Refused, st.Lost = h.Refused, nil
+		for _, c := range lost {
+			st.Lost = append(st.Lost, c.String())
+		}
+		return nil
+	})
 	if err != nil {
-		return
+		r.cfg.Log.Warn("remember what is lost of a set", "set", rep.id, "err", err)
 	}
-	for _, l := range lay.Leaves {
-		if has, err := r.cfg.Store.Has(ctx, l.Cid); err == nil && !has {
-			r.worry(rep, l.Cid)
-		} else if err != nil {
-			return
+}
+
+// recall takes up what was remembered: blocks are looked at again before anybody is told.
+func (h *health) recall(st State, root cid.Cid, now time.Time) {
+	h.of(root).Refused = st.Refused
+	for _, text := range st.Lost {
+		if c, err := cid.Decode(text); err == nil { // else a hint, and a damaged one
+			h.suspect(c, now)
 		}
 	}
 }
@@ -369,11 +372,17 @@ type Casualty struct {
 	Harm  Harm
 }
 
-// Casualties looks at the folders of all sets, and lists those with harm.
+// Examine is Harm after it was looked at what is worried about, and at the folder.
+func (r *Registry) Examine(ctx context.Context, rep *Replica) Harm {
+	r.LookAt(ctx, rep)
+	r.attend(ctx, rep)
+	return r.Harm(rep)
+}
+
+// Casualties examines all sets, and lists those with harm.
 func (r *Registry) Casualties(ctx context.Context) (all []Casualty) {
 	for _, rep := range r.all() {
-		r.LookAt(ctx, rep)
-		if h := r.Harm(rep); h.Any() {
+		if h := r.Examine(ctx, rep); h.Any() {
 			all = append(all, Casualty{rep.State(), h})
 		}
 	}
@@ -388,8 +397,15 @@ func CasualtiesAt(dir string) (all []Casualty, sets int, err error) {
 		return nil, 0, nil
 	}
 	for _, st := range states {
-		if gone := lookFor(st); gone != "" && st.Shared && st.Complete {
-			all = append(all, Casualty{st, Harm{Folder: gone}})
+		if !st.Complete {
+			continue
+		}
+		h := Harm{Refused: st.Refused, Blocks: len(st.Lost)}
+		if st.Shared { // what else others count on only the records say
+			h.Folder = lookFor(st)
+		}
+		if h.Any() {
+			all = append(all, Casualty{st, h})
 		}
 	}
 	return all, len(states), errors.Join(append(bad, err)...)

@@ -96,10 +96,12 @@ func TestLostBytesAreNoticed(t *testing.T) {
 	a.LookAt(t.Context(), rep)
 	a.is(rep, 1, "small/7/file")
 
+	if all, _, err := CasualtiesAt(a.cfg.Dir); err != nil || len(all) != 1 || all[0].Harm.Blocks != 1 {
+		t.Errorf("from outside %+v, %v", all, err)
+	}
 	a.reopen() // it is not forgotten with the program
 	rep = a.replica(rep.Set())
 	a.told = nil
-	a.recall(t.Context(), rep)
 	a.attend(t.Context(), rep)
 	a.is(rep, 1, "small/7/file")
 
@@ -118,6 +120,9 @@ func TestLostBytesAreNoticed(t *testing.T) {
 		t.Errorf("revision %d", s.Head.Revision)
 	}
 	a.is(rep, 4)
+	if all, n, err := CasualtiesAt(a.cfg.Dir); err != nil || len(all) != 0 || n != 1 {
+		t.Errorf("mended, from outside %+v of %d, %v", all, n, err)
+	}
 }
 
 // An edit that is published by itself soon is none, whoever asks meanwhile.
@@ -196,10 +201,21 @@ func TestLostFoldersAreNoticed(t *testing.T) {
 	if h := a.is(rep, 1, ""); h.Refused == "" {
 		t.Errorf("%+v", h)
 	}
+	a.reopen()
+	rep = a.replica(rep.Set())
+	a.told = nil
+	a.LookAt(t.Context(), rep)
+	if h := a.is(rep, 1, ""); h.Refused == "" {
+		t.Errorf("opened again, %+v", h)
+	}
 	if err := os.Remove(dir); err != nil {
 		t.Fatal(err)
 	}
 	move(aside, dir)
+	if c := a.check(rep); c.Damaged != 0 {
+		t.Errorf("verify: %+v", c)
+	}
+	a.is(rep, 2)
 	a.share(dir)
 	a.is(rep, 2)
 	a.ask(rep)

@@ -24,3 +24,24 @@ func (p *Replica) Crowd() []peer.ID {
 	slices.Sort(all)
 	return slices.Compact(all)
 }
+
+// Partners lists the peers that are known to hold some of the set, or are getting it from here, in order of their ids: those
+// of Crowd, those that showed it when this node got the set, and voters that said so. They need not be connected.
+func (r *Registry) Partners(p *Replica) []peer.ID {
+	all := p.Crowd()
+	p.feed.mu.Lock()
+	all = slices.AppendSeq(all, maps.Keys(p.feed.holders))
+	p.feed.mu.Unlock()
+	for _, h := range p.State().holders() {
+		all = append(all, h.ID)
+	}
+	if v, ok := r.View(p); ok {
+		for _, o := range v.Voters {
+			if len(o.Have) > 0 {
+				all = append(all, o.ID)
+			}
+		}
+	}
+	slices.Sort(all)
+	return slices.Compact(all)
+}

@@ -18,6 +18,7 @@ type feed struct {
 	streams   map[peer.ID]int  // how often each of them watches
 	joined    int              // grows when watchers changes
 	confirmed map[peer.ID]bool // peers that said they hold all of this round's revision
+	holders   map[peer.ID]bool // peers that showed a get of the set that they hold some of it
 	changed   chan struct{}    // closed at the next change; nil while nobody waits
 }
 
@@ -150,11 +151,19 @@ func (f *feed) peers() []peer.AddrInfo {
 	return f.list()
 }
 
-// watching is how many peers watch the set right now.
-func (f *feed) watching() int {
+// meet notes whether p shows that it holds some of the set.
+func (f *feed) meet(p peer.ID, holds bool) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	return len(f.watchers)
+	switch {
+	case !holds:
+		delete(f.holders, p)
+	case len(f.holders) < maxConfirmed:
+		if f.holders == nil {
+			f.holders = map[peer.ID]bool{}
+		}
+		f.holders[p] = true
+	}
 }
 
 // maxConfirmed bounds the holders that are counted; saying it is free for anybody.
@@ -172,8 +181,8 @@ func (f *feed) confirm(p peer.ID) {
 	}
 }
 
-// holders is how many peers said they hold the whole revision.
-func (f *feed) holders() int {
+// whole is how many peers said they hold the whole revision.
+func (f *feed) whole() int {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	return len(f.confirmed)

@@ -149,11 +149,11 @@ func TestFeedCountsHoldersOfThisRevision(t *testing.T) {
 	for _, p := range []peer.ID{"a", "b", "a"} {
 		f.confirm(p)
 	}
-	if n := f.holders(); n != 2 {
+	if n := f.whole(); n != 2 {
 		t.Errorf("%d holders, want 2", n)
 	}
 	f.reset(true)
-	if n := f.holders(); n != 0 {
+	if n := f.whole(); n != 0 {
 		t.Errorf("%d holders of a new revision, want 0", n)
 	}
 }

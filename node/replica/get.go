@@ -431,6 +431,9 @@ func (g *get) confirm(t record.Ticket, root cid.Cid, holders []peer.ID) {
 // destination. Nothing is written yet; leave ends it.
 func (g *get) open(ctx context.Context, t record.Ticket, h record.Head) error {
 	g.rep, g.fresh = g.r.ensure(g.v, State{Set: t.Set.String(), Name: g.v.Config.Name, Dir: g.dest, Cap: t.Cap, Bundle: g.bundle})
+	for p, held := range g.holders { // of the time before it was known here
+		g.rep.feed.meet(p, held.some())
+	}
 	if err := g.rep.await(ctx, g.wait); err != nil {
 		return err
 	}

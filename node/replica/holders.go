@@ -129,6 +129,7 @@ func (g *get) nobody() error {
 // absorb takes the lookout's news into the picture and returns it for who wants the details.
 func (g *get) absorb() []sighting {
 	all := g.look.take()
+	rep, known := g.r.lookup(g.id)
 	for _, s := range all {
 		switch {
 		case s.err != nil:
@@ -139,7 +140,7 @@ func (g *get) absorb() []sighting {
 			copy(h.have, s.info.Have)
 			h.add(s.have)
 			g.holders[s.peer] = h
-			if rep, ok := g.r.lookup(g.id); ok && !g.o.Plan { // a change of the members comes without a revision
+			if known && !g.o.Plan { // a change of the members comes without a revision
 				if err := g.r.adoptConfigs(rep, h.v, h.bundle); err != nil {
 					g.r.cfg.Log.Warn("members of a set", "set", g.id, "err", err)
 				}
@@ -151,8 +152,16 @@ func (g *get) absorb() []sighting {
 			h.complete = h.complete || s.complete
 			h.add(s.have)
 		}
+		if h := g.holders[s.peer]; known {
+			rep.feed.meet(s.peer, h != nil && h.some())
+		}
 	}
 	return all
+}
+
+// some tells whether a holder has shown that it has anything.
+func (h *holding) some() bool {
+	return h.complete || slices.ContainsFunc(h.have, func(b byte) bool { return b != 0 })
 }
 
 // add notes leaves; numbers beyond the revision's are nobody's.

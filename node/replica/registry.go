@@ -218,6 +218,9 @@ func (r *Registry) load(st State) error {
 	}
 	rep := &Replica{id: id, state: st, verified: v}
 	rep.feed.reset(st.Complete)
+	if root, ok := rep.promised(); ok {
+		rep.health.recall(st, root, r.cfg.Now())
+	}
 	r.sets[id] = rep
 	return nil
 }

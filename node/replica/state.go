@@ -51,6 +51,11 @@ type State struct {
 	// holds of Base and Onto is the difference of the two, of several it is anybody's guess.
 	Onto string `json:"onto,omitempty"`
 
+	// Lost are some blocks of the newest revision that were found not to be in Dir any more; Refused is why Dir was not
+	// published as it was last. Both are what an alarm is about, and say nothing else.
+	Lost    []string `json:"lost,omitempty"`
+	Refused string   `json:"refused,omitempty"`
+
 	Instance []byte `json:"instance,omitempty"` // this store's writer instance, 8 random bytes
 	Seq      uint64 `json:"seq,omitempty"`      // last writer sequence number used with Instance
 	Seated   bool   `json:"seated,omitempty"`   // this store has taken part in elections of the set

@@ -72,7 +72,11 @@ func (r *Registry) Verify(ctx context.Context, rep *Replica, progress func(done,
 	for n := range bad {
 		lost = append(lost, lay.Leaves[n].Cid)
 	}
-	r.found(rep, head(v).Root, len(bad), lost, out.Files)
+	r.diagnose(rep, head(v).Root, func(h *health) {
+		if h.found(head(v).Root, len(bad), lost, out.Files); len(bad) == 0 {
+			h.harm.Refused = "" // whatever was gone is back
+		}
+	})
 	r.LookAt(ctx, rep)
 	return out, nil
 }
@@ -158,12 +162,9 @@ func (p *Replica) Head() (record.Head, bool) {
 	return head(v), true
 }
 
-// Watchers is how many peers watch the set here right now.
-func (p *Replica) Watchers() int { return p.feed.watching() }
-
 // Holders is how many nodes are known to hold the whole newest revision, this one included if it does.
 func (p *Replica) Holders() int {
-	n := p.feed.holders()
+	n := p.feed.whole()
 	if p.State().Complete {
 		n++
 	}

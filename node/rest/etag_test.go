@@ -15,7 +15,7 @@ func TestUnchangedAnswersAreNotSent(t *testing.T) {
 	st := api.Status{PeerID: "me", UptimeSeconds: 1, WireIn: 5}
 	f := &fake{sets: manySets(3), status: func() (api.Status, error) { st.UptimeSeconds++; return st, nil }}
 	a := serve(t, f, Options{})
-	for _, path := range []string{"/status", "/sets", "/sets?limit=2", "/sets/set0001", "/sets/set0001/members", "/limits", "/peers", "/operations"} {
+	for _, path := range []string{"/status", "/sets", "/sets?limit=2", "/sets/set0001", "/sets/set0001/members", "/limits", "/peers", "/operations", "/search?q=a", "/sets/s/diff"} {
 		first := call(t, a, "GET", prefix+path, "")
 		tag := first.header.Get("ETag")
 		for ifNone, want := range map[string]int{tag: 304, "W/" + tag: 304, `"x", ` + tag: 304, "*": 304, `"x.y"`: 200, "": 200} {

@@ -92,6 +92,7 @@ type Snapshot struct {
 	Time       string      `json:"time" format:"date-time"`
 	Status     api.Status  `json:"status"`
 	Operations []Operation `json:"operations" nullable:"false" doc:"the newest 100"`
+	Samples    []Sample    `json:"samples" nullable:"false" doc:"of the last 15 minutes, in order"`
 }
 
 // StatusChange is what is new since the snapshot or the change before it.
@@ -274,8 +275,10 @@ func (v *viewer) first(ctx context.Context, a *API) error {
 	if v.event > a.ring.last { // no id of ours
 		v.event = 0
 	}
+	samples := append([]Sample{}, a.samples.kept...)
 	a.mu.Unlock()
-	return v.send(sse.Message{Retry: retryMs, Data: Snapshot{Time: stamp(a.opts.Now()), Status: st, Operations: ops[:min(len(ops), maxFirst)]}})
+	return v.send(sse.Message{Retry: retryMs,
+		Data: Snapshot{Time: stamp(a.opts.Now()), Status: st, Operations: ops[:min(len(ops), maxFirst)], Samples: samples}})
 }
 
 // next tells what is new; said is false if nothing was.

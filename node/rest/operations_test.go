@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"net/http"
 	"strings"
 	"testing"
 	"time"
@@ -182,3 +183,58 @@ func TestChangesAreComplete(t *testing.T) {
 }
 
 func view(op Operation) string { return fmt.Sprint(op.State, op.Progress, op.Ended) }
+
+// Every endpoint that begins an operation, and no other, hears of keys: the same request finds its operation, and any other
+// is refused.
+func TestEveryBeginningHasAKey(t *testing.T) {
+	f := &fake{sets: manySets(1)}
+	a := serve(t, f, Options{Stop: func() {}})
+	spec, err := a.OpenAPI()
+	if err != nil {
+		t.Fatal(err)
+	}
+	var doc struct {
+		Paths map[string]map[string]struct {
+			Parameters []struct{ Name string }
+			Responses  map[string]any
+			ID         string `json:"operationId"`
+		}
+	}
+	if err := json.Unmarshal(spec, &doc); err != nil {
+		t.Fatal(err)
+	}
+	begins := map[string]bool{}
+	for path, methods := range doc.Paths {
+		for method, op := range methods {
+			told := false
+			for _, p := range op.Parameters {
+				told = told || p.Name == "Idempotency-Key"
+			}
+			if begins[op.ID] = op.Responses["202"] != nil; told != begins[op.ID] {
+				t.Errorf("%s %s: the document tells of keys: %v", method, path, told)
+			}
+		}
+	}
+	n := 0
+	for _, e := range endpoints(t, a) {
+		if !begins[e.id] {
+			continue
+		}
+		n++
+		first := call(t, a, e.method, e.path, e.body, "Idempotency-Key", e.id)
+		op := settle(t, a, first)
+		if again := call(t, a, e.method, e.path, e.body, "Idempotency-Key", e.id); again.header.Get("Location") != first.header.Get("Location") {
+			t.Errorf("%s: %s began another operation", e.id, again.body)
+		}
+		other, body := prefix+"/gc", ""
+		if e.id == "gc" {
+			other, body = prefix+"/why", `{"ticket":"t"}`
+		}
+		if r := call(t, a, "POST", other, body, "Idempotency-Key", e.id); r.status != http.StatusUnprocessableEntity || !strings.Contains(r.body, op.ID) {
+			t.Errorf("%s: the key for something else: %d %s", e.id, r.status, r.body)
+		}
+	}
+	if n < 11 {
+		t.Errorf("only %d begin operations", n)
+	}
+}

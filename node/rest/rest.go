@@ -36,6 +36,7 @@ type Options struct {
 	Log     *slog.Logger     // nil = silent
 	Now     func() time.Time // nil = time.Now
 	Stop    func()           // ends the process after POST stop; nil = refused
+	Moved   func() Moved     // is called every two seconds; nil = there are no samples
 	Testnet Testnet          // that the node is one of; nil = of none
 	Ready   <-chan struct{}  // requests wait until it is closed; nil = ready
 }
@@ -52,12 +53,13 @@ type API struct {
 	cancel context.CancelFunc
 	group  sync.WaitGroup // operations, streams and the listener
 
-	mu     sync.Mutex // guards what follows
-	closed bool       // nothing is added to group any more
-	ops    *operations
-	ring   *ring
-	board  board
-	asked  singleflight.Group
+	mu      sync.Mutex // guards what follows
+	closed  bool       // nothing is added to group any more
+	ops     *operations
+	ring    *ring
+	samples samples
+	board   board
+	asked   singleflight.Group
 }
 
 // New makes the API of s and begins to listen to its events; Close ends that.
@@ -81,6 +83,9 @@ func New(s api.Service, o Options) *API {
 	a.routes()
 	a.document()
 	a.group.Go(a.listen)
+	if o.Moved != nil {
+		a.group.Go(a.sample)
+	}
 	return a
 }
 

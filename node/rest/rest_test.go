@@ -226,6 +226,36 @@ func TestPages(t *testing.T) {
 	}
 }
 
+// A page goes on behind the last item that was told, also when that one and others are gone; cursors of other lists, and made
+// up ones, are a place or a problem.
+func TestPagesOfAListThatShrinks(t *testing.T) {
+	f := &fake{sets: manySets(10)}
+	a := serve(t, f, Options{})
+	var page Page[api.SetInfo]
+	call(t, a, "GET", prefix+"/sets?limit=4", "").into(t, &page)
+	cursor := page.Next
+	f.sets = f.sets[5:]
+	call(t, a, "GET", prefix+"/sets?limit=4&cursor="+cursor, "").into(t, &page)
+	if len(page.Items) != 4 || page.Items[0].Name != "name 5" {
+		t.Errorf("after five of ten are gone: %+v", page.Items)
+	}
+	f.sets = nil
+	if call(t, a, "GET", prefix+"/sets?limit=4&cursor="+cursor, "").into(t, &page); len(page.Items) != 0 || page.Next != "" {
+		t.Errorf("after all are gone: %+v", page)
+	}
+	f.sets = manySets(10)
+	for _, query := range []string{"limit=1", "limit=1000", "limit=1000&cursor=" + cursor, "cursor=Lw", "cursor=L__-"} {
+		if r := call(t, a, "GET", prefix+"/sets?"+query, ""); r.status != 200 {
+			t.Errorf("%s: %d %s", query, r.status, r.body)
+		}
+	}
+	for _, query := range []string{"cursor=%00", "cursor=Lw%3D%3D", "cursor=" + strings.Repeat("L", 8193), "cursor=a&cursor=Lw", "limit=0x10", "limit=1e3", "limit=-0", "limit=+", "limit=99999999999999999999"} {
+		if r := call(t, a, "GET", prefix+"/sets?"+query, ""); r.status != 400 && r.status != 422 {
+			t.Errorf("%.40s: %d %s", query, r.status, r.body)
+		}
+	}
+}
+
 func TestOperationsOverHTTP(t *testing.T) {
 	began := make(chan struct{}, 1)
 	f := &fake{work: func(ctx context.Context, progress func(api.Progress)) error {

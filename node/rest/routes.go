@@ -116,7 +116,8 @@ func (a *API) setRoutes() {
 			h, err := s.History(ctx, api.HistoryRequest{Set: in.Set, Verify: in.Verify})
 			return h.Revisions, err
 		})
-	ask(a, route{id: "diff", method: "GET", path: "/sets/{set}/diff", summary: "What changed between two revisions, by path"}, a.diff)
+	poll(a, route{id: "diff", method: "GET", path: "/sets/{set}/diff", summary: "What changed between two revisions, by path"},
+		func(d Diff) string { return etag(nil, d) }, a.diff)
 	list(a, route{id: "files", method: "GET", path: "/sets/{set}/files", summary: "Entries of a folder, by path"},
 		func(e api.Entry) string { return e.Path },
 		func(ctx context.Context, in *Within) ([]api.Entry, error) {
@@ -242,21 +243,26 @@ type Search struct {
 
 // hits is a page of what was found.
 type hits struct {
-	Link string `header:"Link" doc:"rel=next: the next page"`
-	Body api.SearchResult
+	Status int
+	Link   string `header:"Link" doc:"rel=next: the next page"`
+	ETag   string `header:"ETag" doc:"of this answer"`
+	Body   api.SearchResult
 }
 
 // searchRoute registers the search, which makes its pages itself: it does not look at all sets for each.
 func (a *API) searchRoute() {
 	r := route{id: "search", method: "GET", path: "/search", summary: "Sets and files by name"}
-	huma.Register(a.huma, a.operation(r), func(ctx context.Context, in *Search) (*hits, error) {
+	op := a.operation(r)
+	unmodified(&op)
+	huma.Register(a.huma, op, func(ctx context.Context, in *Search) (*hits, error) {
 		res, err := guard(ctx, a, r.id, func(ctx context.Context) (api.SearchResult, error) {
 			return a.service.Search(ctx, api.SearchRequest{Pattern: in.Query, Set: in.Set, Limit: in.Limit, Cursor: in.Cursor})
 		})
 		if err != nil {
 			return nil, failed(err)
 		}
-		return &hits{Link: link(in.at, res.Next), Body: res}, nil
+		t := tagged(res, etag(nil, res), in.IfNone)
+		return &hits{t.Status, link(in.at, res.Next), t.ETag, res}, nil
 	})
 }
 

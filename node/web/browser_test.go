@@ -192,6 +192,10 @@ func getFirst(p *person, ticket, dest string) {
 	p.write("get-dest", dest)
 	p.click("plan")
 	p.has("got", "It would write")
+	p.has("got", "8.00 MB would be fetched")
+	if plan := p.text("got"); strings.Contains(plan, "000000") || strings.Contains(plan, "patched") || !strings.Contains(plan, "data-0.bin") {
+		p.t.Errorf("the plan is not for people: %s", plan)
+	}
 	p.shoot("3-plan")
 	p.click("get")
 	p.wait(`/[1-9][0-9]* %/.test(document.querySelector('[data-testid=progress-text]')?.textContent) && document.querySelector('progress')?.value > 0 && document.querySelector('progress').value < 1`)
@@ -277,6 +281,8 @@ func rehearse(alice, bob *person, set, ticket string) {
 	bob.click("get-replicate")
 	bob.click("get")
 	member := bob.text("member")
+	bob.open("activity")
+	bob.has("operations", "begun, goes on")
 	alice.open("set/" + set)
 	alice.wait(`document.querySelector('[data-testid=members] details')`)
 	read[bool](alice, `document.querySelector('[data-testid=members] details').open = true`)

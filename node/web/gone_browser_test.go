@@ -15,7 +15,7 @@ func TestNodeGone(t *testing.T) {
 	c := canned{first: snapshot, token: filepath.Join(t.TempDir(), "token")}
 	l, stop := cannedSite(t, &c, "127.0.0.1:0")
 	p := visit(t, ctx, l, "gone")
-	p.has("headline", "one 2 revisions behind")
+	p.has("headline", "one is 2 revisions behind")
 	p.quiet()
 	address := l.site.URL()[len("http://"):]
 	stop()
@@ -30,7 +30,7 @@ func TestNodeGone(t *testing.T) {
 	p.open("")
 	_, stop = cannedSite(t, &c, address)
 	defer stop()
-	p.has("headline", "one 2 revisions behind")
+	p.has("headline", "one is 2 revisions behind")
 	p.has("state", "live")
 	p.wait(`!document.querySelector('main.stale') && !document.querySelector('[data-testid=absent]')`)
 }
@@ -67,7 +67,7 @@ func TestAlarms(t *testing.T) {
 	l, stop := cannedSite(t, &canned{first: ailing()}, "127.0.0.1:0")
 	defer stop()
 	p := visit(t, ctx, l, "ailing")
-	p.has("headline", "one 3 files of it are not here any more")
+	p.has("headline", "one: 3 files of it are not here any more")
 	p.has("set-card", "3 files of it are not here any more")
 	p.has("ill", "1 set to look at")
 	p.shoot("swarm")
@@ -77,7 +77,7 @@ func TestAlarms(t *testing.T) {
 	p.shoot("set")
 	p.click("unhold")
 	p.click("unhold-yes")
-	p.wait(`document.querySelector('dialog[open]') === null`)
+	p.has("left", "not held any more")
 	if posted := p.asked("/sets/bafyone/unfollow"); !posted {
 		t.Error("the set is held still")
 	}
@@ -99,8 +99,20 @@ func TestLostVisitor(t *testing.T) {
 	p.write("limit-up", "fast")
 	p.click("limit-save")
 	p.wait(`document.querySelector('.notices').textContent.includes('this is no rate')`)
+	p.do(chromedp.EmulateViewport(390, 900))
+	if at := read[string](p, `getComputedStyle(document.querySelector('.notices')).position`); at != "static" {
+		t.Errorf("on a phone a notice is %s, and covers the page", at)
+	}
+	p.shoot("notice")
+	p.do(chromedp.EmulateViewport(1280, 900))
 	p.open("peers")
 	p.wait(`document.querySelector('.notices').textContent === ''`)
+	p.open("settings")
+	p.click("limit-save") // of the page as it is again: no notice
+	p.write("limit-down", "slow")
+	p.click("limit-save")
+	p.wait(`document.querySelector('.notices').textContent.includes('this is no rate')`)
+	p.wait(`document.querySelector('.notices').textContent === ''`) // after a while, untouched
 	p.open("get")
 	p.has("get-why", "Paste a ticket first")
 	p.write("get-ticket", "shoal1x")

@@ -37,7 +37,7 @@ type bench struct {
 const port = "4580"
 
 // newBench is a server on loopback whose clock stands still.
-func newBench(t *testing.T, edit func(*web.Options)) *bench {
+func newBench(t testing.TB, edit func(*web.Options)) *bench {
 	t.Helper()
 	b := &bench{ledger: &ledger{}, now: time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)}
 	o := web.Options{API: b.ledger, Version: "v1", Listen: "127.0.0.1:" + port, TokenFile: filepath.Join(t.TempDir(), "api.token"),
@@ -92,11 +92,16 @@ func (b *bench) signIn(t *testing.T) string {
 	return c.Name + "=" + c.Value
 }
 
-// TestForeignRequests are the shapes in which another site, or a name that was pointed here, can send a request. Each one
-// comes with whatever the browser of a signed-in person would add, the cookie included where a browser might.
-func TestForeignRequests(t *testing.T) {
-	b := newBench(t, nil)
-	cookie := b.signIn(t)
+// shape is a form that a request can have, and how it is answered.
+type shape struct {
+	name, method string
+	header       map[string]string
+	status       int
+}
+
+// foreignShapes are the shapes in which another site, or a name that was pointed here, can send a request. Each one comes
+// with whatever the browser of a signed-in person would add, the cookie included where a browser might.
+func foreignShapes(cookie, token string) []shape {
 	type h = map[string]string
 	with := func(pairs ...string) h {
 		m := h{"Cookie": cookie}
@@ -107,11 +112,7 @@ func TestForeignRequests(t *testing.T) {
 	}
 	const evil, own = "https://evil.example", "http://127.0.0.1:" + port
 	form := "application/x-www-form-urlencoded"
-	for _, c := range []struct {
-		name, method string
-		header       h
-		status       int
-	}{
+	return []shape{
 		{"form of another site", "POST", with("Origin", evil, "Sec-Fetch-Site", "cross-site", "Content-Type", form), 403},
 		{"form as text", "POST", with("Origin", evil, "Sec-Fetch-Site", "cross-site", "Content-Type", "text/plain"), 403},
 		{"multipart form", "POST", with("Origin", evil, "Sec-Fetch-Site", "cross-site", "Content-Type", "multipart/form-data"), 403},
@@ -150,18 +151,23 @@ func TestForeignRequests(t *testing.T) {
 		{"rebinding: an address of the network", "POST", with("Host", "192.168.1.5:"+port, "Sec-Fetch-Site", "same-origin"), 421},
 		{"rebinding: no host", "POST", with("Host", "", "Sec-Fetch-Site", "same-origin"), 421},
 		{"rebinding: user info", "POST", with("Host", "localhost@evil.example", "Sec-Fetch-Site", "same-origin"), 421},
-		{"rebinding with a stolen token's form", "POST", h{"Host": "evil.example", "Authorization": "Bearer " + b.token}, 421},
+		{"rebinding with a stolen token's form", "POST", h{"Host": "evil.example", "Authorization": "Bearer " + token}, 421},
 		{"forwarded for us", "POST", with("Host", "evil.example", "X-Forwarded-Host", "localhost", "Sec-Fetch-Site", "same-origin"), 421},
 		{"no cookie", "POST", h{"Origin": own, "Sec-Fetch-Site": "same-origin"}, 401},
 		{"cookie of another port", "POST", h{"Cookie": strings.Replace(cookie, port, "4581", 1), "Sec-Fetch-Site": "same-origin"}, 401},
 		{"cookie without value", "POST", h{"Cookie": "shoal-" + port + "=", "Sec-Fetch-Site": "same-origin"}, 401},
-		{"the token as a cookie", "POST", h{"Cookie": "shoal-" + port + "=" + b.token, "Sec-Fetch-Site": "same-origin"}, 401},
+		{"the token as a cookie", "POST", h{"Cookie": "shoal-" + port + "=" + token, "Sec-Fetch-Site": "same-origin"}, 401},
 		{"the cookie as a token", "POST", h{"Authorization": "Bearer " + cookie[len("shoal-"+port+"="):]}, 401},
 		{"wrong token beside a good cookie", "POST", with("Authorization", "Bearer x", "Sec-Fetch-Site", "same-origin"), 401},
-		{"token as a password", "POST", h{"Authorization": "Basic " + b.token}, 401},
+		{"token as a password", "POST", h{"Authorization": "Basic " + token}, 401},
 		{"no token at all", "GET", h{}, 401},
-		{"page of another site shows the token", "POST", h{"Authorization": "Bearer " + b.token, "Origin": evil, "Sec-Fetch-Site": "cross-site"}, 403},
-	} {
+		{"page of another site shows the token", "POST", h{"Authorization": "Bearer " + token, "Origin": evil, "Sec-Fetch-Site": "cross-site"}, 403},
+	}
+}
+
+func TestForeignRequests(t *testing.T) {
+	b := newBench(t, nil)
+	for _, c := range foreignShapes(b.signIn(t), b.token) {
 		for _, path := range []string{"/api/v1/sets", "/api/v1/stop"} {
 			res := b.ask(c.method, path, c.header)
 			if res.StatusCode != c.status {

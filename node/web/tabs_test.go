@@ -23,6 +23,7 @@ import (
 type canned struct {
 	first         string // the snapshot
 	token         string // file of the token; "" = another one for each site
+	testnet       bool   // it is a node of a test network
 	streams, most atomic.Int64
 }
 
@@ -32,8 +33,9 @@ const snapshot = `{"time":"2026-01-02T03:04:05Z","operations":[],"status":{"peer
 
 // cannedAnswers are those that are no empty list.
 var cannedAnswers = map[string]string{
-	"limits": `{"up":0,"down":0,"lan_exempt":false,"sets":[],"max_connections":256,"max_size":0,"size":1000}`,
-	"doctor": `{"ok":true,"checks":[]}`,
+	"limits":  `{"up":0,"down":0,"lan_exempt":false,"sets":[],"max_connections":256,"max_size":0,"size":1000}`,
+	"doctor":  `{"ok":true,"checks":[]}`,
+	"testnet": `{"nodes":[{"name":"edge-1","peer_id":"12D3KooWGone","state":"killed"}]}`,
 }
 
 func (c *canned) ServeHTTP(w http.ResponseWriter, r *http.Request) {
@@ -57,7 +59,7 @@ func cannedSite(t *testing.T, c *canned, address string) (l *living, stop func()
 	if err != nil {
 		t.Fatal(err)
 	}
-	s, err := web.New(web.Options{API: c, Version: "v1", Listen: ln.Addr().String(), TokenFile: cmp.Or(c.token, filepath.Join(t.TempDir(), "t"))})
+	s, err := web.New(web.Options{API: c, Version: "v1", Listen: ln.Addr().String(), Testnet: c.testnet, TokenFile: cmp.Or(c.token, filepath.Join(t.TempDir(), "t"))})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -79,7 +81,7 @@ func TestTabs(t *testing.T) {
 	c := canned{first: snapshot}
 	l, stop := cannedSite(t, &c, "127.0.0.1:0")
 	first := visit(t, ctx, l, "first")
-	first.has("headline", "No peer is connected; one 2 revisions behind")
+	first.has("headline", "No peer is connected; one is 2 revisions behind")
 	if n := read[int](first, `document.querySelectorAll('[data-testid=ring] .lost').length`); n != 1 {
 		t.Errorf("%d lost peers are drawn", n)
 	}
@@ -100,6 +102,19 @@ func TestTabs(t *testing.T) {
 	second.has("signed-out", "shoal dashboard")
 }
 
+// TestNamesOfATestNetwork: nodes have the names there that the network gave them, and the page about it is offered.
+func TestNamesOfATestNetwork(t *testing.T) {
+	ctx := browser(t)
+	l, stop := cannedSite(t, &canned{first: snapshot, testnet: true}, "127.0.0.1:0")
+	defer stop()
+	p := visit(t, ctx, l, "named")
+	p.wait(`document.querySelector('[data-testid=ring]').textContent.includes('edge-1 (lost)')`)
+	p.wait(`document.querySelector('nav a[href="#/testnet"]')`)
+	p.open("set/bafyone")
+	p.wait(`document.querySelector('main').textContent.includes('Primaryedge-1')`)
+	p.quiet()
+}
+
 // crowd is the snapshot of a node with many peers and sets, whose names were chosen by somebody who means ill.
 func crowd(t *testing.T) string {
 	t.Helper()
@@ -110,7 +125,7 @@ func crowd(t *testing.T) string {
 		if i%5 == 0 {
 			addr += "/p2p-circuit"
 		}
-		st.Peers = append(st.Peers, api.PeerInfo{PeerID: id(i), Addr: addr, Transport: "tcp", RTTms: float64(i) * 3, Agent: hostile[i%len(hostile)]})
+		st.Peers = append(st.Peers, api.PeerInfo{PeerID: id(i), Addr: addr, Transport: "tcp", RTTms: float64(i) * 3, Agent: hostile[i%len(hostile)], RateIn: int64(i) * 1_000_000})
 	}
 	for i := range 30 {
 		name := hostile[i%len(hostile)]
@@ -135,6 +150,8 @@ func TestCrowd(t *testing.T) {
 	p := visit(t, ctx, l, "crowd")
 	p.wait(`document.querySelectorAll('[data-testid=set-card]').length === 24`)
 	looks(p, "", "sets", "peers", "failover", "activity")
+	p.open("peers")
+	p.has("peers", "24.0 MB/s") // of the last of them
 	p.open("")
 	if n := read[int](p, `document.querySelectorAll('main img, main script, [onerror], [onmouseover]').length`); n != 0 {
 		t.Errorf("%d elements were made of names", n)

@@ -58,6 +58,19 @@ func Owner(dir string) int {
 	return pid
 }
 
+// Ended tells that a network ran in dir and does not any more. One that is just beginning has not.
+func Ended(dir string) (bool, error) {
+	if _, err := os.Stat(pidFile(dir)); err != nil { // it is written with the lock held
+		return false, nil
+	}
+	lock := flock.New(lockFile(dir), flock.SetFlag(os.O_RDONLY))
+	free, err := lock.TryRLock()
+	if err != nil {
+		return false, fmt.Errorf("look whether a test network has ended: %w", err)
+	}
+	return free, lock.Unlock()
+}
+
 // AwaitEnd returns when no network runs in dir and all processes of the last one are gone, or with ctx's error.
 func AwaitEnd(ctx context.Context, dir string) error {
 	if _, err := os.Stat(lockFile(dir)); err != nil {

@@ -105,7 +105,8 @@ function listen(hear, state) {
       await about(AbortSignal.timeout(patience));
       alive();
     } catch {
-      state(signedOut.value ? "out" : "lost");
+      if (signedOut.value) state("out");
+      else state("lost", heard);
     } finally {
       asking = false;
     }
@@ -123,9 +124,9 @@ export function watch(hear, state, snapshot) {
   const channel = new BroadcastChannel("shoal");
   let leading = false, last;
   const tell = (type, data, id) => { hear(type, data, id); channel.postMessage({ type, data, id }); };
-  const tellState = (s) => {
-    state(s);
-    if (s !== last) channel.postMessage({ type: "state", data: s, command: signedOut.value });
+  const tellState = (s, at = Date.now()) => {
+    state(s, at);
+    if (s !== last) channel.postMessage({ type: "state", data: s, at, command: signedOut.value });
     last = s;
   };
   channel.onmessage = ({ data: m }) => {
@@ -134,7 +135,7 @@ export function watch(hear, state, snapshot) {
       else if (leading && snapshot()) channel.postMessage({ type: "snapshot", data: snapshot() });
     } else if (m.type === "state") {
       if (m.data === "out") signedOut.value = m.command;
-      state(m.data);
+      state(m.data, m.at);
     } else if (!leading && !document.hidden) {
       hear(m.type, m.data, m.id);
       state("live");

@@ -33,6 +33,7 @@ const testnet = { title: "Test network", nav: "Test network", page: () => html`<
 effect(() => {
   if (!about.value.testnet || pages.testnet) return;
   pages.testnet = testnet;
+  here.value = where();
   import("./testnet.mjs").then((m) => { testnet.page = m.TestnetPage; here.value = where(); }, () => { delete pages.testnet; });
 });
 

@@ -35,7 +35,7 @@ function options(width) {
   const ink = colour("muted"), line = colour("line");
   const axis = { stroke: ink, grid: { stroke: line, width: 1 }, ticks: { show: false }, font: "12px system-ui" };
   return {
-    width, height: 270, cursor: { drag: { x: false, y: false }, points: { show: false } },
+    width, height: 270, padding: [8, 28, 0, 0], cursor: { drag: { x: false, y: false }, points: { show: false } },
     legend: { show: false },
     scales: { x: { time: true }, y: { range: (_, __, max) => [0, Math.max(1000, max * 1.1)] } },
     axes: [{ ...axis, space: 90, values: (_, ts) => ts.map((t) => clock(t * 1000)) },
@@ -126,7 +126,7 @@ export function Ring({ nodes }) {
   const rx = w / 2 - 62, ry = few ? h - 130 : h / 2 - 38;
   const at = places(ring, cx, cy, rx, ry);
   const room = (2 * Math.PI * rx) / ring.length, dense = ring.length > 10; // pixels between two neighbours
-  const label = (n) => (room < 26 ? "" : dense ? peerName(n.id).slice(-6) : `${peerName(n.id)}${n.lost ? " (lost)" : ""}`);
+  const label = (n) => (room < 26 ? "" : dense ? peerName(n.id).replace(/^….*(?=.{4}$)/, "").slice(0, 8) : `${peerName(n.id)}${n.lost ? " (lost)" : ""}`);
   const twin = { head: ["peer", "role", "path", "round trip"], rows: all.map((n) => [html`<span title=${n.id}>${peerName(n.id)}</span>`, n.role || "peer", n.self ? "" : n.lost ? "lost" : n.relayed ? "relayed" : "direct", n.rtt ? `${n.rtt.toFixed(1)} ms` : ""]) };
   const big = few ? 1.35 : 1;
   return html`<${Picture} label="Peers of the swarm" twin=${twin}>

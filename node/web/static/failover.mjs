@@ -42,7 +42,7 @@ function Served({ s, turned, all, choose }) {
   const known = [...reigns(turned.all, opened), ...live];
   const first = Math.min(opened, ...turned.all.map((c) => c.at));
   const from = Math.max(first, now - (minutes ?? span(turned.list, now)) * 60000);
-  const marks = turned.list.filter((t) => t.at >= from);
+  const marks = turned.list.filter((t) => t.at >= from && t.from && t.from !== t.to);
   const pick = html`<${Field} label="Show">${(id) => html`<select id=${id} value=${minutes ?? span(turned.list, now)} onChange=${(e) => setMinutes(Number(e.currentTarget.value))}>${windows.map(([m, l]) => html`<option value=${m}>${l}</option>`)}</select>`}<//>
     <${Field} label="File set">${(id) => html`<select id=${id} value=${s.set} data-testid="failover-set" onChange=${(e) => choose(e.currentTarget.value)}>${all.map((x) => html`<option value=${x.set}>${visible(x.name)}</option>`)}</select>`}<//>`;
   return html`<${Card} title="Who served as primary" note=${`seen by this node since ${clock(first)}; roles other than the primary since this page was opened`} wide actions=${pick}>
@@ -52,7 +52,7 @@ function Served({ s, turned, all, choose }) {
 function Drill({ s }) {
   const [back, setBack] = useState(true), [id, setID] = useState();
   useEffect(() => setID(), [s.set]);
-  const why = s.role !== "primary" ? "The drill is run at the primary: open its dashboard." : !s.backup ? "There is no backup: grant another node the right “replica” first." : "";
+  const why = s.role !== "primary" ? "The drill is run at the primary: open its dashboard." : !s.backup ? "There is no backup now. Where another node has the right “replica”, one is elected within seconds; else grant it." : "";
   return html`<${Card} title="Drill" note="rehearse the loss of the primary: its role goes to the backup, while a reader reads" class="half" testid="drill-card">
     <${Check} id="drill-back" label="and hand it back afterwards" value=${back} set=${setBack} />
     <${Ask} label="Drill" kind="primary" testid="drill" yes="Begin the drill" disabled=${Boolean(why)} question=${html`The role of the primary of <strong><${Name} text=${s.name} /></strong> goes to ${peerName(s.backup)}${back ? " and back" : ""}. Publishing waits for a moment; nothing is lost.`}

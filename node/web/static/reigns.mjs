@@ -17,7 +17,7 @@ export function turns(changes) {
     const gap = seconds > 0 ? seconds : open ? (at - open.at) / 1000 : reason === "handover" ? 0 : undefined;
     const was = from || open?.from;
     if (open && (!from || from === open.from)) list.pop();
-    const why = was === to ? "elected anew" : reasons[reason] ?? (was ? "elected" : "the first that was seen");
+    const why = was === to ? "the same again" : reasons[reason] ?? (was ? "elected" : "the first that was seen");
     list.push({ at, from: was ?? "", to, why, gap });
     open = undefined;
   }

@@ -31,18 +31,23 @@ function Rename({ s }) {
     <${Field} label="Name">${(id) => html`<input id=${id} value=${name} data-testid="rename-name" onInput=${(e) => setName(e.currentTarget.value)} autocomplete="off" />`}<//><//>`;
 }
 
+// Left says what remains of a set that is not held for others any more.
+const Left = ({ r }) => html`<div class="work" role="status" data-testid="left"><p>It is not held any more. What is here goes on being served until the set is forgotten${r.to ? html`; ${peerName(r.to)} is primary now` : ""}.</p>
+  ${r.member && html`<p>This node still votes on its revisions. Where the owner key is, take that from it:</p><p><code class="long">${`node revoke ${r.set} ${r.member} replica`}</code></p>`}</div>`;
+
 function Verbs({ s }) {
   const at = `sets/${enc(s.set)}`;
-  const [id, setID] = useState();
+  const [id, setID] = useState(), [left, setLeft] = useState();
   const run = (path, body) => async () => setID((await start(`${at}/${path}`, body)).id);
   return html`<div class="row" data-testid="verbs">
       ${(s.state === "shared" || s.watching) && html`<${Act} kind="primary" testid="publish" onAct=${run("publish", { allow_local: true })}>Publish changes<//>`}
       <${Act} testid="verify" onAct=${run("verify", {})}>Verify<//>
       ${s.owner && html`<${Rename} s=${s} />`}
-      ${s.replicating ? html`<${Ask} label="Stop holding" testid="unhold" question=${html`This node does not hold <strong><${Name} text=${s.name} /></strong> for others any more, and takes no newer revision. What it has stays until the set is forgotten.`} onYes=${() => api.post(`${at}/unfollow`)} />`
+      ${s.replicating ? html`<${Ask} label="Stop holding" testid="unhold" question=${html`This node does not hold <strong><${Name} text=${s.name} /></strong> for others any more, and takes no newer revision. What it has stays until the set is forgotten.`} onYes=${async () => setLeft(await api.post(`${at}/unfollow`))} />`
     : s.following && html`<${Act} testid="unfollow" onAct=${() => api.post(`${at}/unfollow`)}>Stop following<//>`}
       <${Ask} label="Forget" yes="Forget the set" danger testid="forget" question=${html`This node forgets <strong><${Name} text=${s.name} /></strong>. The files in its folder stay.`}
         onYes=${async () => { await api.del(at); location.hash = "#/sets"; }} /></div>
+    ${left && html`<${Left} r=${left} />`}
     ${id && html`<${Work} id=${id} onGone=${() => setID()} done=${Checked} />`}`;
 }
 
@@ -61,7 +66,7 @@ function Alarms({ s }) {
     ${id && html`<${Work} id=${id} onGone=${() => setID()} done=${(r) => html`<${Steps} steps=${r.steps} />`} />`}</div>`;
 }
 
-const keeping = (s) => (s.replicating ? "held for others, at the newest revision" : s.watching ? "changes are published by themselves" : s.following ? "at the newest revision" : "as it is, until somebody publishes or gets again");
+const keeping = (s) => (s.replicating ? "held for others, at the newest revision" : s.watching ? "changes are published by themselves" : s.following ? "at the newest revision" : s.in_home ? "left from when it was held for others; “Forget” gives the space back" : "as it is, until somebody publishes or gets again");
 
 const Facts = ({ s, have }) => {
   const fact = (name, value) => html`<div><dt>${name}</dt><dd>${value}</dd></div>`;

@@ -210,13 +210,13 @@ function learn() {
   }).catch(() => {});
 }
 
-function hearLink(s) {
-  if (link.value === "live" && s !== "live") lostAt.value = Date.now();
+function hearLink(s, at) {
+  if (link.value === "live" && s !== "live") lostAt.value = at;
   if (link.value !== "live" && s === "live") learn();
   link.value = s;
 }
 
 export function open() {
-  api.watch(hear, (s) => batch(() => hearLink(s)), state);
+  api.watch(hear, (s, at) => batch(() => hearLink(s, at)), state);
   setInterval(sample, 1000);
 }

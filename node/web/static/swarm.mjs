@@ -40,7 +40,7 @@ const First = () => html`<${Card} title="Nothing is shared here yet" wide testid
 
 export function Swarm() {
   const h = headline(), work = running(), st = status.value;
-  return html`<h1 class=${`headline ${h.tone}`} data-testid="headline">${h.text}${h.set && html`<a href=${`#/set/${h.set.set}`}><${Name} text=${h.set.name} /></a>${" "}<${Sentence} text=${h.about} />`}${h.more > 0 && `, and ${count(h.more, "more set")}`}</h1>
+  return html`<h1 class=${`headline ${h.tone}`} data-testid="headline">${h.text}${h.set && html`<a href=${`#/set/${h.set.set}`}><${Name} text=${h.set.name} /></a><${Sentence} text=${h.about} />`}${h.more > 0 && `, and ${count(h.more, "more set")}`}</h1>
     ${stale() && html`<p class="note after" data-testid="absent">What is shown is of that moment. The page goes on by itself when the node is back.</p>`}
     <div class="grid">
       <${Card} title="Throughput" class="two"><${Throughput} />

@@ -68,15 +68,14 @@ function useNetwork() {
 // order tells the network what to do to a node. Of what is done to the node that is asked there may be no answer.
 async function order(node, what, body, see) {
   const asked = api.post(`testnet/${enc(node.name)}/${what}`, body);
-  if (!node.self || !(what in lost)) return see(await asked);
+  if (!node.self || !(what in labels)) return see(await asked);
   const late = new Promise((go) => setTimeout(go, patience));
   return Promise.race([asked.then(see), late]).catch((e) => { if (e.code !== "unreachable") throw e; });
 }
 
-/** What becomes of this page when its own node is told to. */
+/** What becomes of this page when its own node is told to; one that is restarted is there again before it is missed. */
 const lost = {
-  kill: "This page loses its node and shows nothing new until the node is restarted, which signs you out.",
-  restart: "This page loses its node for a moment, and you are signed out: a node that starts makes new keys for browsers.",
+  kill: "This page stands still until the node is restarted, which cannot be done from here.",
   pause: "This page stands still until the node is resumed, which cannot be done from here.",
 };
 
@@ -85,11 +84,11 @@ const labels = { kill: "Kill", restart: "Restart", pause: "Pause" };
 /** A button for what ends or halts a node: where it is the page's own node, it asks first and says what follows. */
 function Life({ node, what, disabled, others, dir, see }) {
   const act = () => order(node, what, {}, see);
-  if (!node.self) return html`<${Act} testid=${`node-${what}`} disabled=${disabled} onAct=${act}>${labels[what]}<//>`;
+  if (!node.self || !lost[what]) return html`<${Act} testid=${`node-${what}`} disabled=${disabled} onAct=${act}>${labels[what]}<//>`;
   const other = others.find((n) => n.state === "up");
-  const back = `node testnet ${what === "pause" ? "resume" : what === "kill" ? "restart" : "dashboard"} ${node.name} --dir ${shell(dir)}`;
+  const back = `node testnet ${what === "pause" ? "resume" : "restart"} ${node.name} --dir ${shell(dir)}`;
   return html`<${Ask} label=${labels[what]} testid=${`node-${what}`} disabled=${disabled} onYes=${act} question=${html`<strong>${node.name} is the node that shows you this page.</strong> ${lost[what]}
-    ${other && html` To go on watching, open ${other.name} first: <${Open} node=${other} />`} In a terminal: <code class="long">${back}</code>`} />`;
+    ${other && html` To go on watching, open ${other.name} first: <${Open} node=${other} />`} What brings it back, there or in a terminal: <code class="long">${back}</code>`} />`;
 }
 
 function Buttons({ node, all, dir, slow, from, see }) {
@@ -121,10 +120,10 @@ export function TestnetPage() {
   const slow = { delay_ms: Math.max(0, Number(delay)) || undefined, rate: Math.round(Number(speed) * 1e6) || undefined };
   return html`<h1 data-testid="network">${headline(all)}</h1><${Fault} error=${error} /><div class="grid">
     <${Card} title="Nodes" note=${html`each a process of this machine, in <${Name} text=${data.dir} />`} wide>
-      <${Table} caption="Nodes" testid="nodes" head=${["node", "state", "what is done to it", "", "sets", "memory", ""]} text=${[4]} rows=${all.map((n) => [
+      <${Table} caption="Nodes" testid="nodes" head=${["node", "state", "do", "dashboard", "sets", "memory"]} text=${[4]} rows=${all.map((n) => [
     html`<span id=${`node-${n.name}`} title=${n.peer_id}>${n.name}</span>${n.self ? html` <span class="note">this node</span>` : ""}`, html`<${State} state=${n.state} />`,
     html`<${Buttons} node=${n} all=${all} dir=${data.dir} slow=${slow} from=${from} see=${see} />`, n.self ? "" : html`<${Open} node=${n} />`,
-    html`<span data-testid="node-sets">${n.sets.map(words).join(", ")}</span>${n.harm.length > 0 && html`<div class="note" data-testid="node-harm">${harm(n, all.length - 1)}</div>`}`, n.memory > 0 ? bytes(n.memory) : "", ""])} /><//>
+    html`<span data-testid="node-sets">${n.sets.map(words).join(", ")}</span>${n.harm.length > 0 && html`<div class="note" data-testid="node-harm">${harm(n, all.length - 1)}</div>`}`, n.memory > 0 ? bytes(n.memory) : ""])} /><//>
     <${Card} title="Links" note="what “Slow link” and “Cut off” do; “Heal” takes both back" class="half">
       <div class="row"><${Field} label="Delay, one way (ms)">${(id) => html`<input id=${id} type="number" min="0" max="60000" value=${delay} data-testid="slow-delay" onInput=${(e) => setDelay(e.currentTarget.value)} />`}<//>
         <${Field} label="Speed (MB/s)">${(id) => html`<input id=${id} type="number" min="0.001" step="any" value=${speed} data-testid="slow-speed" onInput=${(e) => setSpeed(e.currentTarget.value)} />`}<//>

@@ -40,7 +40,7 @@ function useOverflow() {
     its card says so, and can be scrolled with the keyboard. */
 export function Table({ head, rows, caption, empty = "nothing yet", text = [], testid }) {
   const [ref, over] = useOverflow();
-  return html`<div class=${cls("scroll", over && "over")} ref=${ref} tabindex=${over ? 0 : undefined} role=${over ? "region" : undefined} aria-label=${over ? caption : undefined}>
+  return html`<div class=${cls("scroll", over && "over")} ref=${ref} tabindex=${over ? 0 : undefined} role=${over ? "region" : undefined} aria-label=${over ? `${caption}, to be scrolled` : undefined}>
   <table data-testid=${testid}><caption class="sr">${caption}</caption>
     <thead><tr>${head.map((h) => (h === "" ? html`<td></td>` : html`<th scope="col">${h}</th>`))}</tr></thead>
     <tbody>${rows.length === 0 ? html`<tr><td class="note" colspan=${head.length}>${empty}</td></tr>`
@@ -129,7 +129,7 @@ export const Ticket = ({ ticket }) => {
     ${data && html`<svg class="qr" viewBox=${`-4 -4 ${data.size + 8} ${data.size + 8}`} role="img" aria-label="The ticket as a QR code" shape-rendering="crispEdges">
       <rect x="-4" y="-4" width=${data.size + 8} height=${data.size + 8} fill="#fff" /><path d=${data.path} fill="#000" /></svg>`}
     <div class="grow"><code class="long" data-testid="ticket">${ticket}</code>
-      <div class="row"><${Copy} text=${ticket} label="Copy ticket" testid="copy-ticket" /><${Copy} text=${`shoal get ${ticket}`} label="Copy command" /></div></div></div>`;
+      <div class="row"><${Copy} text=${ticket} label="Copy ticket" testid="copy-ticket" /><${Copy} text=${`node get ${ticket}`} label="Copy command" /></div></div></div>`;
 };
 
 const phases = { scan: "Reading files", find: "Looking for peers", list: "Listing what there is", fetch: "Fetching", check: "Checking", finish: "Finishing", drill: "Rehearsing" };

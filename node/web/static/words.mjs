@@ -2,13 +2,16 @@
 import { clock, count, seconds } from "./base.mjs";
 import { fetching, link, lostAt, operations, peerName, peers, self, sets } from "./state.mjs";
 
-/** How a set is: a tone and words. */
+/** How a set is: a tone, words, what they are after its name in a sentence, and why somebody has to look at it. */
 export function health(s) {
-  if (s.alarms?.length) return { tone: "bad", text: "needs somebody", why: s.alarms[0] };
+  if (s.alarms?.length) return { tone: "bad", text: "needs somebody", says: `: ${s.alarms[0]}`, why: s.alarms[0] };
   if (s.state === "incomplete" || fetching.value.has(s.set)) return { tone: "busy", text: "is being fetched" };
-  if (s.behind > 0) return { tone: "warn", text: `${count(s.behind, "revision")} behind` };
-  if (s.forks > 0) return { tone: "warn", text: `${count(s.forks, "fork")} to merge` };
-  if (s.stale) return { tone: "warn", text: s.mode === "strict" ? "out of touch with a majority" : "out of touch with its primary" };
+  if (s.behind > 0) return { tone: "warn", text: `${count(s.behind, "revision")} behind`, says: ` is ${count(s.behind, "revision")} behind` };
+  if (s.forks > 0) return { tone: "warn", text: `${count(s.forks, "fork")} to merge`, says: ` has ${count(s.forks, "fork")} to merge` };
+  if (s.stale) {
+    const text = `out of touch with ${s.mode === "strict" ? "a majority" : "its primary"}`;
+    return { tone: "warn", text, says: ` is ${text}` };
+  }
   if (s.durable) return { tone: "good", text: "up to date, durable" };
   return { tone: "good", text: alone(s) ? "only on this node" : "up to date" };
 }
@@ -39,7 +42,7 @@ export function headline() {
     return { tone: "good", text: `${fine}, ${lonely === all.length ? "" : `${lonely} of them `}only on this node` };
   }
   const [s, h] = odd.find(([, x]) => x.tone === "bad") ?? odd[0];
-  return { tone: h.tone, text: `${who}; `, set: s, about: h.why ?? h.text, more: odd.length - 1 };
+  return { tone: h.tone, text: `${who}; `, set: s, about: h.says ?? ` ${h.text}`, more: odd.length - 1 };
 }
 
 /** Roles that a peer has in any set, the highest first. */
