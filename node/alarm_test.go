@@ -122,6 +122,9 @@ func TestAlarmOfTheAuthor(t *testing.T) {
 		t.Errorf("%+v", e)
 	}
 	a.alarmed(false, `"sub/7"`, "`publish data`", "`verify data`")
+	if have := a.ownShare("data"); have <= 0.5 || have >= 1 {
+		t.Errorf("the author says to have %v of it", have)
+	}
 	if text := j.text(); strings.Count(text, "level=WARN msg=alarm") != 1 {
 		t.Errorf("log: %s", text)
 	}
@@ -178,11 +181,27 @@ func TestAlarmOfAWatchedFolder(t *testing.T) {
 		t.Errorf("%+v", e)
 	}
 	a.alarmed(false, dir+" is gone", "`rm data`")
+	if have := a.ownShare("data"); have != 0 {
+		t.Errorf("without its folder the author says to have %v of it", have)
+	}
 	if err := os.Rename(aside, dir); err != nil {
 		t.Fatal(err)
 	}
 	j.next(t, api.EventMended)
 	a.alarmed(true)
+	if have := a.ownShare("data"); have != 1 {
+		t.Errorf("with it back %v", have)
+	}
+}
+
+// ownShare is how much of a set a node says to have itself.
+func (r *running) ownShare(set string) float64 {
+	r.t.Helper()
+	res, err := r.Availability(within(r.t), api.AvailabilityRequest{Set: set})
+	if err != nil || len(res.Peers) == 0 || !res.Peers[0].Self {
+		r.t.Fatalf("%+v, %v", res, err)
+	}
+	return float64(res.Peers[0].Leaves) / float64(res.Leaves)
 }
 
 func TestAlarmWords(t *testing.T) {

@@ -144,7 +144,7 @@ func (n *Node) Availability(ctx context.Context, q api.AvailabilityRequest) (api
 		return api.AvailabilityResult{}, usage("bad_columns", "", "a strip has 1 to %d columns", maxColumns)
 	}
 	h, _ := rep.Head()
-	mine, st := rep.Picture(), rep.State()
+	mine, st := n.sets.Intact(ctx, rep), rep.State()
 	out := api.AvailabilityResult{Set: st.Set, Name: st.Name, Revision: h.Revision, Root: h.Root.String(), Leaves: mine.Leaves,
 		Columns: min(cmp.Or(q.Columns, defaultColumns), mine.Leaves)}
 	self := has(mine, out)

@@ -41,6 +41,9 @@ type NetConfig struct {
 type TransferConfig struct {
 	Up, Down  int64 // bytes per second of payload; 0 = no limit
 	LANExempt bool  // peers of the local network are outside of Up and Down
+	// Inherit: this node goes on with the work of one that ran in the home until now, within the limits that were set of that
+	// while it ran.
+	Inherit bool
 }
 
 // StoreConfig bounds what a node keeps.

@@ -19,16 +19,25 @@ import (
 	"github.com/shoal-p2p/shoal/node/swarm"
 )
 
-// limits are the bounds of a node that can change while it runs. Those of sets are in one JSON file of the home.
+// limits are the bounds of a node that can change while it runs. Those of sets are in one JSON file of the home, and those of
+// the node that were set while it runs, for whoever goes on with its work: they are forgotten at the next start.
 type limits struct {
 	bandwidth
 	file string
 	turn sync.Mutex // of who changes them; held while the file is written
+	told *savedNode // what was set of the node since it was started; nil = nothing. turn guards it
 }
 
 // savedLimits is that file.
 type savedLimits struct {
 	Sets map[string]savedRates `json:"sets"` // by set id
+	Node *savedNode            `json:"node,omitempty"`
+}
+
+// savedNode are the limits of the node as a whole.
+type savedNode struct {
+	savedRates
+	LANExempt bool `json:"lan_exempt,omitempty"`
 }
 
 // savedRates are in bytes a second; 0 = no limit.
@@ -60,20 +69,33 @@ func openLimits(file string, t TransferConfig) (*limits, error) {
 		}
 		l.set(set, r.Up, r.Down)
 	}
+	switch was := saved.Node; {
+	case was == nil:
+	case was.Up < 0 || was.Down < 0:
+		return nil, fmt.Errorf("load %s: limits of the node are damaged", file)
+	case t.Inherit:
+		l.told = was
+		l.bandwidth.set(cid.Undef, was.Up, was.Down)
+		l.exempt(was.LANExempt)
+	default:
+		_ = l.save(cid.Undef, 0, 0) // what stays is looked at by nobody but an heir of this node
+	}
 	return l, nil
 }
 
-// save writes those of sets, with set's as they are to be. turn is held.
+// save writes them, with set's as they are to be; cid.Undef for no set. turn is held.
 func (l *limits) save(set cid.Cid, up, down int64) error {
-	saved := savedLimits{Sets: map[string]savedRates{}}
+	saved := savedLimits{Sets: map[string]savedRates{}, Node: l.told}
 	l.mu.RLock()
 	for s, r := range l.sets {
 		saved.Sets[s.String()] = savedRates{r.up, r.down}
 	}
 	l.mu.RUnlock()
-	saved.Sets[set.String()] = savedRates{up, down}
-	if up == 0 && down == 0 {
-		delete(saved.Sets, set.String())
+	if set.Defined() {
+		saved.Sets[set.String()] = savedRates{up, down}
+		if up == 0 && down == 0 {
+			delete(saved.Sets, set.String())
+		}
 	}
 	b, err := json.MarshalIndent(saved, "", "  ")
 	if err == nil {
@@ -103,6 +125,18 @@ func (l *limits) change(set cid.Cid, up, down *int64) error {
 	}
 	l.set(set, now.up, now.down)
 	return nil
+}
+
+// bequeath writes down what the node's limits are now, for who goes on with its work. That a disk is full is no reason not to
+// change them.
+func (l *limits) bequeath() {
+	l.turn.Lock()
+	defer l.turn.Unlock()
+	now := l.of(cid.Undef)
+	l.mu.RLock()
+	l.told = &savedNode{savedRates{now.up, now.down}, l.lanExempt}
+	l.mu.RUnlock()
+	_ = l.save(cid.Undef, 0, 0)
 }
 
 // forget drops the limits of a set that is not here any more.
@@ -164,6 +198,9 @@ func (n *Node) SetLimits(ctx context.Context, q api.LimitsRequest) (api.Limits, 
 	}
 	if q.LANExempt != nil {
 		n.limits.exempt(*q.LANExempt)
+	}
+	if q.Set == "" {
+		n.limits.bequeath()
 	}
 	return n.Limits(ctx)
 }

@@ -84,6 +84,38 @@ func TestLimitsOfSetsAreRemembered(t *testing.T) {
 	}
 }
 
+// Who goes on with the work of a node keeps to what it was told; who is started later does not.
+func TestLimitsAreInherited(t *testing.T) {
+	home := t.TempDir()
+	open := func(inherit bool) *Node {
+		n, err := New(Config{Home: home, Offline: true, Reserve: 1, Transfer: TransferConfig{Up: 1000, Inherit: inherit}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return n
+	}
+	shut := func(n *Node) {
+		if err := n.Close(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	n, yes := open(false), true
+	if _, err := n.SetLimits(t.Context(), api.LimitsRequest{Down: rateOf(5000), LANExempt: &yes}); err != nil {
+		t.Fatal(err)
+	}
+	shut(n)
+	for _, tt := range []struct {
+		inherit bool
+		down    int64
+	}{{true, 5000}, {true, 5000}, {false, 0}, {true, 0}} {
+		n := open(tt.inherit)
+		if got, err := n.Limits(t.Context()); err != nil || got.Up != 1000 || got.Down != tt.down || got.LANExempt != (tt.down > 0) {
+			t.Errorf("inherit %v: %+v %v", tt.inherit, got, err)
+		}
+		shut(n)
+	}
+}
+
 func TestLimitsThatAreRefused(t *testing.T) {
 	t.Parallel()
 	n, err := New(Config{Home: t.TempDir(), Offline: true, Reserve: 1})
@@ -108,7 +140,7 @@ func TestLimitsThatAreRefused(t *testing.T) {
 }
 
 func TestDamagedLimits(t *testing.T) {
-	for _, text := range []string{"{", `{"sets":{"x":{}}}`, `{"sets":{"bafkreihdwdcefgh4dqkjv67uzcmw7ojee6xedzdetojuzjevtenxquvyku":{"up":-1}}}`, `{"sets":[]}`} {
+	for _, text := range []string{"{", `{"sets":{"x":{}}}`, `{"sets":{"bafkreihdwdcefgh4dqkjv67uzcmw7ojee6xedzdetojuzjevtenxquvyku":{"up":-1}}}`, `{"sets":[]}`, `{"node":{"down":-1}}`} {
 		file := filepath.Join(t.TempDir(), "limits.json")
 		if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
 			t.Fatal(err)

@@ -34,14 +34,23 @@ func (n *Node) standDown(ctx context.Context, set cid.Cid) (member, to string) {
 	}
 	member = n.self.String()
 	v := n.seats().Roles(set)
-	if v.Primary != n.self || v.Backup == "" || v.Backup == n.self || n.network() == nil {
+	if v.Primary != n.self || n.network() == nil {
 		return member, ""
 	}
-	if _, err := handOver(ctx, n.seats(), set, v.Backup, n.now, func() {}); err != nil {
-		n.cfg.Log.Warn("hand the role of the primary on", "set", set, "peer", v.Backup, "err", err)
+	heir := v.Backup
+	for _, o := range v.Voters { // who the backup is may not be known yet
+		if heir == "" && o.Live && o.ID != n.self {
+			heir = o.ID
+		}
+	}
+	if heir == "" {
 		return member, ""
 	}
-	return member, v.Backup.String()
+	if _, err := handOver(ctx, n.seats(), set, heir, n.now, func() {}); err != nil {
+		n.cfg.Log.Warn("hand the role of the primary on", "set", set, "peer", heir, "err", err)
+		return member, ""
+	}
+	return member, heir.String()
 }
 
 // votes tells whether the newest config of a set that is known here makes this node a voter, with the store it has.

@@ -258,6 +258,7 @@ func (n *Node) Ls(ctx context.Context, q api.LsRequest) (api.LsResult, error) {
 // entries are the direct children of a folder, or the one file that was named.
 func entries(lay *dag.Layout, dir string) []api.Entry {
 	var out []api.Entry
+	below := totals(lay, dir)
 	for _, e := range lay.Entries {
 		parent := path.Dir(e.Path)
 		if parent == "." {
@@ -266,7 +267,35 @@ func entries(lay *dag.Layout, dir string) []api.Entry {
 		if e.Path == "" || (parent != dir && (e.Path != dir || e.Kind == dag.KindDir)) {
 			continue
 		}
-		out = append(out, entryOf(e))
+		a := entryOf(e)
+		if t, ok := below[e.Path]; ok {
+			a.Size, a.Files = t.bytes, t.files
+		}
+		out = append(out, a)
+	}
+	return out
+}
+
+// total is what lies below a folder.
+type total struct {
+	bytes int64
+	files int
+}
+
+// totals are those of the folders in dir, by path.
+func totals(lay *dag.Layout, dir string) map[string]total {
+	out := map[string]total{}
+	if dir != "" {
+		dir += "/"
+	}
+	for _, e := range lay.Entries {
+		rest, inside := strings.CutPrefix(e.Path, dir)
+		name, _, deeper := strings.Cut(rest, "/")
+		if !inside || !deeper || e.Kind != dag.KindFile {
+			continue
+		}
+		t := out[dir+name]
+		out[dir+name] = total{t.bytes + e.Size, t.files + 1}
 	}
 	return out
 }

@@ -18,6 +18,7 @@ import (
 	"github.com/chromedp/chromedp"
 
 	"github.com/shoal-p2p/shoal/testnet/control"
+	"github.com/shoal-p2p/shoal/testnet/process"
 )
 
 // browser starts a headless Chromium, or skips the test where there is none.
@@ -51,7 +52,7 @@ func browser(t *testing.T) context.Context {
 func up(t *testing.T, dir string, n int) (link string) {
 	t.Helper()
 	cmd := exec.Command(binary, "testnet", "up", "-n", fmt.Sprint(n), "--dir", dir)
-	cmd.Env = append(withoutShoal(os.Environ()), "SHOAL_HOME="+filepath.Join(dir, "no-home"))
+	cmd.Env = append(process.WithoutShoal(os.Environ()), "SHOAL_HOME="+filepath.Join(dir, "no-home"))
 	out, err := cmd.StdoutPipe()
 	if err != nil {
 		t.Fatal(err)
@@ -191,6 +192,12 @@ func TestDashboardOfNetwork(t *testing.T) {
 	l.press("node-3", "node-cut")
 	l.sees("node-3", "node-harm", "cut")
 	l.shoot("3-slow")
+	l.do(chromedp.EmulateViewport(390, 844))
+	if wider, err := chromedp.Run(ctx, chromedp.Evaluate[float64]("document.documentElement.scrollWidth - innerWidth")); err != nil || wider > 0 {
+		t.Errorf("on a phone the page is %v pixels wider than its window: %v", wider, err)
+	}
+	l.shoot("3-phone")
+	l.do(chromedp.EmulateViewport(1280, 900))
 	l.press("node-3", "node-heal")
 	l.wait(fmt.Sprintf("!document.querySelector('%s')", row("node-3", "node-harm")))
 

@@ -161,7 +161,7 @@ func TestFlippedByte(t *testing.T) {
 	}
 	sameTree(t, filepath.Join(s.dir, "second-copy"), filepath.Join(s.dir, "with-help"))
 
-	second.kill()
+	second.Kill()
 	o := get("alone")
 	var e api.Error
 	o.last(t, &e)

@@ -20,7 +20,7 @@ type ear struct {
 const earRoom = 256
 
 // listen returns when nothing that happens later can be missed.
-func listen(ctx context.Context, p *process) (*ear, error) {
+func listen(ctx context.Context, p *running) (*ear, error) {
 	ctx, stop := context.WithCancel(ctx)
 	e := &ear{node: p.name, events: make(chan api.Event, earRoom), stop: stop}
 	go func() {

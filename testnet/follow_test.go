@@ -14,7 +14,7 @@ import (
 )
 
 // hear listens to a node until the test ends.
-func hear(t *testing.T, p *process) *ear {
+func hear(t *testing.T, p *running) *ear {
 	t.Helper()
 	e, err := listen(testContext(t), p)
 	if err != nil {
@@ -24,7 +24,7 @@ func hear(t *testing.T, p *process) *ear {
 	return e
 }
 
-func share(t *testing.T, p *process, q api.ShareRequest) api.ShareResult {
+func share(t *testing.T, p *running, q api.ShareRequest) api.ShareResult {
 	t.Helper()
 	r, err := p.client.Share(testContext(t), q, nil)
 	if err != nil {
@@ -33,7 +33,7 @@ func share(t *testing.T, p *process, q api.ShareRequest) api.ShareResult {
 	return r
 }
 
-func publish(t *testing.T, p *process, dir string) api.PublishResult {
+func publish(t *testing.T, p *running, dir string) api.PublishResult {
 	t.Helper()
 	r, err := p.client.Publish(testContext(t), api.PublishRequest{Target: dir}, nil)
 	if err != nil {
@@ -43,7 +43,7 @@ func publish(t *testing.T, p *process, dir string) api.PublishResult {
 }
 
 // follow hands a set over to a node and waits until its folder holds a revision.
-func follow(t *testing.T, p *process, q api.FollowRequest, revision uint64) *ear {
+func follow(t *testing.T, p *running, q api.FollowRequest, revision uint64) *ear {
 	t.Helper()
 	e := hear(t, p)
 	r, err := p.client.Follow(testContext(t), q, nil)
@@ -64,7 +64,7 @@ func await(t *testing.T, e *ear, set string, revision uint64) api.GetResult {
 }
 
 // caughtUp waits until a node that has just started holds a revision, also if it did before it was asked.
-func caughtUp(t *testing.T, p *process, set string, revision uint64) {
+func caughtUp(t *testing.T, p *running, set string, revision uint64) {
 	t.Helper()
 	e := hear(t, p)
 	info, err := p.client.Show(testContext(t), set)
@@ -145,7 +145,7 @@ func TestFollowerCatchesUp(t *testing.T) {
 	writeFiles(t, data, map[string]int{"a": 1 << 20, "b": 100})
 	shared := share(t, author, api.ShareRequest{Path: data})
 	follow(t, reader, api.FollowRequest{Ticket: shared.Ticket, Dest: dest}, 1)
-	reader.kill()
+	reader.Kill()
 	for i := range 2 {
 		writeFiles(t, data, map[string]int{fmt.Sprintf("added-%d", i): 1000})
 		publish(t, author, data)
@@ -189,7 +189,7 @@ func TestKilledFollowerGoesOn(t *testing.T) {
 			t.Fatal("the update never got anywhere")
 		}
 	}
-	reader.kill()
+	reader.Kill()
 	half := renewed(t, dest, "second ")
 	for name := range old { // also when a slow machine let it become complete
 		b, err := os.ReadFile(filepath.Join(dest, name))
@@ -239,7 +239,7 @@ func TestWatchedShareResumes(t *testing.T) {
 	shared := share(t, author, api.ShareRequest{Path: data, Watch: true})
 	e := follow(t, reader, api.FollowRequest{Ticket: shared.Ticket, Dest: dest}, 1)
 
-	author.kill()
+	author.Kill()
 	writeFiles(t, data, map[string]int{"while-away": 1000})
 	author = s.node("author")
 	await(t, e, shared.Set, 2)

@@ -12,6 +12,8 @@ import (
 	"runtime"
 	"testing"
 	"time"
+
+	"github.com/shoal-p2p/shoal/testnet/process"
 )
 
 // binary is the program under test, built once; empty where it could not be.
@@ -51,23 +53,23 @@ func testContext(t *testing.T) context.Context {
 type swarm struct {
 	t       *testing.T
 	dir     string
-	starter *starter
+	starter *process.Starter
 	first   []string
 }
 
 func newSwarm(t *testing.T) *swarm {
-	s := &swarm{t: t, dir: t.TempDir(), starter: newStarter()}
-	t.Cleanup(s.starter.close)
+	s := &swarm{t: t, dir: t.TempDir(), starter: process.NewStarter()}
+	t.Cleanup(s.starter.Close)
 	return s
 }
 
-func (s *swarm) node(name string, flags ...string) *process {
+func (s *swarm) node(name string, flags ...string) *running {
 	s.t.Helper()
 	p, err := startNode(testContext(s.t), s.starter, binary, s.dir, name, s.first, flags...)
 	if err != nil {
 		s.t.Fatal(err)
 	}
-	s.t.Cleanup(p.kill)
+	s.t.Cleanup(p.Kill)
 	if s.first == nil {
 		s.first = p.addrs
 	}
@@ -86,7 +88,7 @@ func run(t *testing.T, dir string, args ...string) outcome {
 	t.Helper()
 	cmd := exec.CommandContext(testContext(t), binary, args...)
 	cmd.Dir = dir
-	cmd.Env = append(withoutShoal(os.Environ()), "SHOAL_P2P__MDNS=false")
+	cmd.Env = append(process.WithoutShoal(os.Environ()), "SHOAL_P2P__MDNS=false")
 	var out, errs bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &out, &errs
 	err := cmd.Run()

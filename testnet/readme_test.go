@@ -13,6 +13,8 @@ import (
 	"sync"
 	"testing"
 	"time"
+
+	"github.com/shoal-p2p/shoal/testnet/process"
 )
 
 // The console blocks of the README are typed as they stand there, in one folder, and print what stands
@@ -44,7 +46,7 @@ func transcript(t *testing.T, dir, command, want string) {
 	ctx, cancel := context.WithCancel(testContext(t))
 	cmd := exec.CommandContext(ctx, "sh", "-c", "exec "+line)
 	cmd.Dir = dir
-	cmd.Env = append(withoutShoal(os.Environ()), "PATH="+filepath.Dir(binary)+":"+os.Getenv("PATH"), "SHOAL_HOME="+filepath.Join(dir, "home"),
+	cmd.Env = append(process.WithoutShoal(os.Environ()), "PATH="+filepath.Dir(binary)+":"+os.Getenv("PATH"), "SHOAL_HOME="+filepath.Join(dir, "home"),
 		"SHOAL_P2P__MDNS=false", "SHOAL_P2P__LISTEN=/ip4/127.0.0.1/tcp/0", "XDG_RUNTIME_DIR=")
 	printed := &output{changed: make(chan struct{}, 1)}
 	cmd.Stderr = printed

@@ -124,7 +124,7 @@ func open(ctx context.Context, o RunOptions) (*runner, error) {
 		r.dir = filepath.Join(os.TempDir(), "shoal-testnet-netns")
 	default:
 		if n := sweep(os.TempDir()); n > 0 {
-			r.line("removed what %s had left that were killed", english.Plural(n, "earlier network", ""))
+			r.line("removed the folders of %s that never ended properly", english.Plural(n, "earlier network", ""))
 		}
 		if r.dir, err = temporary(os.TempDir(), o.Keep); err != nil {
 			return nil, err
@@ -205,6 +205,9 @@ func (r *runner) up(ctx context.Context, sc *script.Script) error {
 	defer r.stage.Close()
 	defer r.beside(ctx)()
 	if err := r.stage.Play(ctx, sc); err != nil {
+		return err
+	}
+	if err := r.stage.Adopt(ctx); err != nil {
 		return err
 	}
 	if r.o.JSON {

@@ -23,7 +23,7 @@ const aheadShards = fanout / 4
 // the nodes of its entries, once each, and tells ahead of those that it is about to get together. Of a folder with more
 // than most entries it lists that many, and more is true: which, is up to the hashes of their names.
 //
-// A file's size is what its node says. Errors: ErrNoEntry; what get and ahead return; blockstore.ErrCorrupt; ErrMalformed.
+// A file's size is what its node says, a folder's that of all blocks below it, as the link to it says. Errors: ErrNoEntry; what get and ahead return; blockstore.ErrCorrupt; ErrMalformed.
 func ReadFolder(ctx context.Context, root cid.Cid, path string, most int, get Get, ahead func(context.Context, []cid.Cid) error) (entries []Entry, more bool, err error) {
 	w := newWalker(ctx, get, DefaultLimits())
 	n, _, err := w.node(root)
@@ -83,7 +83,11 @@ func (w *walker) peek(l Link) (Entry, Node, error) {
 	if err != nil {
 		return Entry{}, n, fmt.Errorf("entry %q: %w", l.Name, err)
 	}
-	return Entry{Kind: n.Kind, Attr: n.Attr, Cid: l.Cid, Size: int64(n.Size), Target: n.Target}, n, nil
+	e := Entry{Kind: n.Kind, Attr: n.Attr, Cid: l.Cid, Size: int64(n.Size), Target: n.Target}
+	if e.Kind == KindDir {
+		e.Size = int64(l.Tsize)
+	}
+	return e, n, nil
 }
 
 // descend goes from folder n down along names, and leaves in n the node it arrives at.

@@ -45,7 +45,9 @@ func (a *app) loadConfig(flags *pflag.FlagSet, auto slog.Level) (hostConfig, err
 	if err != nil {
 		return hostConfig{}, err
 	}
-	return a.hostConfig(l, auto)
+	cfg, err := a.hostConfig(l, auto)
+	cfg.Effective = func() ([]setting, error) { return a.effective(flags) }
+	return cfg, err
 }
 
 func (a *app) layers(flags *pflag.FlagSet) (layered, error) {

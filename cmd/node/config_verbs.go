@@ -18,6 +18,8 @@ import (
 	"github.com/google/renameio/v2/maybe"
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
+
+	"github.com/shoal-p2p/shoal/node/rest"
 )
 
 //go:embed help/config.txt
@@ -50,11 +52,7 @@ func (a *app) subcommand(cmd *cobra.Command, args []string) error {
 }
 
 // setting is one value as config list and get tell it.
-type setting struct {
-	Key    string `json:"key"`
-	Value  any    `json:"value"`
-	Origin string `json:"origin"`
-}
+type setting = rest.Setting
 
 // effective are the settings as this command line would have them, in the order of help; all are good.
 func (a *app) effective(flags *pflag.FlagSet) ([]setting, error) {

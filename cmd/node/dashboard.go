@@ -32,6 +32,8 @@ type site struct {
 	server   *web.Server   // nil = on the socket only
 	ready    chan struct{} // closed when the node is up
 
+	settings func() ([]setting, error)
+
 	// What follows is set by attach, before anybody asks.
 	rest    *rest.API
 	api     http.Handler
@@ -44,7 +46,7 @@ type site struct {
 // openSite opens the address of the API; nil for a command that ends by itself. What is wrong with the address shows here,
 // before the store is opened.
 func (a *app) openSite(ctx context.Context, cfg hostConfig, how hosting) (*site, error) {
-	s := &site{home: cfg.Home, log: cfg.Log, listener: cfg.API.Listener, testnet: cfg.Testnet, ready: make(chan struct{})}
+	s := &site{home: cfg.Home, log: cfg.Log, listener: cfg.API.Listener, testnet: cfg.Testnet, settings: cfg.Effective, ready: make(chan struct{})}
 	switch {
 	case !how.service && !how.site:
 		return nil, nil
@@ -165,7 +167,7 @@ type moving interface {
 
 // attach gives the site its node. What commands ask of the service that it answers is among the site's operations.
 func (s *site) attach(n host, o *api.ServerOptions) api.Service {
-	options := rest.Options{Version: o.Version, Log: o.Log, Stop: o.Stop, Testnet: s.testnet, Ready: o.Ready}
+	options := rest.Options{Version: o.Version, Log: o.Log, Stop: o.Stop, Testnet: s.testnet, Settings: s.settings, Ready: o.Ready}
 	if m, ok := n.(moving); ok {
 		options.Moved = func() (b rest.Moved) { b.In, b.Out, b.Saved = m.Moved(); return b }
 	}

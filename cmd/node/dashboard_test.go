@@ -4,8 +4,12 @@ import (
 	"bytes"
 	"log/slog"
 	"net"
+	"net/http/httptest"
 	"strings"
 	"testing"
+
+	"github.com/shoal-p2p/shoal/node"
+	"github.com/shoal-p2p/shoal/node/api"
 )
 
 func TestChosenPortIsNotReplaced(t *testing.T) {
@@ -45,6 +49,27 @@ func TestCommandOfDashboardNamesTheHome(t *testing.T) {
 		a.opts.home = home
 		if got := a.commandOf(home); got != want {
 			t.Errorf("%q: %s, want %s", home, got, want)
+		}
+	}
+}
+
+// What commands ask for is among the operations of the site, on every door; the settings are told as config list tells them.
+func TestSiteKnowsWhatCommandsDo(t *testing.T) {
+	n := &fakeHost{cfg: hostConfig{Config: node.Config{Home: t.TempDir()}}, ready: make(chan struct{}), getenv: func(string) string { return "" },
+		listeners: map[int]func(api.Event){}}
+	close(n.ready)
+	s := &site{settings: func() ([]setting, error) { return []setting{{Key: "p2p.mdns", Value: false, Origin: "flag"}}, nil }}
+	o := api.ServerOptions{Ready: n.ready}
+	service := s.attach(n, &o)
+	defer s.rest.Close()
+	if _, err := service.Share(t.Context(), api.ShareRequest{Path: t.TempDir(), Name: "docs"}, nil); err != nil {
+		t.Fatal(err)
+	}
+	for path, want := range map[string]string{"/api/v1/operations": `"kind":"share"`, "/api/v1/settings": `{"key":"p2p.mdns","value":false,"origin":"flag"}`} {
+		w := httptest.NewRecorder()
+		o.Resources.ServeHTTP(w, httptest.NewRequest("GET", path, nil))
+		if w.Code != 200 || !strings.Contains(w.Body.String(), want) {
+			t.Errorf("%s: %d %s", path, w.Code, w.Body)
 		}
 	}
 }

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -17,9 +18,10 @@ func newDoctorCommand(a *app) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "doctor",
 		Short: "Check the home, the machine and the way to the network",
-		Long: "Check the home, its keys and its version, free space, the clock, ports, the limits of the system and the\n" +
-			"bootstrap nodes. A node that runs is asked, so that what it sees counts; without one none is started,\n" +
-			"and of bootstrap nodes it is only looked whether their port is open. Nothing is changed.\n" +
+		Long: "Check the home, its keys and its version, the folders of its sets, free space, the clock, ports, the limits\n" +
+			"of the system, the bootstrap nodes, and the addresses, the certificate and the secrets of the dashboard and\n" +
+			"the API. A node that runs is asked, so that what it sees counts; without one none is started, and of\n" +
+			"bootstrap nodes it is only looked whether their port is open. Nothing is changed.\n" +
 			"The exit code is 1 if something fails; what is only not as good as it could be is a warning.",
 		Args: a.arguments(0, 0),
 	}
@@ -49,7 +51,11 @@ func (a *app) examine(ctx context.Context, cmd *cobra.Command) (api.DoctorResult
 		c, err := dialAny(ctx, paths)
 		if err == nil {
 			defer c.Close()
-			return c.Doctor(ctx)
+			res, err := c.Doctor(ctx)
+			if cfg, confErr := a.loadConfig(cmd.Flags(), slog.LevelWarn); err == nil && confErr == nil {
+				res = withChecks(res, doors(ctx, cfg, true, time.Now()))
+			}
+			return res, err
 		}
 		if !errors.Is(err, api.ErrNoNode) {
 			return api.DoctorResult{}, err
@@ -68,7 +74,19 @@ func (a *app) examine(ctx context.Context, cmd *cobra.Command) (api.DoctorResult
 	res := node.Examine(ctx, cfg.Config)
 	res.OK = res.OK && err == nil
 	res.Checks = append([]api.Check{settings}, res.Checks...)
+	if err == nil {
+		res = withChecks(res, doors(ctx, cfg, false, time.Now()))
+	}
 	return res, ctx.Err()
+}
+
+// withChecks is r with more of them.
+func withChecks(r api.DoctorResult, more []api.Check) api.DoctorResult {
+	for _, c := range more {
+		r.OK = r.OK && c.State != api.CheckFail
+		r.Checks = append(r.Checks, c)
+	}
+	return r
 }
 
 func printDoctor(w io.Writer, r api.DoctorResult) {

@@ -15,6 +15,8 @@ type hostConfig struct {
 	Logs     *logs        // behind Config.Log
 	Testnet  rest.Testnet // that the node is one of; nil in production
 	Settings values       // all of the above as it was written, by key
+	// Effective reads the settings anew, as this command has them.
+	Effective func() ([]setting, error)
 }
 
 // apiConfig says where the dashboard and the REST API are served.

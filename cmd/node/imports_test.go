@@ -64,7 +64,8 @@ var edges = map[string][]string{
 	"testnet/script":         {},
 	"testnet/link":           {"node/api", "blockstore", "protocols/chunks", "protocols/delta"},
 	"testnet/edition":        {},
-	"testnet/nodes":          {"node/api", "testnet/link"},
+	"testnet/process":        {"node/api"},
+	"testnet/nodes":          {"node/api", "testnet/link", "testnet/process"},
 	"testnet/control":        {"node/api", "testnet/script", "testnet/trace"},
 	"testnet/judge":          {"node/api", "testnet/script"},
 	"testnet/oracle":         {},
@@ -74,7 +75,7 @@ var edges = map[string][]string{
 	"testnet/play":           {"node/api", "testnet/control", "testnet/edition", "testnet/judge", "testnet/link", "testnet/nodes", "testnet/oracle", "testnet/report/figures", "testnet/script", "testnet/trace"},
 	"testnet":                {"testnet/control", "testnet/nodes", "testnet/play", "testnet/report", "testnet/script", "testnet/trace"},
 	"testnet/benchpeers":     {},
-	"testnet/chaos":          {"node/api", "testnet"},
+	"testnet/chaos":          {"node/api", "testnet/process"},
 }
 
 // sole lists the heavy dependencies and the only packages whose production code may import them.

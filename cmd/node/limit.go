@@ -19,7 +19,8 @@ func newLimitCommand(a *app) *cobra.Command {
 		Short: "Show or change how fast the running node sends and receives",
 		Long: "Show or change how fast the running node sends and receives, all in all or for one set. A change counts\n" +
 			"at once. The limits of sets are remembered; those of the node hold until it ends, `config set\n" +
-			"transfer.up` and the like are for good. They are of payload: what is said about it is little.",
+			"transfer.up` and the like are for good. They are of files' content and what describes it; a command that goes\n" +
+			"on with its work when the node stops keeps to them. What nodes say to find each other is little.",
 		Example:           fmt.Sprintf("  %[1]s limit --up 5MB/s --down 0     # 0 is no limit\n  %[1]s limit photos --up 500kB/s", a.name),
 		Args:              a.arguments(0, 1),
 		ValidArgsFunction: a.completeSet,

@@ -64,7 +64,7 @@ func (a *app) peek(cmd *cobra.Command, r api.PeekRequest) error {
 		if err != nil {
 			return err
 		}
-		err = a.result(res, func(w io.Writer) { printEntries(w, res.Entries) })
+		err = a.result(res, func(w io.Writer) { printEntries(w, res.Entries, "~") })
 		if res.Truncated {
 			a.say("there is more: %d entries are listed; fetch by pattern with --only", len(res.Entries))
 		}
@@ -93,20 +93,22 @@ func printLs(w io.Writer, r api.LsRequest, res api.LsResult) {
 		table(w, rows)
 		return
 	}
-	printEntries(w, res.Entries)
+	printEntries(w, res.Entries, "")
 }
 
-func printEntries(w io.Writer, entries []api.Entry) {
+// printEntries prints a folder; about goes before the sizes of the folders in it.
+func printEntries(w io.Writer, entries []api.Entry, about string) {
 	rows := make([][]string, 0, len(entries))
 	for _, e := range entries {
-		path := printable(e.Path)
+		path, bytes := printable(e.Path), size(e.Size)
 		switch e.Kind {
 		case "dir":
 			path += "/"
+			bytes = about + bytes
 		case "symlink":
 			path = fmt.Sprintf("%s -> %s", path, printable(e.Target))
 		}
-		rows = append(rows, []string{e.Mode, size(e.Size), e.Mtime, path})
+		rows = append(rows, []string{e.Mode, bytes, e.Mtime, path})
 	}
 	table(w, rows)
 }

@@ -71,7 +71,12 @@ func serveMetrics(ctx context.Context, l net.Listener, metrics http.Handler, log
 	mux.Handle("GET /metrics", metrics)
 	srv := &http.Server{Handler: mux, ReadTimeout: scrapePatience, WriteTimeout: scrapePatience, MaxHeaderBytes: 16 << 10, // a scraper sends some hundred bytes
 		ErrorLog: slog.NewLogLogger(log.Handler(), slog.LevelDebug)}
-	log.Info("metrics", "at", "http://"+l.Addr().String()+"/metrics")
+	at := "http://" + l.Addr().String() + "/metrics"
+	if web.Exposed(l.Addr().String()) {
+		log.Warn("metrics are open to whoever reaches the address, without token or TLS", "at", at)
+	} else {
+		log.Info("metrics", "at", at)
+	}
 	served := make(chan error, 1)
 	go func() { served <- srv.Serve(l) }()
 	select {

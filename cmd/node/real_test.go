@@ -19,6 +19,7 @@ import (
 
 	"github.com/shoal-p2p/shoal/node/api"
 	"github.com/shoal-p2p/shoal/testnet/control"
+	"github.com/shoal-p2p/shoal/testnet/trace"
 )
 
 // TestRealScripts plays scripts with real nodes on the loopback interface: the command is called shoal there.
@@ -63,10 +64,13 @@ func awaitNode(ts *testscript.TestScript, neg bool, args []string) {
 	}
 }
 
-// awaitNet is `awaitnet DIR N`: a test network runs there and knows what N nodes are.
+// awaitNet is `awaitnet DIR N [SET]`: a test network runs there and knows what N nodes are, and SET of one of them.
 func awaitNet(ts *testscript.TestScript, neg bool, args []string) {
-	if neg || len(args) != 2 {
-		ts.Fatalf("usage: awaitnet DIR N")
+	if neg || len(args) < 2 {
+		ts.Fatalf("usage: awaitnet DIR N [SET]")
+	}
+	has := func(n control.Info) bool {
+		return len(args) == 2 || slices.ContainsFunc(n.Sets, func(s trace.SetState) bool { return s.Set == args[2] })
 	}
 	const patience, every = 60 * time.Second, 20 * time.Millisecond
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
@@ -80,7 +84,7 @@ func awaitNet(ts *testscript.TestScript, neg bool, args []string) {
 			all, err = c.List(ctx)
 		}
 		unknown := func(n control.Info) bool { return n.Memory == 0 }
-		if err == nil && strconv.Itoa(len(all)) == args[1] && !slices.ContainsFunc(all, unknown) {
+		if err == nil && strconv.Itoa(len(all)) == args[1] && !slices.ContainsFunc(all, unknown) && slices.ContainsFunc(all, has) {
 			return
 		}
 		select {

@@ -30,6 +30,7 @@ type attach struct {
 	brief     bool           // if hosted, then only to fetch something
 	needsNode bool           // only somebody else's node will do
 	site      bool           // if hosted, then with its dashboard
+	inherit   bool           // if hosted, then within the limits of the node that went away
 	flags     *pflag.FlagSet // of the verb, for the settings among them
 }
 
@@ -55,7 +56,8 @@ func (a *app) withNode(ctx context.Context, how attach, op func(context.Context,
 		case err == nil || ctx.Err() != nil:
 			return err
 		case s.hosted == nil && errors.Is(err, api.ErrHostGone) && try < maxTakeovers:
-			a.say("the node went away; starting over")
+			a.say("the node went away; starting over, within its limits")
+			how.inherit = true
 		case isOfflineHost(err) && s.hosted == nil:
 			try-- // such a host ends by itself: only --timeout bounds the wait
 			if !waiting {
@@ -125,7 +127,7 @@ func (a *app) connect(ctx context.Context, how attach) (session, error) {
 	if err != nil {
 		return session{}, err
 	}
-	cfg.Offline, cfg.Brief = how.offline, how.brief
+	cfg.Offline, cfg.Brief, cfg.Transfer.Inherit = how.offline, how.brief, how.inherit
 	giveUp := time.Now().Add(lockPatience)
 	for {
 		h, err := a.host(ctx, cfg, hosting{site: how.site})

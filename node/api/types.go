@@ -124,12 +124,13 @@ type LsResult struct {
 // Entry is a file, folder or symlink of a revision.
 type Entry struct {
 	Path   string `json:"path"`
-	Kind   string `json:"kind"` // "file", "dir", "symlink"
-	Size   int64  `json:"size"`
+	Kind   string `json:"kind"`            // "file", "dir", "symlink"
+	Size   int64  `json:"size"`            // of a folder: of all files below it; in a peek about that, as it counts what lists them
 	Mode   string `json:"mode,omitempty"`  // octal, "0644"
 	Mtime  string `json:"mtime,omitempty"` // RFC 3339
 	Cid    string `json:"cid"`
 	Target string `json:"target,omitempty"`
+	Files  int    `json:"files,omitempty"` // of a folder: how many files are below it, where that is known
 	// Downloads is how often peers took the file from this node since it started, about.
 	Downloads uint64 `json:"downloads,omitempty"`
 }

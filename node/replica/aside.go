@@ -67,6 +67,11 @@ func (r *Registry) newAside(ctx context.Context, rep *Replica, lay, base *dag.La
 			bytes += int64(l.Size)
 		}
 	}
+	if bytes > 0 {
+		if err := r.roomFor(bytes + recordWrites*recordCost*int64(len(a.need))); err != nil {
+			return nil, err
+		}
+	}
 	a.bulk = bytes > inlineAside
 	for _, i := range a.Need() {
 		c := lay.Leaves[i].Cid

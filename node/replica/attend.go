@@ -3,9 +3,6 @@ package replica
 import (
 	"context"
 	"errors"
-	"fmt"
-	"io/fs"
-	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -13,7 +10,6 @@ import (
 
 	"github.com/ipfs/go-cid"
 
-	"github.com/shoal-p2p/shoal/blockstore"
 	"github.com/shoal-p2p/shoal/blockstore/dag"
 )
 
@@ -24,8 +20,8 @@ const (
 	// attendSoon is how long blocks are gathered that could not be given, before they are looked at: who asks for one
 	// block of a file asks for the others next. A set that is being worked on is looked at again after it, too.
 	attendSoon = time.Second
-	// maxProbed is how many files are looked for in a folder that is another one than it was.
-	maxProbed = 64
+	// attendShare bounds what those can cost who ask for what is no block of a set: a twentieth of a core.
+	attendShare = 20
 )
 
 // Attend looks after the bytes that this node promises to others, until ctx ends: whether the folders of its sets are
@@ -35,21 +31,26 @@ func (r *Registry) Attend(ctx context.Context) error {
 	defer folders.Stop()
 	wake := time.NewTimer(0)
 	defer wake.Stop()
-	look := true
+	look, soon, pause := true, true, attendSoon
 	for {
 		select {
 		case <-ctx.Done():
 			return ctx.Err()
 		case <-folders.C:
-			look = true
+			look, soon = true, true
 			wake.Reset(0)
 		case <-r.worries:
-			wake.Reset(attendSoon)
-		case <-wake.C:
-			if next := r.attendAll(ctx, look); next > 0 {
-				wake.Reset(next)
+			if !soon { // who asks again and again does not put it off
+				soon = true
+				wake.Reset(pause)
 			}
-			look = false
+		case <-wake.C:
+			begun := time.Now()
+			next := r.attendAll(ctx, look)
+			look, soon, pause = false, false, max(attendSoon, attendShare*time.Since(begun))
+			if next > 0 {
+				wake.Reset(max(next, pause))
+			}
 		}
 	}
 }
@@ -119,11 +120,17 @@ func (r *Registry) patience(rep *Replica) time.Duration {
 // attend finds out whether blocks of a set are lost that could not be given to somebody. It tells when to come again, 0 =
 // when somebody worries. Blocks of other revisions than the newest nobody was promised.
 func (r *Registry) attend(ctx context.Context, rep *Replica) (again time.Duration) {
+	rep.mu.Lock()
+	calm := len(rep.health.suspects) == 0
+	rep.mu.Unlock()
+	if calm {
+		return 0
+	}
 	now, patience := r.cfg.Now(), r.patience(rep)
 	root, ok := rep.promised()
 	ok = ok && r.relied(rep)
 	rep.mu.Lock()
-	if !ok || len(rep.health.suspects) == 0 {
+	if !ok {
 		rep.health.suspects = nil
 		rep.mu.Unlock()
 		return 0
@@ -246,10 +253,17 @@ func (r *Registry) LookAt(ctx context.Context, rep *Replica) {
 	}
 	r.diagnose(rep, root, func(h *health) { h.of(root).Folder = gone })
 	rep.mu.Lock()
-	lost := slices.Clone(rep.health.lost)
+	lost, files, seen := slices.Clone(rep.health.lost), rep.health.harm.Files, rep.health.seen
 	rep.mu.Unlock()
 	if len(lost) == 0 {
 		return
+	}
+	if st := rep.State(); st.Shared {
+		if now := looks(st, files); now != seen && r.reread(ctx, rep) == nil {
+			rep.mu.Lock()
+			rep.health.seen = now
+			rep.mu.Unlock()
+		}
 	}
 	if lay, _, err := r.sift(ctx, rep, root, lost); err == nil {
 		r.judge(ctx, rep, lay, root, lost)
@@ -261,52 +275,6 @@ func (p *Replica) working() bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	return p.busy || p.session != nil
-}
-
-// missing tells what has become of the folder of a set; "" = it is there.
-func (r *Registry) missing(ctx context.Context, rep *Replica) string {
-	st := rep.State()
-	if gone := lookFor(st); gone != "" {
-		return gone
-	}
-	now, err := markerOf(st.Dir)
-	if err != nil || !st.Marker.differs(now) {
-		return ""
-	}
-	// Files that were copied into a new folder are as good as they were.
-	probed, absent := 0, 0
-	stop := errors.New("enough")
-	err = r.cfg.Store.Files(ctx, treeOf(st.Dir, st.Only), func(f blockstore.File) error {
-		if f.Set != rep.id {
-			return nil
-		}
-		if probed++; probed > maxProbed {
-			return stop
-		}
-		if _, err := os.Lstat(filepath.Join(st.Dir, filepath.FromSlash(f.Path))); errors.Is(err, fs.ErrNotExist) {
-			absent++
-		}
-		return nil
-	})
-	if err != nil && !errors.Is(err, stop) || absent == 0 {
-		return ""
-	}
-	return fmt.Sprintf("another folder lies at %s: it was replaced, or its disk is not mounted", st.Dir)
-}
-
-// lookFor looks for the folder of a set, or its one file; "" = it is there.
-func lookFor(st State) string {
-	path := filepath.Join(st.Dir, st.Only)
-	info, err := os.Stat(path)
-	switch {
-	case errors.Is(err, fs.ErrNotExist):
-		return path + " is gone"
-	case err != nil:
-		return fmt.Sprintf("%s cannot be looked into: %v", path, err)
-	case st.Only == "" && !info.IsDir():
-		return path + " is no folder any more"
-	}
-	return ""
 }
 
 // concluded takes into account what came of a publish: it read the folder as it is now.
@@ -364,49 +332,4 @@ func (r *Registry) reread(ctx context.Context, rep *Replica) error {
 	defer rep.release()
 	_, err := r.scan(ctx, r.cfg.Store, rep.id, rep.Verified().Genesis.Profile, ShareOptions{Dir: st.Dir, Only: st.Only})
 	return err
-}
-
-// Casualty is a set of which something is not here that others are promised.
-type Casualty struct {
-	State State
-	Harm  Harm
-}
-
-// Examine is Harm after it was looked at what is worried about, and at the folder.
-func (r *Registry) Examine(ctx context.Context, rep *Replica) Harm {
-	r.LookAt(ctx, rep)
-	r.attend(ctx, rep)
-	return r.Harm(rep)
-}
-
-// Casualties examines all sets, and lists those with harm.
-func (r *Registry) Casualties(ctx context.Context) (all []Casualty) {
-	for _, rep := range r.all() {
-		if h := r.Examine(ctx, rep); h.Any() {
-			all = append(all, Casualty{rep.State(), h})
-		}
-	}
-	return all
-}
-
-// CasualtiesAt is Casualties for state files that no registry is open on: as much as is to be seen from outside. sets
-// tells how many sets there are.
-func CasualtiesAt(dir string) (all []Casualty, sets int, err error) {
-	states, bad, err := states{dir}.load()
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil, 0, nil
-	}
-	for _, st := range states {
-		if !st.Complete {
-			continue
-		}
-		h := Harm{Refused: st.Refused, Blocks: len(st.Lost)}
-		if st.Shared { // what else others count on only the records say
-			h.Folder = lookFor(st)
-		}
-		if h.Any() {
-			all = append(all, Casualty{st, h})
-		}
-	}
-	return all, len(states), errors.Join(append(bad, err)...)
 }

@@ -1,6 +1,7 @@
 package replica
 
 import (
+	"context"
 	"errors"
 	"os"
 	"path/filepath"
@@ -111,15 +112,26 @@ func TestLostBytesAreNoticed(t *testing.T) {
 	}
 	a.is(rep, 2)
 
+	if err := os.Remove(filepath.Join(dir, "small/7/file")); err != nil {
+		t.Fatal(err)
+	}
+	a.ask(rep)
+	a.attend(t.Context(), rep)
+	a.LookAt(t.Context(), rep)
+	a.is(rep, 3, "small/7/file")
+	write(t, filepath.Join(dir, "small/7/file"), was) // and nobody says a word
+	a.LookAt(t.Context(), rep)
+	a.is(rep, 4)
+
 	write(t, filepath.Join(dir, "small/7/file"), noise(72, len(was)))
 	if c := a.check(rep); c.Damaged != 1 {
 		t.Errorf("verify found %+v", c)
 	}
-	a.is(rep, 3, "small/7/file")
+	a.is(rep, 5, "small/7/file")
 	if s := a.share(dir); s.Head.Revision != 2 {
 		t.Errorf("revision %d", s.Head.Revision)
 	}
-	a.is(rep, 4)
+	a.is(rep, 6)
 	if all, n, err := CasualtiesAt(a.cfg.Dir); err != nil || len(all) != 0 || n != 1 {
 		t.Errorf("mended, from outside %+v of %d, %v", all, n, err)
 	}
@@ -237,4 +249,32 @@ func TestLostFoldersAreNoticed(t *testing.T) {
 		t.Error("verify finds nothing")
 	}
 	b.is(got.Replica, 1, b.Harm(got.Replica).Files...)
+}
+
+// Somebody who asks for what is not there all the time does not keep the node from finding out.
+func TestAttendIsNotPutOff(t *testing.T) {
+	t.Parallel()
+	a := newAttended(t)
+	told := make(chan Harm, 1)
+	a.cfg.Harmed = func(_ *Replica, h Harm) { told <- h }
+	a.reopen()
+	dir := newTree(t, 77)
+	rep := a.share(dir).Replica
+	write(t, filepath.Join(dir, "small/7/file"), noise(78, 10))
+	ctx, cancel := context.WithCancel(within(t))
+	ended := make(chan error)
+	go func() { ended <- a.Attend(ctx) }()
+	for h := (Harm{}); !h.Any(); {
+		select {
+		case h = <-told:
+		case <-ctx.Done():
+			t.Fatal("nobody is told")
+		default:
+			a.ask(rep, blockstore.Sum(cid.Raw, []byte("of no revision")))
+		}
+	}
+	cancel()
+	if err := <-ended; !errors.Is(err, context.Canceled) {
+		t.Error(err)
+	}
 }

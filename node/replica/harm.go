@@ -36,6 +36,7 @@ type health struct {
 	harm     Harm
 	lost     []cid.Cid // some of the blocks that harm counts
 	told     bool      // that there is harm
+	seen     string    // how the files of harm looked when they were read last
 }
 
 // suspect notes a block that could not be given.

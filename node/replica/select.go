@@ -11,8 +11,8 @@ import (
 )
 
 var (
-	ErrPattern  = errors.New("not a pattern")     // of a selection
-	ErrSelected = errors.New("nothing is chosen") // by a pattern of a selection
+	ErrPattern  = errors.New("not a pattern") // of a selection
+	ErrSelected = errors.New("nothing fits")  // a pattern of a selection
 )
 
 const (
@@ -72,7 +72,7 @@ func (s Selection) of(lay *dag.Layout) ([]bool, error) {
 	for _, p := range s.patterns {
 		used := exact[bare(p)] || slices.ContainsFunc(globs, func(g *glob) bool { return g.text == p && g.used })
 		if !used {
-			return nil, fmt.Errorf("%w: nothing is %q; %s", ErrSelected, p, lies(lay, p))
+			return nil, fmt.Errorf("%w %q; %s", ErrSelected, p, lies(lay, p))
 		}
 	}
 	inherit(lay, chosen)

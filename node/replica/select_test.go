@@ -125,7 +125,7 @@ func TestSelection(t *testing.T) {
 		t.Errorf("too many globs: %v", err)
 	}
 	_, err := choose(lay, "docs/deep/*.png")
-	if want := `nothing is "docs/deep/*.png"; there is in "docs/deep": "c.jpg", "d.txt"`; err == nil || !strings.Contains(err.Error(), want) {
+	if want := `nothing fits "docs/deep/*.png"; there is in "docs/deep": "c.jpg", "d.txt"`; err == nil || !strings.Contains(err.Error(), want) {
 		t.Errorf("what there is: %v", err)
 	}
 	_, err = choose(layoutOfPaths("a", "b", "c/x", "d", "e", "f", "g", "h", "i", "j", "k", "l"), "z")

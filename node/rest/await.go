@@ -47,10 +47,14 @@ func (o *operations) heard(now time.Time, e api.Event) {
 
 // left is why a follow ended before a revision was complete.
 func left(canceled bool, detail string) *api.Error {
-	if canceled {
+	e := &api.Error{Code: api.CodeInterrupted, ExitCode: api.ExitInterrupted, Title: "the set is not followed any more"}
+	switch {
+	case canceled:
 		return cancelled()
+	case detail != "": // nobody asked for it
+		e.Code, e.ExitCode, e.Detail = api.CodeFailed, api.ExitFailed, detail
 	}
-	return &api.Error{Code: api.CodeInterrupted, ExitCode: api.ExitInterrupted, Title: "the set is not followed any more", Detail: detail}
+	return e
 }
 
 // awaitRevision lets an operation run on until a revision of what is followed is complete. mark is the newest event

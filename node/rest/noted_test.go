@@ -148,6 +148,12 @@ func TestFollowRunsUntilARevisionIsComplete(t *testing.T) {
 	if op := settle(t, a, fourth); op.State != StateCancelled {
 		t.Errorf("not followed any more: %+v", op)
 	}
+	fifth := begin()
+	awaitSet(fifth)
+	f.tell(api.Event{Kind: api.EventEnded, Set: "s", Detail: "not authorised"})
+	if op := settle(t, a, fifth); op.State != StateFailed || op.Error.Detail != "not authorised" {
+		t.Errorf("ended by itself: %+v", op)
+	}
 }
 
 // What commands do, and what only waits for a revision, takes no place from what is begun over the API.

@@ -37,8 +37,10 @@ type Options struct {
 	Now     func() time.Time // nil = time.Now
 	Stop    func()           // ends the process after POST stop; nil = refused
 	Moved   func() Moved     // is called every two seconds; nil = there are no samples
-	Testnet Testnet          // that the node is one of; nil = of none
-	Ready   <-chan struct{}  // requests wait until it is closed; nil = ready
+	// Settings reads the node's settings, in the order of help; nil = there are none to tell.
+	Settings func() ([]Setting, error)
+	Testnet  Testnet         // that the node is one of; nil = of none
+	Ready    <-chan struct{} // requests wait until it is closed; nil = ready
 }
 
 // API serves a node. Its methods may be called concurrently.

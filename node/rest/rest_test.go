@@ -392,3 +392,15 @@ func FuzzRequest(f *testing.F) {
 		checkAnswer(t, a, r)
 	})
 }
+
+func TestSettings(t *testing.T) {
+	all := []Setting{{Key: "log.level", Value: "info", Origin: "default"}, {Key: "p2p.listen", Value: []string{"x"}, Origin: "config.yaml"}}
+	a := serve(t, &fake{}, Options{Settings: func() ([]Setting, error) { return all, nil }})
+	if r := call(t, a, "GET", prefix+"/settings", ""); r.status != 200 || r.body != `{"settings":[{"key":"log.level","value":"info","origin":"default"},{"key":"p2p.listen","value":["x"],"origin":"config.yaml"}]}`+"\n" {
+		t.Errorf("%d %s", r.status, r.body)
+	}
+	a = serve(t, &fake{}, Options{})
+	if r := call(t, a, "GET", prefix+"/settings", ""); r.status != 200 || r.body != `{"settings":[]}`+"\n" {
+		t.Errorf("none: %d %s", r.status, r.body)
+	}
+}

@@ -38,11 +38,33 @@ func (a *API) nodeRoutes() {
 	poll(a, route{id: "limits", method: "GET", path: "/limits", summary: "Limits in force"}, limitsTag,
 		func(ctx context.Context, _ *Seen) (api.Limits, error) { return s.Limits(ctx) })
 	act(a, route{id: "set-limits", method: "PUT", path: "/limits", summary: "Change limits; what is left out stays", of: a.limitsVersion}, nil, s.SetLimits)
+	poll(a, route{id: "settings", method: "GET", path: "/settings", summary: "The settings as a node that is started now would have them, and where each comes from"},
+		func(s Settings) string { return etag(nil, s) }, a.settings)
 	act(a, route{id: "owner-export", method: "POST", path: "/owner-key/export", summary: "The owner key of this home: a secret"}, nil,
 		func(ctx context.Context, _ None) (api.OwnerKey, error) { return s.ExportOwner(ctx) })
 	act(a, route{id: "owner-import", method: "POST", path: "/owner-key/import", summary: "Bring an owner key into this home", needs: "key"}, nil, s.ImportOwner)
 	act(a, route{id: "stop", method: "POST", path: "/stop", summary: "Drain and end the process"}, nil, a.stopProcess)
 	a.streamRoute()
+}
+
+// Setting is one value of the configuration.
+type Setting struct {
+	Key    string `json:"key"`
+	Value  any    `json:"value"`
+	Origin string `json:"origin"`
+}
+
+// Settings are all of them.
+type Settings struct {
+	Settings []Setting `json:"settings" nullable:"false"`
+}
+
+func (a *API) settings(context.Context, *Seen) (Settings, error) {
+	if a.opts.Settings == nil {
+		return Settings{Settings: []Setting{}}, nil
+	}
+	all, err := a.opts.Settings()
+	return Settings{Settings: all}, err
 }
 
 // Sought narrows a list of sets.

@@ -88,7 +88,8 @@ func live(t *testing.T, down int64, bootstrap ...string) *living {
 	if err != nil {
 		t.Fatal(err)
 	}
-	a := rest.New(n, rest.Options{Version: "v1.0-test", Ready: n.Ready()})
+	a := rest.New(n, rest.Options{Version: "v1.0-test", Ready: n.Ready(),
+		Moved: func() (m rest.Moved) { m.In, m.Out, m.Saved = n.Moved(); return m }})
 	s, err := web.New(web.Options{API: a.Handler(), Version: "v1.0-test", Listen: l.Addr().String(), TokenFile: filepath.Join(home, "api.token"), Ready: n.Ready()})
 	if err != nil {
 		t.Fatal(err)

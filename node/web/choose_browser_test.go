@@ -100,7 +100,7 @@ func saveFromPage(p *person, set string) {
 	p.wait(`document.querySelector('[data-testid=download]').href.endsWith('data-2.bin')`)
 	pick("inner")
 	p.wait(`!document.querySelector('[data-testid=download]')`)
-	p.has("picked", "1 file, 2.00 MB and 1 folder")
+	p.has("picked", "4 files, 2.00 MB")
 	p.shoot("picked")
 	p.click("save")
 	dest := filepath.Join(p.t.TempDir(), "saved")

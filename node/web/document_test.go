@@ -10,6 +10,79 @@ import (
 	"time"
 )
 
+// shape is a form that a request can have, and how it is answered.
+type shape struct {
+	name, method string
+	header       map[string]string
+	status       int
+}
+
+// foreignShapes are the shapes in which another site, or a name that was pointed here, can send a request. Each one comes
+// with whatever the browser of a signed-in person would add, the cookie included where a browser might.
+func foreignShapes(cookie, token string) []shape {
+	type h = map[string]string
+	with := func(pairs ...string) h {
+		m := h{"Cookie": cookie}
+		for i := 0; i < len(pairs); i += 2 {
+			m[pairs[i]] = pairs[i+1]
+		}
+		return m
+	}
+	const evil, own = "https://evil.example", "http://127.0.0.1:" + port
+	form := "application/x-www-form-urlencoded"
+	return []shape{
+		{"form of another site", "POST", with("Origin", evil, "Sec-Fetch-Site", "cross-site", "Content-Type", form), 403},
+		{"form as text", "POST", with("Origin", evil, "Sec-Fetch-Site", "cross-site", "Content-Type", "text/plain"), 403},
+		{"multipart form", "POST", with("Origin", evil, "Sec-Fetch-Site", "cross-site", "Content-Type", "multipart/form-data"), 403},
+		{"fetch without CORS", "POST", with("Origin", evil, "Sec-Fetch-Site", "cross-site", "Sec-Fetch-Mode", "no-cors"), 403},
+		{"fetch with JSON", "POST", with("Origin", evil, "Sec-Fetch-Site", "cross-site", "Content-Type", "application/json"), 403},
+		{"beacon", "POST", with("Origin", evil, "Sec-Fetch-Site", "cross-site", "Sec-Fetch-Dest", "empty"), 403},
+		{"old browser, Origin alone", "POST", with("Origin", evil), 403},
+		{"old browser, Referer alone", "POST", with("Referer", evil+"/"), 403},
+		{"neither Origin nor Sec-Fetch-Site", "POST", with(), 403},
+		{"Origin null of a sandboxed frame", "POST", with("Origin", "null"), 403},
+		{"Origin null and cross-site", "POST", with("Origin", "null", "Sec-Fetch-Site", "cross-site"), 403},
+		{"another port of this machine", "POST", with("Origin", "http://127.0.0.1:3000", "Sec-Fetch-Site", "same-site"), 403},
+		{"another port, old browser", "POST", with("Origin", "http://127.0.0.1:3000"), 403},
+		{"localhost asks 127.0.0.1", "POST", with("Origin", "http://localhost:"+port, "Sec-Fetch-Site", "cross-site"), 403},
+		{"a name that begins as ours", "POST", with("Origin", "http://127.0.0.1:"+port+".evil.example"), 403},
+		{"user info in the Origin", "POST", with("Origin", "http://127.0.0.1:"+port+"@evil.example"), 403},
+		{"PUT", "PUT", with("Origin", evil, "Sec-Fetch-Site", "cross-site"), 403},
+		{"DELETE", "DELETE", with("Origin", evil, "Sec-Fetch-Site", "cross-site"), 403},
+		{"PATCH", "PATCH", with("Origin", evil, "Sec-Fetch-Site", "cross-site"), 403},
+		{"method of its own", "SHARE", with("Origin", evil, "Sec-Fetch-Site", "cross-site"), 403},
+		{"method of its own, old browser", "SHARE", with(), 403},
+		{"preflight", "OPTIONS", with("Origin", evil, "Access-Control-Request-Method", "POST", "Sec-Fetch-Site", "cross-site"), 403},
+		{"method override", "GET", with("X-HTTP-Method-Override", "DELETE", "Sec-Fetch-Site", "cross-site"), 403},
+		{"navigation that posts, as if typed", "POST", with("Sec-Fetch-Site", "none"), 403},
+		{"image", "GET", with("Sec-Fetch-Site", "cross-site", "Sec-Fetch-Dest", "image", "Sec-Fetch-Mode", "no-cors"), 403},
+		{"script of another port", "GET", with("Sec-Fetch-Site", "same-site", "Sec-Fetch-Dest", "script"), 403},
+		{"frame", "GET", with("Sec-Fetch-Site", "cross-site", "Sec-Fetch-Dest", "iframe"), 403},
+		{"rebinding: a foreign name", "POST", with("Host", "evil.example:"+port, "Origin", "http://evil.example:"+port, "Sec-Fetch-Site", "same-origin"), 421},
+		{"rebinding: read", "GET", with("Host", "evil.example:"+port, "Sec-Fetch-Site", "same-origin"), 421},
+		{"rebinding: a name that begins as ours", "POST", with("Host", "127.0.0.1.evil.example", "Sec-Fetch-Site", "same-origin"), 421},
+		{"rebinding: a name that ends as ours", "POST", with("Host", "evil.localhost:"+port, "Sec-Fetch-Site", "same-origin"), 421},
+		{"rebinding: a final dot", "POST", with("Host", "localhost.:"+port, "Sec-Fetch-Site", "same-origin"), 421},
+		{"rebinding: the address of no interface", "POST", with("Host", "0.0.0.0:"+port, "Sec-Fetch-Site", "same-origin"), 421},
+		{"rebinding: a number for an address", "POST", with("Host", "2130706433:"+port, "Sec-Fetch-Site", "same-origin"), 421},
+		{"rebinding: an address in octal", "POST", with("Host", "0177.0.0.1:"+port, "Sec-Fetch-Site", "same-origin"), 421},
+		{"rebinding: an address of the network", "POST", with("Host", "192.168.1.5:"+port, "Sec-Fetch-Site", "same-origin"), 421},
+		{"rebinding: no host", "POST", with("Host", "", "Sec-Fetch-Site", "same-origin"), 421},
+		{"rebinding: user info", "POST", with("Host", "localhost@evil.example", "Sec-Fetch-Site", "same-origin"), 421},
+		{"rebinding with a stolen token's form", "POST", h{"Host": "evil.example", "Authorization": "Bearer " + token}, 421},
+		{"forwarded for us", "POST", with("Host", "evil.example", "X-Forwarded-Host", "localhost", "Sec-Fetch-Site", "same-origin"), 421},
+		{"no cookie", "POST", h{"Origin": own, "Sec-Fetch-Site": "same-origin"}, 401},
+		{"cookie of another port", "POST", h{"Cookie": strings.Replace(cookie, port, "4581", 1), "Sec-Fetch-Site": "same-origin"}, 401},
+		{"cookie without value", "POST", h{"Cookie": "shoal-" + port + "=", "Sec-Fetch-Site": "same-origin"}, 401},
+		{"the token as a cookie", "POST", h{"Cookie": "shoal-" + port + "=" + token, "Sec-Fetch-Site": "same-origin"}, 401},
+		{"the cookie as a token", "POST", h{"Authorization": "Bearer " + cookie[len("shoal-"+port+"="):]}, 401},
+		{"wrong token beside a good cookie", "POST", with("Authorization", "Bearer x", "Sec-Fetch-Site", "same-origin"), 401},
+		{"token as a password", "POST", h{"Authorization": "Basic " + token}, 401},
+		{"no token at all", "GET", h{}, 401},
+		{"page of another site shows the token", "POST", h{"Authorization": "Bearer " + token, "Origin": evil, "Sec-Fetch-Site": "cross-site"}, 403},
+	}
+}
+
 // documented lists method and path of all that the API's document has, with something in the place of each parameter.
 func documented(t testing.TB) (all [][2]string) {
 	t.Helper()

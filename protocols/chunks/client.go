@@ -148,18 +148,55 @@ func (x *Session) Next(buf []byte) (Reply, error) {
 }
 
 // Throttle makes Next ask allow before it reads anything of a reply; an error of it ends the session. It is called
-// before Next is. While it waits, the peer finds its window full.
+// before Next is. While it waits, the peer finds its window full; so that it does not take us for dead, what is left of a
+// reply after throttlePatience is read first and asked for then.
 func (x *Session) Throttle(allow Throttle) { x.allow = allow }
 
+// throttlePatience is less than any server's: one whose reply is not taken for longer, or that has nothing more to say, ends
+// the session, and what it sent is lost.
+const throttlePatience = 20 * time.Second
+
+// toll is what one reply has to pay to a throttle.
+type toll struct {
+	allow Throttle // nil = nothing
+	until time.Time
+	owed  int // read, not allowed yet
+}
+
+func (x *Session) newToll() *toll {
+	return &toll{allow: x.allow, until: time.Now().Add(throttlePatience)}
+}
+
+// pass tells how many of n bytes may be read now.
+func (t *toll) pass(n int) (int, error) {
+	switch {
+	case t.allow == nil:
+		return n, nil
+	case time.Now().After(t.until):
+		t.owed += n
+		return n, nil
+	}
+	return t.allow(n)
+}
+
+// pay waits for what is owed.
+func (t *toll) pay() error {
+	for t.owed > 0 {
+		n, err := t.allow(t.owed)
+		if err != nil {
+			return err
+		}
+		t.owed -= n
+	}
+	return nil
+}
+
 // read fills b as fast as it may, each piece within frameTimeout.
-func (x *Session) read(b []byte) error {
+func (x *Session) read(b []byte, t *toll) error {
 	for len(b) > 0 {
-		n := min(len(b), readPiece)
-		if x.allow != nil {
-			var err error
-			if n, err = x.allow(n); err != nil {
-				return err
-			}
+		n, err := t.pass(min(len(b), readPiece))
+		if err != nil {
+			return err
 		}
 		x.s.SetReadDeadline(time.Now().Add(frameTimeout))
 		if _, err := io.ReadFull(x.in, b[:n]); err != nil {
@@ -172,7 +209,8 @@ func (x *Session) read(b []byte) error {
 
 func (x *Session) next(buf []byte) (Reply, error) {
 	var b [replyHeader]byte
-	if err := x.read(b[:]); err != nil {
+	t := x.newToll()
+	if err := x.read(b[:], t); err != nil {
 		return Reply{}, err
 	}
 	h, err := parseHeader(b)
@@ -187,7 +225,10 @@ func (x *Session) next(buf []byte) (Reply, error) {
 		buf = make([]byte, h.length)
 	}
 	r.Data = buf[:h.length]
-	return r, x.read(r.Data)
+	if err := x.read(r.Data, t); err != nil {
+		return Reply{}, err
+	}
+	return r, t.pay()
 }
 
 // match holds a reply against what was wanted and moves on to the next.

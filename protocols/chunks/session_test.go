@@ -128,6 +128,58 @@ func TestLimiter(t *testing.T) {
 	}
 }
 
+// A throttle is asked for every byte of every reply, and what it takes is the peer's fault in no way: a block that takes
+// longer than a server waits comes all the same.
+func TestThrottle(t *testing.T) {
+	const block = 256 << 10
+	for perSecond, count := range map[int]int{64 << 10: 8, 16 << 10: 2, 4 << 10: 1, 1 << 10: 1} {
+		inWorld(t, ServerOptions{}, func(t *testing.T, ctx context.Context, w *world) {
+			var cids []cid.Cid
+			for i := range count {
+				cids = append(cids, w.src.add(cid.Raw, random(byte(i), block)))
+			}
+			s := w.session(t, ctx)
+			defer s.Close()
+			limit, allowed := bucket{rate.NewLimiter(rate.Limit(perSecond), perSecond)}, 0
+			s.Throttle(func(n int) (int, error) {
+				n, err := limit.Wait(ctx, n)
+				allowed += n
+				return n, err
+			})
+			begin := time.Now()
+			if err := s.Want(cids); err != nil {
+				t.Fatal(err)
+			}
+			for range cids {
+				r, err := s.Next(nil)
+				if err != nil || blockstore.Verify(r.Cid, r.Data) != nil {
+					t.Fatalf("%d a second: %v after %v", perSecond, err, time.Since(begin))
+				}
+			}
+			if want := count * (replyHeader + block); allowed != want {
+				t.Errorf("%d bytes were allowed, %d came", allowed, want)
+			}
+			if took, want := time.Since(begin), time.Duration(allowed-perSecond)*time.Second/time.Duration(perSecond); took < want || took > want+time.Second {
+				t.Errorf("%d a second: took %v, want %v", perSecond, took, want)
+			}
+		})
+	}
+}
+
+func TestThrottleThatRefuses(t *testing.T) {
+	inWorld(t, ServerOptions{}, func(t *testing.T, ctx context.Context, w *world) {
+		s, no := w.session(t, ctx), errors.New("no")
+		defer s.Close()
+		s.Throttle(func(int) (int, error) { return 0, no })
+		if err := s.Want([]cid.Cid{w.src.add(cid.Raw, random(1, 100))}); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := s.Next(nil); !errors.Is(err, no) {
+			t.Errorf("refused: %v", err)
+		}
+	})
+}
+
 func TestSessionsEnd(t *testing.T) {
 	inWorld(t, ServerOptions{}, func(t *testing.T, ctx context.Context, w *world) {
 		c := w.src.add(cid.Raw, random(1, 1<<20))

@@ -131,7 +131,7 @@ func (x *Session) next(a Ask) (Item, error) {
 		return Item{}, noEOF(err)
 	}
 	var m deltapb.Item
-	if err := wire.ReadBody(throttled{x}, &m, n); err != nil {
+	if err := x.readItem(&m, n); err != nil {
 		return Item{}, err
 	}
 	switch x.phase {
@@ -242,23 +242,51 @@ func (x *Session) Close() error {
 }
 
 // Throttle makes Next ask allow before it reads the bytes of an item, 1 to n of which it lets pass when it returns; an error
-// of it ends the session. It is called before Next is. While it waits, the peer finds its window full.
+// of it ends the session. It is called before Next is. While it waits, the peer finds its window full; so that it does not
+// take us for dead, what is left of an item after throttlePatience is read first and asked for then.
 func (x *Session) Throttle(allow func(n int) (int, error)) { x.allow = allow }
 
-// throttled reads a session's items as fast as it may.
-type throttled struct{ x *Session }
+// throttlePatience is less than any server's: one that cannot write for longer ends the session.
+const throttlePatience = 20 * time.Second
 
-func (t throttled) Read(b []byte) (int, error) {
-	if t.x.allow == nil {
-		return t.x.in.Read(b)
+// readItem reads the body of an item, of n bytes, as fast as it may.
+func (x *Session) readItem(m *deltapb.Item, n int) error {
+	if x.allow == nil {
+		return wire.ReadBody(x.in, m, n)
 	}
-	begun := time.Now()
-	n, err := t.x.allow(len(b))
-	if err != nil {
-		return 0, err
+	t := &throttled{x: x, until: time.Now().Add(throttlePatience)}
+	if err := wire.ReadBody(t, m, n); err != nil {
+		return err
 	}
-	t.x.pace.until = t.x.pace.until.Add(time.Since(begun)) // the peer is not to blame
-	return io.ReadFull(t.x.in, b[:n])                      // all that was let pass
+	for t.owed > 0 {
+		n, err := x.allow(t.owed)
+		if err != nil {
+			return err
+		}
+		t.owed -= n
+	}
+	return nil
+}
+
+// throttled reads an item of x.
+type throttled struct {
+	x     *Session
+	until time.Time // when the rest is read at once
+	owed  int       // read, not allowed yet
+}
+
+func (t *throttled) Read(b []byte) (int, error) {
+	begun, n := time.Now(), len(b)
+	if begun.After(t.until) {
+		t.owed += n
+	} else {
+		var err error
+		if n, err = t.x.allow(n); err != nil {
+			return 0, err
+		}
+		t.x.pace.until = t.x.pace.until.Add(time.Since(begun)) // the peer is not to blame
+	}
+	return io.ReadFull(t.x.in, b[:n]) // all that was let pass
 }
 
 // pacedReader gives a message patience to begin, and then time for each byte that has come: neither silence

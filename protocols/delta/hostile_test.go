@@ -375,6 +375,40 @@ func (b bucket) Wait(ctx context.Context, n int) (int, error) {
 	return n, b.WaitN(ctx, n)
 }
 
+// A throttle of our own makes nobody give up, however long a leaf takes with it, and is asked before bytes are read.
+func TestThrottle(t *testing.T) {
+	const perSecond = 64 << 10
+	inWorld(t, ServerOptions{}, func(t *testing.T, ctx context.Context, w *world) {
+		b := build(t, files{"f": random(1, 1<<20)}, w.src)
+		lay := must(reader{w.src}.Layout(ctx, b))(t)
+		s := w.session(t, ctx, Request{Want: b})
+		defer s.Close()
+		limit, allowed := bucket{rate.NewLimiter(perSecond, perSecond)}, 0
+		s.Throttle(func(n int) (int, error) {
+			n, err := limit.Wait(ctx, n)
+			allowed += n
+			return n, err
+		})
+		begin, came := time.Now(), 0
+		unasked(t, s)
+		for _, l := range lay.Leaves {
+			if err := s.Ask(Ask{Cid: l.Cid, Size: int(l.Size)}); err != nil {
+				t.Fatal(err)
+			}
+		}
+		for range lay.Leaves {
+			i := must(s.Next())(t)
+			came += i.Length
+		}
+		if allowed < came || came < 1<<20 {
+			t.Errorf("%d bytes were allowed, %d came", allowed, came)
+		}
+		if took, want := time.Since(begin), time.Duration(allowed-perSecond)*time.Second/perSecond; took < want || took > want+time.Second {
+			t.Errorf("took %v, want %v", took, want)
+		}
+	})
+}
+
 // A rate that makes one leaf take longer than either side's patience is no reason to give up, as long as bytes
 // come.
 func TestSlowServer(t *testing.T) {

@@ -166,7 +166,7 @@ func (l *lab) watch(ctx context.Context, nodes ...*node) error {
 		if err != nil {
 			return err
 		}
-		cpu, err := cpuOf(n.cmd.Process.Pid) // after the question, which costs something, too
+		cpu, err := cpuOf(n.proc.OS().Pid) // after the question, which costs something, too
 		if err != nil {
 			return err
 		}
@@ -178,7 +178,7 @@ func (l *lab) watch(ctx context.Context, nodes ...*node) error {
 	}
 	took := time.Since(start).Seconds()
 	for _, n := range nodes {
-		cpu, err := cpuOf(n.cmd.Process.Pid) // before the question
+		cpu, err := cpuOf(n.proc.OS().Pid) // before the question
 		if err != nil {
 			return err
 		}

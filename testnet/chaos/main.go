@@ -25,6 +25,8 @@ import (
 	"strings"
 	"syscall"
 	"time"
+
+	"github.com/shoal-p2p/shoal/testnet/process"
 )
 
 // scenario is one case by its name.
@@ -135,7 +137,7 @@ func choose(o options) ([]scenario, error) {
 // lab is what the cases share.
 type lab struct {
 	options
-	starter *starter
+	starter *process.Starter
 	random  *rand.Rand
 	serial  int // makes folder names
 	bridge  *bridge
@@ -149,7 +151,7 @@ func newLab(ctx context.Context, o options) (*lab, error) {
 	if err != nil {
 		return nil, err
 	}
-	l := &lab{options: o, starter: newStarter(), random: rand.New(rand.NewPCG(o.seed, 0))}
+	l := &lab{options: o, starter: process.NewStarter(), random: rand.New(rand.NewPCG(o.seed, 0))}
 	l.dir = dir
 	if l.exe == "" {
 		l.exe = filepath.Join(dir, "node")
@@ -163,7 +165,7 @@ func newLab(ctx context.Context, o options) (*lab, error) {
 }
 
 func (l *lab) close() {
-	l.starter.close()
+	l.starter.Close()
 	if !l.keep {
 		_ = os.RemoveAll(l.dir) // a leftover in the temporary folder is not worth a failure
 	}
@@ -197,7 +199,7 @@ func (l *lab) play(ctx context.Context, s scenario) int {
 func (l *lab) crashed() error {
 	for _, n := range l.nodes {
 		if n.wanted && !n.alive() {
-			return fmt.Errorf("%s ended by itself; its log: %s", n.name, n.lastLog())
+			return fmt.Errorf("%s ended by itself; its log: %s", n.name, process.LastLog(n.home+".log"))
 		}
 	}
 	return nil

@@ -52,7 +52,7 @@ func (g *loopback) place(context.Context, string) (place, error) {
 	}
 	site, err := freeFrom(&g.site, firstSite, sites)
 	if err != nil {
-		site = anyPort
+		site = "127.0.0.1:0" // any other
 	}
 	_, port, _ := net.SplitHostPort(host)
 	return place{host: host, site: site, listen: []string{"/ip4/127.0.0.1/tcp/" + port}, flags: []string{"--testnet"}}, nil

@@ -11,6 +11,7 @@ import (
 	"sync"
 
 	"github.com/shoal-p2p/shoal/node/api"
+	"github.com/shoal-p2p/shoal/testnet/process"
 )
 
 // State is what a node's process does.
@@ -82,7 +83,7 @@ const (
 func (node *Node) Ended() string {
 	node.mu.Lock()
 	defer node.mu.Unlock()
-	if node.life == nil || !node.life.over() {
+	if node.life == nil || !node.life.Over() {
 		return ""
 	}
 	return cmp.Or(node.end, EndedItself)
@@ -97,8 +98,8 @@ func (node *Node) ends(how string) {
 
 // Site is the URL of the node's dashboard; "" when it is down, and when nobody out here reaches it.
 func (node *Node) Site() string {
-	if l, _ := node.now(); l != nil {
-		return l.site
+	if l, _ := node.now(); l != nil && node.at.site != "" {
+		return l.Site
 	}
 	return ""
 }
@@ -106,7 +107,7 @@ func (node *Node) Site() string {
 // PID is the node's process, 0 when it is down.
 func (node *Node) PID() int {
 	if l, _ := node.now(); l != nil {
-		return l.cmd.Process.Pid
+		return l.OS().Pid
 	}
 	return 0
 }
@@ -114,7 +115,7 @@ func (node *Node) PID() int {
 // Client asks the node; nil when it is down. It belongs to the network, which closes it. A paused node does not answer.
 func (node *Node) Client() *api.Client {
 	if l, _ := node.now(); l != nil {
-		return l.client
+		return l.Client
 	}
 	return nil
 }
@@ -137,7 +138,7 @@ func (node *Node) Memory() (int64, error) {
 func (node *Node) now() (l *life, paused bool) {
 	node.mu.Lock()
 	defer node.mu.Unlock()
-	if node.life == nil || node.life.over() {
+	if node.life == nil || node.life.Over() {
 		return nil, false
 	}
 	return node.life, node.paused
@@ -178,18 +179,18 @@ func (n *Net) Stop(ctx context.Context, name string) error {
 		}
 		l.dismiss()
 		node.ends(EndedStopped)
-		err := terminate(l.cmd.Process)
+		err := terminate(l.OS())
 		if paused {
-			err = errors.Join(err, resume(l.cmd.Process))
+			err = errors.Join(err, resume(l.OS()))
 			node.setPaused(false)
 		}
 		if err != nil && !errors.Is(err, os.ErrProcessDone) {
 			return err
 		}
 		select {
-		case <-l.exited:
-			if code := l.cmd.ProcessState.ExitCode(); code != 0 && asks {
-				node.crashed(fmt.Sprintf("asked to end, it ended with %s", l.cmd.ProcessState))
+		case <-l.Exited():
+			if code := l.State().ExitCode(); code != 0 && asks {
+				node.crashed(fmt.Sprintf("asked to end, it ended with %s", l.State()))
 			}
 			return nil
 		case <-ctx.Done():
@@ -219,7 +220,7 @@ func (n *Net) Pause(name string) error {
 			return err
 		}
 		defer release()
-		if err := pause(l.cmd.Process); err != nil {
+		if err := pause(l.OS()); err != nil {
 			return err
 		}
 		node.setPaused(true)
@@ -235,7 +236,7 @@ func (n *Net) Resume(name string) error {
 		if l == nil {
 			return ErrDown
 		}
-		if err := resume(l.cmd.Process); err != nil {
+		if err := resume(l.OS()); err != nil {
 			return err
 		}
 		node.setPaused(false)
@@ -274,39 +275,7 @@ func (node *Node) setPaused(paused bool) {
 // crashed tells the network's owner, who may not listen.
 func (node *Node) crashed(how string) {
 	select {
-	case node.net.crashes <- Crash{Node: node.Name, Detail: strings.TrimSpace(how + "\n" + node.lastLog())}:
+	case node.net.crashes <- Crash{Node: node.Name, Detail: strings.TrimSpace(how + "\n" + process.LastLog(node.Log()))}:
 	default:
 	}
-}
-
-// lastLog is the end of the log in whole lines.
-func (node *Node) lastLog() string {
-	const enough = 2000 // bytes: some lines tell why, and a crash's trace begins with what matters less
-	b, err := tail(node.Log(), enough)
-	if err != nil {
-		return err.Error()
-	}
-	return strings.TrimSpace(string(b))
-}
-
-// tail is the end of a file, at most size bytes of it and beginning with a line.
-func tail(path string, size int64) ([]byte, error) {
-	f, err := os.Open(path)
-	if err != nil {
-		return nil, err
-	}
-	defer f.Close()
-	st, err := f.Stat()
-	if err != nil {
-		return nil, err
-	}
-	b := make([]byte, min(size, st.Size()))
-	if _, err := f.ReadAt(b, st.Size()-int64(len(b))); err != nil {
-		return nil, err
-	}
-	if int64(len(b)) < st.Size() {
-		_, rest, _ := strings.Cut(string(b), "\n")
-		return []byte(rest), nil
-	}
-	return b, nil
 }

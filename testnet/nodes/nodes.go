@@ -24,6 +24,8 @@ import (
 
 	"github.com/gofrs/flock"
 	"golang.org/x/sync/errgroup"
+
+	"github.com/shoal-p2p/shoal/testnet/process"
 )
 
 var (
@@ -98,7 +100,7 @@ type resident struct {
 type Net struct {
 	o        Options
 	lock     *flock.Flock
-	starter  *starter
+	starter  *process.Starter
 	ground   ground
 	crashes  chan Crash
 	ended    context.Context // done from Close on
@@ -139,7 +141,7 @@ func Open(o Options) (*Net, error) {
 		_ = lock.Unlock()
 		return nil, fmt.Errorf("open the test network: %w", err)
 	}
-	n.starter = newStarter()
+	n.starter = process.NewStarter()
 	return n, nil
 }
 
@@ -299,7 +301,7 @@ func (n *Net) Close() error {
 	}
 	killing.Wait()
 	n.watchers.Wait()
-	n.starter.close()
+	n.starter.Close()
 	return errors.Join(n.ground.close(), n.lock.Unlock())
 }
 

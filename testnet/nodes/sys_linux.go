@@ -5,18 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"runtime"
 	"strconv"
-	"syscall"
 )
-
-func lockThread() { runtime.LockOSThread() }
-
-// dieWithParent lets a child end when the thread that starts it does. Its process group is its own: a Ctrl-C is for the
-// program, which ends its nodes itself.
-func dieWithParent() *syscall.SysProcAttr {
-	return &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL, Setpgid: true}
-}
 
 // resident64 is the resident memory of a process in bytes; proc_pid_statm(5): the second number, in pages.
 func resident64(pid int) (int64, error) {

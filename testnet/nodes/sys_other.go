@@ -7,13 +7,7 @@ import (
 	"os/exec"
 	"strconv"
 	"strings"
-	"syscall"
 )
-
-func lockThread() {}
-
-// dieWithParent leaves children in the program's process group, so that a terminal's Ctrl-C reaches them too.
-func dieWithParent() *syscall.SysProcAttr { return nil }
 
 // resident64 asks ps, which POSIX systems have.
 func resident64(pid int) (int64, error) {

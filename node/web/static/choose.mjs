@@ -43,33 +43,29 @@ export function toggle(chosen, path, folders) {
 /** What was chosen, for a request; undefined is everything. */
 export const wanted = (chosen) => (chosen.has("") ? undefined : [...chosen]);
 
-/** How much was chosen: bytes, files, and folders whose size is not known. */
+/** How much was chosen: bytes, files, and folders of which it is not known how many files are in them. */
 export function sum(chosen, folders) {
-  const total = { bytes: 0, files: 0, unknown: 0 };
+  const total = { bytes: 0, files: 0, folders: 0 };
   const entries = new Map([...folders.values()].flatMap((f) => f.entries.map((e) => [e.path, e])));
   const add = (path) => {
-    const e = entries.get(path);
-    if (path !== "" && e?.kind !== "dir") {
-      total.files += 1;
-      total.bytes += e?.size ?? 0;
-    } else if (e?.size > 0) {
-      total.files += e.files ?? 0;
-      total.bytes += e.size;
-    } else if (folders.has(path) && !folders.get(path).truncated) {
-      for (const child of folders.get(path).entries) add(child.path);
-    } else {
-      total.unknown += 1;
+    const e = entries.get(path), list = folders.get(path);
+    if (list && !list.truncated) {
+      for (const child of list.entries) add(child.path);
+      return;
     }
+    const dir = path === "" || e?.kind === "dir";
+    total.bytes += e?.size ?? 0;
+    total.files += dir ? e?.files ?? 0 : 1;
+    if (dir && !e?.files) total.folders += 1;
   };
   for (const path of chosen) add(path);
   return total;
 }
 
-/** A sum in words: "3 files, 2.00 MB". */
-export function amount({ bytes: n, files, unknown }) {
-  const known = files > 0 ? `${count(files, "file")}, ${bytes(n)}` : n > 0 ? bytes(n) : "";
-  const folders = unknown > 0 ? count(unknown, "folder") : "";
-  return [known, folders].filter(Boolean).join(" and ") || "nothing";
+/** A sum in words: "3 files and 1 folder, about 2.00 MB". */
+export function amount({ bytes: n, files, folders }) {
+  const what = [files > 0 && count(files, "file"), folders > 0 && count(folders, "folder")].filter(Boolean).join(" and ");
+  return what ? `${what}, ${folders > 0 ? "about " : ""}${bytes(n)}` : "nothing"; // what lists a folder adds a little to it
 }
 
 /** A box that is neither on nor off if only a part was chosen. */
@@ -90,7 +86,7 @@ function Branch({ e, label, folders, read, chosen, choose, open }) {
   return html`<li>
     <div class="leaf">${dir ? html`<button type="button" class="fold" aria-expanded=${opened} aria-label=${`Folder ${name}`} onClick=${turn} data-testid="unfold">${opened ? "▾" : "▸"}</button>` : html`<span class="fold"></span>`}
       <label><${Tick} extent=${extent(chosen, e.path)} label=${name} testid="tree-tick" onToggle=${() => choose(toggle(chosen, e.path, folders))} /><span><${Name} text=${dir ? `${name}/` : name} title=${e.path} />${e.kind === "symlink" && html` → <${Name} text=${e.target} />`}</span></label>
-      <span class="note">${e.size > 0 ? bytes(e.size) : ""}</span></div>
+      <span class="note">${e.size > 0 ? `${dir ? "about " : ""}${bytes(e.size)}` : ""}</span></div>
     ${opened && dir && html`<${Fault} error=${error} />${list
       ? html`<ul>${list.entries.map((c) => html`<${Branch} key=${c.path} e=${c} ...${{ folders, read, chosen, choose }} />`)}${list.truncated && html`<li class="note">There are more than can be shown; the folder as a whole has them all.</li>`}${list.entries.length === 0 && html`<li class="note">empty</li>`}</ul>`
       : !error && html`<p class="note" role="status">Reading …</p>`}`}</li>`;

@@ -60,10 +60,10 @@ async function look(ticket, path) {
 function Choice({ once }) {
   const c = choice.value;
   const total = sum(c.chosen, c.folders);
-  return html`<${Card} title="Files" note=${html`<${Name} text=${c.name} />, revision ${c.revision}; nothing of it was fetched yet`} class="half" testid="choice"
+  return html`<${Card} title="Files" note=${html`<${Name} text=${c.name} />, revision ${c.revision}; only the list was read`} class="half" testid="choice"
     actions=${html`<button type="button" class="quiet" onClick=${() => { choice.value = null; }}>All of it</button>`}>
     <${Tree} name=${c.name} folders=${c.folders} chosen=${c.chosen} read=${(path) => look(c.ticket, path)} choose=${(chosen) => { choice.value = { ...choice.value, chosen }; }} />
-    <p class="total" role="status" data-testid="chosen">Chosen: <strong>${c.chosen.has("") ? `all, ${amount(total)}` : amount(total)}</strong></p>
+    <p class="total" role="status" data-testid="chosen">Chosen: <strong>${c.chosen.has("") ? `all: ${amount(total)}` : amount(total)}</strong></p>
     ${!once && !c.chosen.has("") && html`<p class="note">A part can be fetched once; what is kept or held for others is the whole set.</p>`}<//>`;
 }
 

@@ -28,14 +28,14 @@ export function turns(changes) {
     primary again. */
 export function reigns(changes, until) {
   const spans = [];
-  const end = (at) => { for (const s of spans) s.to ??= at; };
+  const end = (at, ...peers) => { for (const s of spans) if (peers.includes(s.peer)) s.to ??= at; };
   for (const { at, from, to, reason } of changes) {
     if (at >= until) break;
-    end(at);
+    end(at, from, to);
     if (to) spans.push({ peer: to, role: "primary", from: at });
     const lost = reason === "lost" || !to;
     if (from && from !== to) spans.push({ peer: from, role: lost ? "lost" : "replica", from: at });
   }
-  end(until);
+  end(until, ...spans.map((s) => s.peer));
   return spans;
 }

@@ -63,4 +63,17 @@ function Key() {
         <${Check} id="owner-replace" label="Replace the key that is here" help="it is moved aside, not deleted" value=${replace} set=${setReplace} /><//></div><//>`;
 }
 
-export const SettingsPage = () => html`<h1>Settings</h1><div class="grid"><${Bandwidth} /><${Key} /></div>`;
+const told = (value) => (Array.isArray(value) ? value.join(", ") : String(value));
+
+// Configured are the settings in the home's configuration, and where each comes from.
+function Configured() {
+  const { data, error } = useAnswer((signal) => api.get("settings", {}, signal), []);
+  const [all, setAll] = useState(false);
+  const list = (data?.settings ?? []).filter((s) => all || s.origin !== "default");
+  if (!error && !data?.settings?.length) return null;
+  return html`<${Card} title="Configuration" note=${html`as a node that is started now has it; <code>node config set KEY VALUE</code> changes it`} wide testid="configuration"><${Fault} error=${error} />
+    <${Table} caption="Settings" text=${[1]} head=${["setting", "value", "from"]} empty="everything is as it comes" rows=${list.map((s) => [html`<code>${s.key}</code>`, html`<${Name} text=${told(s.value) || "–"} />`, s.origin])} />
+    <div class="row"><${Check} id="settings-all" label="also what was left as it comes" value=${all} set=${setAll} /></div><//>`;
+}
+
+export const SettingsPage = () => html`<h1>Settings</h1><div class="grid"><${Bandwidth} /><${Configured} /><${Key} /></div>`;

@@ -38,11 +38,16 @@ const words = { all: "100 %", other: "another revision", unknown: "no answer" };
 // shade is how strongly a part that is not whole is drawn, in a few steps.
 const shade = (v) => (0.25 + 0.15 * Math.floor(v / 25)).toFixed(2);
 
-export function Strips({ a, busy }) {
+// useParts are the parts of an answer, beside the answer before it about the same revision.
+function useParts(a, busy) {
   const seen = useRef();
-  const end = (p) => (p.state === "some" ? percent(p.leaves, a.leaves) : p.state === "other" && p.revision ? `revision ${p.revision}` : words[p.state] ?? p.state);
   if (seen.current?.a !== a) seen.current = { a, before: seen.current?.a.root === a.root ? haveOf(seen.current.a) : undefined };
-  const together = parts(a, seen.current.before, busy);
+  return parts(a, seen.current.before, busy);
+}
+
+export function Strips({ a, busy }) {
+  const end = (p) => (p.state === "some" ? percent(p.leaves, a.leaves) : p.state === "other" && p.revision ? `revision ${p.revision}` : words[p.state] ?? p.state);
+  const together = useParts(a, busy);
   const row = (p) => Array.from({ length: a.columns }, (_, i) => {
     const v = p.state === "all" ? 100 : p.have?.[i] ?? 0;
     if (p.self) return together[i] === "here" || together[i] === "flight" ? together[i] : v > 0 ? `here ${shade(v)}` : "";
@@ -61,5 +66,8 @@ export function Strips({ a, busy }) {
 }
 
 /** The thin bar of a card: what is here, what is coming, and where the rest is. */
-export const Thin = ({ a, busy }) => html`<svg class="thin" viewBox=${`0 0 ${a.columns} 10`} preserveAspectRatio="none" role="img" aria-label=${`${percent(parts(a, undefined, busy).filter((t) => t === "here").length, a.columns)} of it is here`}>
-  <rect class="none" x="0" y="0" width=${a.columns} height="10" />${runs(parts(a, undefined, busy)).map(([what, x, n]) => html`<rect class=${what} x=${x} y="0" width=${n + 0.03} height="10" />`)}</svg>`;
+export function Thin({ a, busy }) {
+  const list = useParts(a, busy);
+  return html`<svg class="thin" viewBox=${`0 0 ${a.columns} 10`} preserveAspectRatio="none" role="img" aria-label=${`${percent(list.filter((t) => t === "here").length, a.columns)} of it is here`}>
+    <rect class="none" x="0" y="0" width=${a.columns} height="10" />${runs(list).map(([what, x, n]) => html`<rect class=${what} x=${x} y="0" width=${n + 0.03} height="10" />`)}</svg>`;
+}

@@ -12,7 +12,7 @@ const few = 6;
 
 // Spread is the thin bar of a set, and how many copies there are.
 function Spread({ s }) {
-  const busy = fetching.value.has(s.set);
+  const busy = s.state === "incomplete" || fetching.value.has(s.set);
   const slow = Math.floor(tick.value / (busy ? 2000 : 15000));
   const { data: a } = useAnswer((signal) => api.get(`sets/${enc(s.set)}/availability`, { columns: 64 }, signal), [s.set, s.revision, slow]);
   if (!(a?.leaves > 0)) return html`<div class="spread"></div>`;

@@ -1,9 +1,0 @@
-//go:build !linux
-
-package testnet
-
-import "syscall"
-
-func lockThread() {}
-
-func dieWithParent() *syscall.SysProcAttr { return nil }
