@@ -113,22 +113,9 @@ func (n *Node) Get(ctx context.Context, q api.GetRequest, progress func(api.Prog
 	if dir := cmp.Or(q.Dest, q.Cwd); dir != "" && !filepath.IsAbs(dir) {
 		return api.GetResult{}, usage("relative_path", "", "get needs an absolute path, got %q", dir)
 	}
-	patience, err := timeout(q.Timeout)
+	o, err := n.getOptions(q, ticket, progress)
 	if err != nil {
 		return api.GetResult{}, err
-	}
-	o := replica.GetOptions{
-		Dest: func(name string) string { return n.dest(q, ticket, name) }, Force: q.Force,
-		MaxBytes: q.MaxBytes, Patience: patience, Plan: q.Plan,
-		Progress: func(p replica.Progress) {
-			progress(api.Progress{Phase: p.Phase, BytesDone: p.Done, BytesTotal: p.Total, Sources: p.Sources})
-		},
-	}
-	for _, dir := range q.Using {
-		if !filepath.IsAbs(dir) {
-			return api.GetResult{}, usage("relative_path", "", "get needs an absolute path, got %q", dir)
-		}
-		o.Using = append(o.Using, realPath(dir))
 	}
 	var got replica.Got
 	switch {
@@ -152,6 +139,27 @@ func (n *Node) Get(ctx context.Context, q api.GetRequest, progress func(api.Prog
 		n.tell(api.Event{Kind: api.EventComplete, Set: out.Set, Name: out.Name, Revision: out.Revision, Result: &out})
 	}
 	return out, nil
+}
+
+func (n *Node) getOptions(q api.GetRequest, ticket record.Ticket, progress func(api.Progress)) (replica.GetOptions, error) {
+	patience, err := timeout(q.Timeout)
+	if err != nil {
+		return replica.GetOptions{}, err
+	}
+	o := replica.GetOptions{
+		Dest: func(name string) string { return n.dest(q, ticket, name) }, Force: q.Force,
+		MaxBytes: q.MaxBytes, Patience: patience, Plan: q.Plan,
+		Progress: func(p replica.Progress) {
+			progress(api.Progress{Phase: p.Phase, BytesDone: p.Done, BytesTotal: p.Total, Sources: p.Sources})
+		},
+	}
+	for _, dir := range q.Using {
+		if !filepath.IsAbs(dir) {
+			return replica.GetOptions{}, usage("relative_path", "", "get needs an absolute path, got %q", dir)
+		}
+		o.Using = append(o.Using, realPath(dir))
+	}
+	return o, nil
 }
 
 // choose gets some files of a revision into a folder of its own.

@@ -149,24 +149,11 @@ func (w *walker) some(n Node, most int, ahead func(context.Context, []cid.Cid) e
 	if !n.Shard {
 		return n.Links[:min(most, len(n.Links))], len(n.Links) > most, nil
 	}
-	type sub struct {
-		parent openShard
-		link   Link
-		hash   uint64
-	}
-	open, todo := []openShard{{node: n}}, []sub(nil)
-	for len(open) > 0 {
+	open, todo := []openShard{{node: n}}, []subShard(nil)
+	for len(open) > 0 && !more {
 		for _, s := range open {
-			for i, l := range s.node.Links {
-				hash, err := s.prefix(i)
-				if err != nil {
-					return nil, false, err
-				}
-				if l.Name != "" {
-					entries = append(entries, l)
-				} else {
-					todo = append(todo, sub{openShard{level: s.level}, l, hash})
-				}
+			if entries, todo, err = s.unfold(entries, todo); err != nil {
+				return nil, false, err
 			}
 		}
 		if more = len(entries) > most || len(entries) == most && len(todo) > 0; more {
@@ -175,22 +162,52 @@ func (w *walker) some(n Node, most int, ahead func(context.Context, []cid.Cid) e
 		}
 		next := todo[max(0, len(todo)-aheadShards):] // the last first: entries are found before there is much to do
 		todo = todo[:len(todo)-len(next)]
-		links := make([]Link, len(next))
-		for i, t := range next {
-			links[i] = t.link
-		}
-		if err := ahead(w.ctx, nodesOf(links)); err != nil {
+		if open, err = w.enter(next, ahead); err != nil {
 			return nil, false, err
-		}
-		open = open[:0]
-		for _, t := range next {
-			s, err := w.below(t.parent, t.link, t.hash)
-			if err != nil {
-				return nil, false, err
-			}
-			open = append(open, s)
 		}
 	}
 	slices.SortFunc(entries, func(a, b Link) int { return cmp.Compare(a.Name, b.Name) })
 	return entries, more, nil
+}
+
+// subShard is a shard that is still to be opened.
+type subShard struct {
+	level int // of the one above
+	link  Link
+	hash  uint64 // as in openShard
+}
+
+// unfold adds what a shard has: entries, and shards below it.
+func (s *openShard) unfold(entries []Link, todo []subShard) ([]Link, []subShard, error) {
+	for i, l := range s.node.Links {
+		hash, err := s.prefix(i)
+		if err != nil {
+			return nil, nil, err
+		}
+		if l.Name != "" {
+			entries = append(entries, l)
+		} else {
+			todo = append(todo, subShard{s.level, l, hash})
+		}
+	}
+	return entries, todo, nil
+}
+
+// enter opens shards together.
+func (w *walker) enter(todo []subShard, ahead func(context.Context, []cid.Cid) error) ([]openShard, error) {
+	links := make([]Link, len(todo))
+	for i, t := range todo {
+		links[i] = t.link
+	}
+	if err := ahead(w.ctx, nodesOf(links)); err != nil {
+		return nil, err
+	}
+	open := make([]openShard, len(todo))
+	for i, t := range todo {
+		var err error
+		if open[i], err = w.below(openShard{level: t.level}, t.link, t.hash); err != nil {
+			return nil, err
+		}
+	}
+	return open, nil
 }

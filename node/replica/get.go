@@ -244,12 +244,9 @@ func (g *get) run(ctx context.Context, t record.Ticket) (got Got, err error) {
 	if g.o.Plan {
 		return got, g.estimate(ctx, s, plan, &got)
 	}
-	var records int64
-	if got.Changed {
-		records = recordBytes(s.lay, plan, nodes)
-		if err := g.r.roomFor(records); err != nil {
-			return Got{}, fmt.Errorf("get %s: %w", got.Name, err)
-		}
+	records, err := g.r.room(got, s.lay, plan, nodes)
+	if err != nil {
+		return Got{}, err
 	}
 	g.o.Progress(Progress{Phase: "check", Total: s.lay.Bytes})
 	if g.files, err = g.checkout(ctx, s.lay, plan, records); err != nil {

@@ -79,14 +79,8 @@ func (r *Registry) acquainted(t record.Ticket) record.Ticket {
 }
 
 func (g *get) peek(ctx context.Context, t record.Ticket, path string, most int) (Peeked, error) {
-	g.o.Progress(Progress{Phase: "find"})
-	if err := g.choose(ctx, t); err != nil {
+	if err := g.settleOn(ctx, t); err != nil {
 		return Peeked{}, err
-	}
-	if g.o.Revision != 0 {
-		if err := g.pickRevision(ctx); err != nil {
-			return Peeked{}, err
-		}
 	}
 	g.o.Progress(Progress{Phase: "list"})
 	h := head(g.v)
@@ -97,6 +91,15 @@ func (g *get) peek(ctx context.Context, t record.Ticket, path string, most int) 
 		return Peeked{}, fmt.Errorf("peek: %w", err)
 	}
 	return Peeked{Head: h, Name: g.v.Config.Name, Entries: entries, More: more}, nil
+}
+
+// settleOn finds holders, and the revision that is wanted.
+func (g *get) settleOn(ctx context.Context, t record.Ticket) error {
+	g.o.Progress(Progress{Phase: "find"})
+	if err := g.choose(ctx, t); err != nil || g.o.Revision == 0 {
+		return err
+	}
+	return g.pickRevision(ctx)
 }
 
 // peeker gets nodes of a revision from this disk, or from one holder after the other. It is used by one goroutine.

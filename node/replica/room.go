@@ -47,6 +47,18 @@ func recordBytes(lay *dag.Layout, plan *diff.Plan, nodes []blockstore.Block) int
 	return recordWrites * n
 }
 
+// room is about how much the store will write of a get. Errors: blockstore.ErrNoSpace if it cannot.
+func (r *Registry) room(got Got, lay *dag.Layout, plan *diff.Plan, nodes []blockstore.Block) (records int64, err error) {
+	if !got.Changed {
+		return 0, nil
+	}
+	records = recordBytes(lay, plan, nodes)
+	if err := r.roomFor(records); err != nil {
+		return 0, fmt.Errorf("get %s: %w", got.Name, err)
+	}
+	return records, nil
+}
+
 // roomFor refuses what the store would take no records of: when all files were fetched it is too late to say so.
 func (r *Registry) roomFor(records int64) error {
 	left, known, err := r.left()

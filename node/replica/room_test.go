@@ -77,4 +77,16 @@ func TestNoRoomIsSaidFirst(t *testing.T) {
 		t.Errorf("a small change: %v", err)
 	}
 	sameTree(t, dir, dest)
+
+	// Nor does a voter begin with a revision that it has no room for.
+	lay, err := a.Layout(within(t), a.replica(id))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := b.newAside(within(t), got.Replica, lay, nil); !errors.Is(err, blockstore.ErrNoSpace) {
+		t.Errorf("of a voter: %v", err)
+	}
+	if _, err := b.newAside(within(t), got.Replica, lay, lay); err != nil {
+		t.Errorf("of a voter that has all of it: %v", err)
+	}
 }

@@ -49,14 +49,8 @@ func (r *Registry) Select(ctx context.Context, t record.Ticket, only Selection, 
 }
 
 func (g *get) some(ctx context.Context, t record.Ticket, only Selection) (got Got, err error) {
-	g.o.Progress(Progress{Phase: "find"})
-	if err := g.choose(ctx, t); err != nil {
+	if err := g.settleOn(ctx, t); err != nil {
 		return Got{}, err
-	}
-	if g.o.Revision != 0 {
-		if err := g.pickRevision(ctx); err != nil {
-			return Got{}, err
-		}
 	}
 	dest, done, err := g.destination()
 	if err != nil {

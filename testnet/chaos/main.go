@@ -18,7 +18,6 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"os"
-	"os/exec"
 	"os/signal"
 	"path/filepath"
 	"slices"
@@ -154,11 +153,9 @@ func newLab(ctx context.Context, o options) (*lab, error) {
 	l := &lab{options: o, starter: process.NewStarter(), random: rand.New(rand.NewPCG(o.seed, 0))}
 	l.dir = dir
 	if l.exe == "" {
-		l.exe = filepath.Join(dir, "node")
-		build := exec.CommandContext(ctx, "go", "build", "-trimpath", "-o", l.exe, "./cmd/node")
-		if out, err := build.CombinedOutput(); err != nil {
+		if l.exe, err = process.Build(ctx, dir); err != nil {
 			l.close()
-			return nil, fmt.Errorf("build: %w: %s", err, out)
+			return nil, err
 		}
 	}
 	return l, nil

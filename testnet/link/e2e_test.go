@@ -8,7 +8,6 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"runtime"
 	"strings"
 	"testing"
 	"time"
@@ -17,6 +16,7 @@ import (
 	manet "github.com/multiformats/go-multiaddr/net"
 
 	"github.com/shoal-p2p/shoal/node/api"
+	"github.com/shoal-p2p/shoal/testnet/process"
 )
 
 // realNode is a process of the program as users have it, in testnet mode.
@@ -33,12 +33,9 @@ func build(t *testing.T) (exe string) {
 	if testing.Short() {
 		t.Skip("it builds the program and runs processes")
 	}
-	exe = filepath.Join(t.TempDir(), "node")
-	if runtime.GOOS == "windows" {
-		exe += ".exe"
-	}
-	if out, err := exec.Command("go", "build", "-o", exe, "../../cmd/node").CombinedOutput(); err != nil {
-		t.Fatalf("build: %v\n%s", err, out)
+	exe, err := process.Build(t.Context(), t.TempDir())
+	if err != nil {
+		t.Fatal(err)
 	}
 	return exe
 }
