@@ -176,3 +176,42 @@ func TestReadFolderRefuses(t *testing.T) {
 		}
 	}
 }
+
+// FuzzReadFolder: whatever a root is and a path, it is entries in order, or an error that says what is wrong.
+func FuzzReadFolder(f *testing.F) {
+	s := newBlocks()
+	if _, err := sample().build(profiles()[3], s); err != nil {
+		f.Fatal(err)
+	}
+	for i, c := range s.order {
+		if i%50 == 0 || i == len(s.order)-1 {
+			f.Add(s.m[c].Data(), "many/entry-001")
+			f.Add(s.m[c].Data(), "")
+		}
+	}
+	for _, n := range malformedNodes() {
+		f.Add(n.encode(), "a")
+	}
+	const most = 5
+	f.Fuzz(func(t *testing.T, data []byte, p string) {
+		b := blockstore.NewBlock(cid.DagProtobuf, data)
+		get := func(ctx context.Context, c cid.Cid) ([]byte, error) {
+			if c == b.Cid() {
+				return data, nil
+			}
+			return s.get(ctx, c)
+		}
+		got, more, err := ReadFolder(t.Context(), b.Cid(), p, most, get, func(context.Context, []cid.Cid) error { return nil })
+		if err != nil {
+			for _, known := range []error{ErrMalformed, ErrNoEntry, blockstore.ErrNotFound, ErrLimit} {
+				if errors.Is(err, known) {
+					return
+				}
+			}
+			t.Fatal(err)
+		}
+		if len(got) > most || more && len(got) < most || !slices.IsSortedFunc(got, func(a, b Entry) int { return cmp.Compare(a.Path, b.Path) }) {
+			t.Fatalf("%d entries, more %v: %v", len(got), more, got)
+		}
+	})
+}

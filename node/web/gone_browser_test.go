@@ -103,6 +103,7 @@ func TestLostVisitor(t *testing.T) {
 	if at := read[string](p, `getComputedStyle(document.querySelector('.notices')).position`); at != "static" {
 		t.Errorf("on a phone a notice is %s, and covers the page", at)
 	}
+	p.wait(`(() => { const r = document.querySelector('nav [aria-current]').getBoundingClientRect(); return r.left > 0 && r.right < innerWidth; })()`)
 	p.shoot("notice")
 	p.do(chromedp.EmulateViewport(1280, 900))
 	p.open("peers")

@@ -56,8 +56,13 @@ addEventListener("hashchange", () => {
 function Nav({ at, under }) {
   const list = useRef();
   useEffect(() => {
-    const to = list.current.querySelector("[aria-current]")?.parentElement;
-    if (to) list.current.scrollLeft = to.offsetLeft - (list.current.clientWidth - to.offsetWidth) / 2; // on a phone it is one row
+    const show = () => { // on a phone it is one row
+      const to = list.current.querySelector("[aria-current]")?.parentElement;
+      if (to) list.current.scrollLeft = to.offsetLeft - (list.current.clientWidth - to.offsetWidth) / 2;
+    };
+    show();
+    addEventListener("resize", show);
+    return () => removeEventListener("resize", show);
   }, [at]);
   return html`<nav aria-label="Pages"><ul ref=${list}>${Object.entries(pages).filter(([, p]) => p.nav).map(([name, p]) => html`<li><a href=${`#/${name}`} aria-current=${name === at || under === name ? "page" : undefined}>${p.nav}</a></li>`)}</ul></nav>`;
 }
