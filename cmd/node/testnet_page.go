@@ -76,6 +76,9 @@ func (p netPage) Act(ctx context.Context, node string, o rest.TestOrder) error {
 			return p.unknown(name)
 		}
 	}
+	if n, _ := netNode(all, node); n.State == "down" && slices.Contains([]string{rest.TestKill, rest.TestStop, rest.TestPause, rest.TestResume}, o.Do) {
+		return nodeDown(n, "restart it")
+	}
 	c, err := p.dial(ctx)
 	if err != nil {
 		return err
@@ -139,12 +142,15 @@ func (p netPage) Login(ctx context.Context, node string) (api.DashboardResult, e
 	return netLogin(ctx, n)
 }
 
+func nodeDown(n control.Info, hint string) error {
+	return &api.Error{Code: "node_down", ExitCode: api.ExitNeedsNode, Title: n.Name + " does not run", Detail: netState(n), Hint: hint}
+}
+
 // netLogin asks a node of a network for a way into its dashboard.
 func netLogin(ctx context.Context, n control.Info) (api.DashboardResult, error) {
 	switch {
 	case n.State != "running":
-		return api.DashboardResult{}, &api.Error{Code: "node_down", ExitCode: api.ExitNeedsNode, Title: n.Name + " does not run, so it has no dashboard", Detail: netState(n),
-			Hint: "restart or resume it, or look at another node's"}
+		return api.DashboardResult{}, nodeDown(n, "restart or resume it, or look at another node's dashboard")
 	case n.Site == "":
 		return api.DashboardResult{}, &api.Error{Code: "no_dashboard", ExitCode: api.ExitNeedsNode, Title: n.Name + " has no dashboard that can be reached from here",
 			Detail: "it is in a network namespace", Hint: "a network without --netns"}

@@ -116,6 +116,11 @@ func TestPageOfNetwork(t *testing.T) {
 			t.Errorf("%s: %v, %d statements", name, err, len(f.said))
 		}
 	}
+	for _, do := range []string{rest.TestKill, rest.TestStop, rest.TestPause, rest.TestResume} {
+		if err := p.Act(t.Context(), "node-2", rest.TestOrder{Do: do}); api.AsError(err).Code != "node_down" || len(f.said) > 0 {
+			t.Errorf("%s of a node that is down: %v, %d statements", do, err, len(f.said))
+		}
+	}
 	for name, code := range map[string]string{"node-9": "no_such_node", "node-2": "node_down", "node-3": "node_down", "node-4": "no_dashboard"} {
 		if _, err := p.Login(t.Context(), name); api.AsError(err).Code != code {
 			t.Errorf("a way into %s: %v", name, err)

@@ -62,8 +62,12 @@ func (s Selection) of(lay *dag.Layout) ([]bool, error) {
 	}
 	if len(globs) > 0 {
 		for i, e := range lay.Entries {
+			if e.Path == "" {
+				continue
+			}
+			names := strings.Split(e.Path, "/")
 			for _, g := range globs {
-				if g.fits(e.Path) {
+				if g.fits(names) {
 					g.used, chosen[i] = true, true
 				}
 			}
@@ -100,6 +104,7 @@ type glob struct {
 	text  string
 	names []string
 	used  bool
+	now   []bool // see fits
 }
 
 // globs are the patterns that are no path of the revision.
@@ -138,14 +143,13 @@ func newGlob(text string) (*glob, error) {
 	return g, nil
 }
 
-// fits holds the glob against a path, in time proportional to the names of both.
-func (g *glob) fits(p string) bool {
-	if p == "" {
-		return false
+// fits holds the glob against the names of a path, in time proportional to those of both.
+func (g *glob) fits(names []string) bool {
+	now := append(g.now[:0], true) // now[j]: the glob's names so far fit the first j names of the path
+	for range names {
+		now = append(now, false)
 	}
-	names := strings.Split(p, "/")
-	now := make([]bool, len(names)+1) // now[j]: the glob's names so far fit the first j names of the path
-	now[0] = true
+	g.now = now
 	for _, want := range g.names {
 		if want == "**" {
 			for j := 1; j <= len(names); j++ {
