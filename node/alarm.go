@@ -68,7 +68,7 @@ func harmText(st replica.State, h replica.Harm, program string) (what, cure stri
 	program = "`" + program
 	switch {
 	case h.Folder != "" && st.Shared:
-		return h.Folder, fmt.Sprintf("put it back or mount its disk; %srm %s` if it is to be shared no more", program, name)
+		return h.Folder, fmt.Sprintf("put it back or mount its disk; %[1]sshare --set %[2]s FOLDER` if it was moved, %[1]srm %[2]s` if it is to be shared no more", program, name)
 	case h.Folder != "":
 		return h.Folder, fmt.Sprintf("put it back or mount its disk; or %[1]sverify --heal %[2]s` to fetch all of it again, %[1]srm %[2]s` to give it up", program, name)
 	case h.Refused != "":

@@ -83,6 +83,12 @@ func (r *running) alarmed(ok bool, says ...string) {
 	if err != nil {
 		r.t.Fatal(err)
 	}
+	if gone := strings.Contains(strings.Join(set.Alarms, " "), " is gone"); set.FolderGone != gone {
+		r.t.Errorf("the folder is gone: %v, want %v", set.FolderGone, gone)
+	}
+	if loses := set.FolderGone || strings.Contains(strings.Join(set.Alarms, " "), "bytes of "); ok && set.Holders != 1 || loses && set.Holders != 0 {
+		r.t.Errorf("%d nodes hold all of it: %q", set.Holders, set.Alarms)
+	}
 	i := slices.IndexFunc(res.Checks, func(c api.Check) bool { return c.Name == "sets" })
 	check := res.Checks[i]
 	if (check.State == api.CheckOK) != ok || res.OK != ok {
@@ -211,7 +217,7 @@ func TestAlarmWords(t *testing.T) {
 		harm replica.Harm
 		says []string
 	}{
-		{shared, replica.Harm{Folder: "/d is gone"}, []string{"/d is gone", "`node rm data`"}},
+		{shared, replica.Harm{Folder: "/d is gone"}, []string{"/d is gone", "`node share --set data FOLDER` if it was moved", "`node rm data`"}},
 		{kept, replica.Harm{Folder: "/d is gone"}, []string{"`node rm bafy`", "`node verify --heal bafy`"}},
 		{shared, replica.Harm{Refused: "too many"}, []string{"not published, too many", "`node publish --allow-deletions data`"}},
 		{shared, replica.Harm{Blocks: 9, Files: []string{"1", "2", "3", "4"}}, []string{`"1", "2", "3" and others`, "`node publish data`", "`node verify data`"}},

@@ -163,6 +163,18 @@ func (v valve) Wait(ctx context.Context, n int) (int, error) {
 	}
 }
 
+// Rate is what is let pass in a second now; 0 = there is no limit.
+func (v valve) Rate() int64 {
+	in, _ := v.b.in(v.set, v.lan, v.down)
+	var rate int64
+	for _, l := range in {
+		if l != nil && (rate == 0 || int64(l.Limit()) < rate) {
+			rate = int64(l.Limit())
+		}
+	}
+	return rate
+}
+
 // await takes n tokens when they are there; false if changed came first.
 func await(ctx context.Context, l *rate.Limiter, n int, changed <-chan struct{}) (bool, error) {
 	if l == nil {

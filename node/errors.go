@@ -55,6 +55,7 @@ func verdicts() []verdict {
 		{badgerstore.ErrDamaged, "store_damaged", api.ExitStore, "the store of this home is damaged", "move HOME/store away and run the same command: it is rebuilt from your folders and from peers", false},
 		{blockstore.ErrNoSpace, "no_space", api.ExitNoSpace, "not enough disk space", "free some space (or lower store.reserve), then run the same command: it goes on from here", true},
 		{worktree.ErrPrivate, "own_folder", api.ExitUsage, "that is the node's own folder", "share or fetch another one: the node's holds its keys", false},
+		{worktree.ErrForeign, "conflict", api.ExitConflict, "the folder holds files of something else", "choose an empty folder, or --force to put the set's files beside them", false},
 		{worktree.ErrConflict, "conflict", api.ExitConflict, "files in the way would be overwritten", "choose an empty folder, or --force to overwrite them", false},
 		{worktree.ErrNotWritable, api.CodeNotWritable, api.ExitFailed, "the folder cannot be written", "choose a folder that you may write to, in one that exists", false},
 		{dag.ErrNoEntry, "no_such_entry", api.ExitNotFound, "that is not in this set", "`ls` without the path lists it from the top", false},

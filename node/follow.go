@@ -45,9 +45,11 @@ func (n *Node) Follow(_ context.Context, q api.FollowRequest, _ func(api.Progres
 		q.Dest, q.Cwd = n.replicaDest(q, t), ""
 	}
 	wish := followWish{Ticket: t.String(), Dest: q.Dest, Cwd: q.Cwd, Exec: q.Exec, Replicate: q.Replicate, Granted: n.votes(set)}
+	already := false
 	n.jobs.turn.Lock()
 	err = n.jobs.change(func(w *wishes) {
-		if was := w.Follow[set]; was.Exec == wish.Exec {
+		var was followWish
+		if was, already = w.Follow[set]; was.Exec == wish.Exec {
 			wish.Hooked = was.Hooked
 		}
 		w.Follow[set] = wish
@@ -59,7 +61,7 @@ func (n *Node) Follow(_ context.Context, q api.FollowRequest, _ func(api.Progres
 	if err != nil {
 		return api.FollowResult{}, explain(err)
 	}
-	out := api.FollowResult{Set: set, Name: name, Following: true}
+	out := api.FollowResult{Set: set, Name: name, Following: true, Already: already}
 	if q.Replicate {
 		instance, err := n.sets.Instance(t.Set)
 		if err != nil {

@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 
 	"github.com/shoal-p2p/shoal/blockstore"
@@ -40,6 +41,7 @@ func TestExplain(t *testing.T) {
 		{replica.ErrInUse, "in_use", 7},
 		{replica.ErrBusy, "busy", 7},
 		{&worktree.ConflictError{Paths: []string{"a"}}, "conflict", 7},
+		{&worktree.ConflictError{Beside: []string{"a"}}, "conflict", 7},
 		{replica.ErrOffline, "offline", 8},
 		{replica.ErrNewerFormat, "newer_home", 10},
 		{errNewerHome, "newer_home", 10},
@@ -68,6 +70,10 @@ func TestExplain(t *testing.T) {
 		if again := explain(fmt.Errorf("again: %w", e)); again != error(e) {
 			t.Errorf("%v explained twice is %v", x.err, again)
 		}
+	}
+	over, beside := explain(&worktree.ConflictError{Paths: []string{"a"}, Beside: []string{"b"}}).(*api.Error), explain(&worktree.ConflictError{Beside: []string{"b"}}).(*api.Error)
+	if over.Title == beside.Title || strings.Contains(beside.Hint, "overwrite") || !strings.Contains(over.Detail, `"a"; `) || !strings.Contains(over.Detail, `not to be overwritten: "b"`) {
+		t.Errorf("%+v, and where nothing would be overwritten %+v", over, beside)
 	}
 	if explain(nil) != nil || !errors.Is(explain(context.Canceled), context.Canceled) {
 		t.Error("nil and cancellation are not for explaining")

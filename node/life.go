@@ -101,6 +101,30 @@ func (l *life) reigned(rep *replica.Replica, sets *replica.Registry, now func() 
 	return c, changed
 }
 
+// since is since when the primary of a set is seen to be that one; zero if it is not.
+func (l *life) since(set cid.Cid, primary peer.ID) time.Time {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	r := l.reigns[set]
+	if r.primary != primary || !r.missed.IsZero() {
+		return time.Time{}
+	}
+	return r.since
+}
+
+// connected notes that there is a connection to a peer again, or none any more.
+func (l *life) connected(p peer.ID, yes bool, now time.Time) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for set, r := range l.reigns {
+		if yes {
+			l.reigns[set] = r.met(p)
+		} else {
+			l.reigns[set] = r.parted(p, now)
+		}
+	}
+}
+
 // watched is told when something has changed in the elections of a set.
 func (n *Node) watched(rep *replica.Replica) {
 	c, changed := n.life.reigned(rep, n.sets, n.now)

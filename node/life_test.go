@@ -4,9 +4,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"net/http/httptest"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -140,6 +142,47 @@ func TestARefusalIsMeasured(t *testing.T) {
 	}
 }
 
+// A get that comes to nothing leaves a line in the log, and a conflict says what --force would do.
+func TestAFailedGetIsNoted(t *testing.T) {
+	t.Parallel()
+	seeder := start(t, t.TempDir())
+	dir := newFolder(t)
+	made := seeder.share(dir)
+	var text strings.Builder
+	n, err := New(Config{Home: t.TempDir(), Listen: []string{"/ip4/127.0.0.1/tcp/0"}, Bootstrap: []string{seeder.addr()}, Reserve: 1,
+		Log: slog.New(slog.NewTextHandler(&text, nil)).With("of", "getter")})
+	if err != nil {
+		t.Fatal(err)
+	}
+	getter := run(t, n)
+	dest := t.TempDir()
+	names, err := os.ReadDir(dir)
+	if err != nil || len(names) == 0 {
+		t.Fatal(err)
+	}
+	write(t, filepath.Join(dest, names[0].Name()), 7)
+	write(t, filepath.Join(dest, "mine"), 7)
+	hint := func(only ...string) string {
+		_, err := getter.Get(within(t), api.GetRequest{Ticket: made.Ticket, Dest: dest, Only: only}, quiet)
+		var e *api.Error
+		if !errors.As(err, &e) || e.Code != "conflict" {
+			t.Fatalf("only %v: %v", only, err)
+		}
+		return e.Hint
+	}
+	if all, some := hint(), hint(names[0].Name()); all == some || !strings.Contains(some, "earlier revision") {
+		t.Errorf("hints %q and %q", all, some)
+	}
+	if plan, err := getter.Get(within(t), api.GetRequest{Ticket: made.Ticket, Dest: dest, Plan: true}, quiet); err != nil || !slices.Equal(plan.InWay, []string{names[0].Name(), "mine"}) {
+		t.Errorf("a plan: %v, in the way %q", err, plan.InWay)
+	}
+	getter.stop()
+	line := `level=WARN msg="get failed" of=getter set=` + made.Set + " folder=" + dest + " reason=conflict err="
+	if got := strings.Count(text.String(), line); got != 2 {
+		t.Errorf("%d lines of two failures in the log:\n%s", got, &text)
+	}
+}
+
 func TestAFailoverIsMeasured(t *testing.T) {
 	x := newTrio(t, api.ShareRequest{})
 	p := x.primary()
@@ -166,7 +209,8 @@ func TestAFailoverIsMeasured(t *testing.T) {
 		l := x.nodes[other].life
 		l.mu.Lock()
 		defer l.mu.Unlock()
-		return l.reigns[x.id(other)] == reign{primary: x.nodes[p].self}
+		r := l.reigns[x.id(other)]
+		return r.primary == x.nodes[p].self && r.missed.IsZero()
 	})
 	before := scrape(t, x.nodes[other].Node)
 	x.nodes[p].stop()
@@ -208,10 +252,22 @@ func TestSetsAreNotNamedWhereThatIsNotWanted(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		made := run(t, n).share(newFolder(t))
-		_, named := scrape(t, n)[`shoal_fileset_revisions_behind{set="`+made.Name+`"}`]
-		if named == nameless {
-			t.Errorf("nameless %v: named %v", nameless, named)
+		r := run(t, n)
+		made := r.share(newFolder(t))
+		private, err := r.Share(within(t), api.ShareRequest{Path: newFolder(t), Name: "secret plans", Private: true}, quiet)
+		if err != nil {
+			t.Fatal(err)
+		}
+		read := scrape(t, n)
+		_, named := read[`shoal_fileset_revisions_behind{set="`+made.Name+`"}`]
+		_, unnamed := read[`shoal_fileset_revisions_behind{set="~`+private.Set[len(private.Set)-8:]+`"}`]
+		if named == nameless || unnamed == nameless {
+			t.Errorf("nameless %v: named %v, the private one by its id %v", nameless, named, unnamed)
+		}
+		for line := range read {
+			if strings.Contains(line, "secret") {
+				t.Errorf("a private set is named: %s", line)
+			}
 		}
 	}
 }

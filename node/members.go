@@ -9,6 +9,7 @@ import (
 	"maps"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/ipfs/go-cid"
 	libnet "github.com/libp2p/go-libp2p/core/network"
@@ -158,6 +159,10 @@ func (n *Node) standing(rep *replica.Replica, i *api.SetInfo) {
 	if i.Epoch != "" {
 		i.EpochOwner = v.Epoch.Owner.String()
 	}
+	if since := n.life.since(rep.Set(), v.Primary); !since.IsZero() {
+		i.PrimarySince = since.UTC().Format(time.RFC3339)
+	}
+	i.FolderGone = n.sets.Harm(rep).Folder != ""
 }
 
 // epochText is an epoch for people: the config it belongs to and its number.

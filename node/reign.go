@@ -16,6 +16,9 @@ import (
 type reign struct {
 	primary peer.ID   // that is heard, or was the last one that was
 	missed  time.Time // since when it is not heard; zero = it is
+	since   time.Time // since when it was seen to be primary, without a break
+	broke   time.Time // since when the connection to it is broken, by which a crash shows first; zero = it is not
+	gave    bool      // it was heard and connected when it ceased to be primary
 }
 
 // change is that the primary of a set is another one, or none.
@@ -28,23 +31,42 @@ type change struct {
 // after is the reign when a view shows how things stand now; false if that changes nothing. A primary that comes back
 // is no other one.
 func (r reign) after(v council.View, now time.Time) (reign, change, bool) {
+	there := r.broke.IsZero() && slices.ContainsFunc(v.Voters, func(o council.VoterView) bool { return o.ID == r.primary && o.Live })
 	switch {
 	case v.Primary == "" && r.primary != "" && r.missed.IsZero():
-		r.missed = now
+		r.missed, r.gave = now, there
 		return r, change{from: r.primary}, true
 	case v.Primary == "" || v.Primary == r.primary && r.missed.IsZero():
 		return r, change{}, false
 	case v.Primary == r.primary || r.primary == "":
-		return reign{primary: v.Primary}, change{to: v.Primary}, true
+		return reign{primary: v.Primary, since: now}, change{to: v.Primary}, true
 	}
 	c := change{from: r.primary, to: v.Primary, reason: meter.Lost}
-	if slices.ContainsFunc(v.Voters, func(o council.VoterView) bool { return o.ID == r.primary && o.Live }) {
+	missed := r.missed
+	if r.gave || there && missed.IsZero() {
 		c.reason = meter.Handover
+	} else if !r.broke.IsZero() && (missed.IsZero() || r.broke.Before(missed)) {
+		missed = r.broke
 	}
-	if !r.missed.IsZero() {
-		c.gap = now.Sub(r.missed)
+	if !missed.IsZero() {
+		c.gap = now.Sub(missed)
 	}
-	return reign{primary: v.Primary}, c, true
+	return reign{primary: v.Primary, since: now}, c, true
+}
+
+// parted is the reign when the connection to p breaks, and met when there is one again.
+func (r reign) parted(p peer.ID, now time.Time) reign {
+	if r.primary == p && r.broke.IsZero() {
+		r.broke = now
+	}
+	return r
+}
+
+func (r reign) met(p peer.ID) reign {
+	if r.primary == p {
+		r.broke = time.Time{}
+	}
+	return r
 }
 
 // event is a change for those who listen.

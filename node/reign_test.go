@@ -1,6 +1,7 @@
 package node
 
 import (
+	"strings"
 	"testing"
 	"time"
 
@@ -25,35 +26,67 @@ func TestReign(t *testing.T) {
 		view council.View
 		want change
 		told bool
+		link string // before it: "a" the connection to a breaks, "+a" there is one again
 	}
 	for name, steps := range map[string][]step{
 		"the first one is no failover": {
-			{seen("a", "both"), change{to: "a"}, true},
-			{seen("a", "both"), change{}, false},
+			{seen("a", "both"), change{to: "a"}, true, ""},
+			{seen("a", "both"), change{}, false, ""},
 		},
 		"a crash": {
-			{seen("a", "both"), change{to: "a"}, true},
-			{seen("", "b"), change{from: "a"}, true},
-			{seen("", "b"), change{}, false},
-			{seen("b", "b"), change{from: "a", to: "b", reason: meter.Lost, gap: 2 * time.Second}, true},
+			{seen("a", "both"), change{to: "a"}, true, ""},
+			{seen("", "b"), change{from: "a"}, true, ""},
+			{seen("", "b"), change{}, false, ""},
+			{seen("b", "b"), change{from: "a", to: "b", reason: meter.Lost, gap: 2 * time.Second}, true, ""},
 		},
 		"a crash of which only the end is seen": {
-			{seen("a", "both"), change{to: "a"}, true},
-			{seen("b", "b"), change{from: "a", to: "b", reason: meter.Lost}, true},
+			{seen("a", "both"), change{to: "a"}, true, ""},
+			{seen("b", "b"), change{from: "a", to: "b", reason: meter.Lost}, true, ""},
 		},
 		"a hand-over": {
-			{seen("a", "both"), change{to: "a"}, true},
-			{seen("", "both"), change{from: "a"}, true},
-			{seen("b", "both"), change{from: "a", to: "b", reason: meter.Handover, gap: time.Second}, true},
-			{seen("a", "both"), change{from: "b", to: "a", reason: meter.Handover}, true},
+			{seen("a", "both"), change{to: "a"}, true, ""},
+			{seen("", "both"), change{from: "a"}, true, ""},
+			{seen("b", "both"), change{from: "a", to: "b", reason: meter.Handover, gap: time.Second}, true, ""},
+			{seen("a", "both"), change{from: "b", to: "a", reason: meter.Handover}, true, ""},
+		},
+		"a crash that is answered sooner than it is heard": {
+			{seen("a", "both"), change{to: "a"}, true, ""},
+			{seen("a", "both"), change{}, false, "a"},
+			{seen("b", "both"), change{from: "a", to: "b", reason: meter.Lost, gap: time.Second}, true, ""},
+		},
+		"a crash, and the primary is dropped before the next one is known": {
+			{seen("a", "both"), change{to: "a"}, true, ""},
+			{seen("a", "both"), change{}, false, "a"},
+			{seen("", "both"), change{from: "a"}, true, ""},
+			{seen("b", "b"), change{from: "a", to: "b", reason: meter.Lost, gap: 2 * time.Second}, true, ""},
+		},
+		"a connection that came back": {
+			{seen("a", "both"), change{to: "a"}, true, ""},
+			{seen("a", "both"), change{}, false, "a"},
+			{seen("a", "both"), change{}, false, "+a"},
+			{seen("b", "both"), change{from: "a", to: "b", reason: meter.Handover}, true, ""},
+		},
+		"a hand-over to end": {
+			{seen("a", "both"), change{to: "a"}, true, ""},
+			{seen("", "both"), change{from: "a"}, true, ""},
+			{seen("b", "b"), change{from: "a", to: "b", reason: meter.Handover, gap: time.Second}, true, "a"},
+		},
+		"another's connection": {
+			{seen("a", "both"), change{to: "a"}, true, ""},
+			{seen("b", "both"), change{from: "a", to: "b", reason: meter.Handover}, true, "b"},
+		},
+		"back after a silence, and another is primary": {
+			{seen("a", "both"), change{to: "a"}, true, ""},
+			{seen("", "b"), change{from: "a"}, true, ""},
+			{seen("b", "both"), change{from: "a", to: "b", reason: meter.Lost, gap: time.Second}, true, ""},
 		},
 		"one that comes back is no other one": {
-			{seen("a", "both"), change{to: "a"}, true},
-			{seen("", "b"), change{from: "a"}, true},
-			{seen("a", "both"), change{to: "a"}, true},
-			{seen("b", "both"), change{from: "a", to: "b", reason: meter.Handover}, true},
+			{seen("a", "both"), change{to: "a"}, true, ""},
+			{seen("", "b"), change{from: "a"}, true, ""},
+			{seen("a", "both"), change{to: "a"}, true, ""},
+			{seen("b", "both"), change{from: "a", to: "b", reason: meter.Handover}, true, ""},
 		},
-		"nobody": {{seen("", "b"), change{}, false}},
+		"nobody": {{seen("", "b"), change{}, false, ""}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			var r reign
@@ -61,9 +94,17 @@ func TestReign(t *testing.T) {
 			for i, s := range steps {
 				var got change
 				var told bool
+				if back, ok := strings.CutPrefix(s.link, "+"); ok {
+					r = r.met(peer.ID(back))
+				} else if s.link != "" {
+					r = r.parted(peer.ID(s.link), now)
+				}
 				r, got, told = r.after(s.view, now)
 				if got != s.want || told != s.told {
 					t.Fatalf("step %d: %+v %v, want %+v %v", i, got, told, s.want, s.told)
+				}
+				if told && s.want.to != "" && !r.since.Equal(now) || !told && r.since.Equal(now) {
+					t.Fatalf("step %d: primary since %v, and it is %v", i, r.since, now)
 				}
 				now = now.Add(time.Second)
 			}

@@ -174,7 +174,7 @@ func (n *Node) getResult(got replica.Got) api.GetResult {
 	for _, c := range got.Done.Conflicts {
 		out.Conflicts = append(out.Conflicts, api.Conflict{Path: c.Path, Copy: c.Copy})
 	}
-	out.Unconfirmed = got.Unconfirmed
+	out.Unconfirmed, out.Links, out.Folders = got.Unconfirmed, got.Links, got.Folders
 	if got.Plan != nil {
 		out.FilesRemoved = len(got.Plan.Gone)
 		for _, f := range got.Plan.Files {
@@ -183,6 +183,9 @@ func (n *Node) getResult(got replica.Got) api.GetResult {
 			}
 		}
 		out.Plan, out.WireEstimate, out.Lines = true, got.Estimate, got.Plan.Lines()
+		if w := got.InWay; w != nil {
+			out.InWay = slices.Concat(w.Paths, w.Beside)
+		}
 	}
 	return out
 }

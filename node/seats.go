@@ -35,13 +35,17 @@ func (n *Node) elect(ctx context.Context, w *network, rooms *topics) error {
 	n.mu.Lock()
 	n.council = c
 	n.mu.Unlock()
-	gone := &libnet.NotifyBundle{DisconnectedF: func(net libnet.Network, conn libnet.Conn) {
-		if net.Connectedness(conn.RemotePeer()) != libnet.Connected {
-			c.Disconnected(conn.RemotePeer())
-		}
-	}}
-	w.host.Network().Notify(gone)
-	defer w.host.Network().StopNotify(gone)
+	links := &libnet.NotifyBundle{
+		ConnectedF: func(_ libnet.Network, conn libnet.Conn) { n.life.connected(conn.RemotePeer(), true, n.now()) },
+		DisconnectedF: func(net libnet.Network, conn libnet.Conn) {
+			if p := conn.RemotePeer(); net.Connectedness(p) != libnet.Connected {
+				n.life.connected(p, false, n.now()) // before what comes of it is seen
+				c.Disconnected(p)
+			}
+		},
+	}
+	w.host.Network().Notify(links)
+	defer w.host.Network().StopNotify(links)
 	voting, cancel := context.WithCancel(context.WithoutCancel(ctx)) // it ends after the council, which calls it
 	defer cancel()
 	ended := make(chan error, 1)

@@ -265,6 +265,9 @@ func TestTheLastVoterLeadsNoEpochOfAnother(t *testing.T) {
 	if err != nil || i.EpochOwner != x.nodes[p].self.String() || i.Primary != i.EpochOwner || i.Epoch == "" {
 		t.Fatalf("epoch %q of %q, primary %q, error %v", i.Epoch, i.EpochOwner, i.Primary, err)
 	}
+	if since, err := time.Parse(time.RFC3339, i.PrimarySince); err != nil || since.After(time.Now()) {
+		t.Errorf("primary since %q", i.PrimarySince)
+	}
 	for j, n := range x.nodes {
 		if j == last {
 			continue

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"os"
 	"path/filepath"
 	"time"
@@ -127,7 +128,8 @@ func (n *Node) Get(ctx context.Context, q api.GetRequest, progress func(api.Prog
 		n.life.downloaded(err)
 	}
 	if err != nil {
-		return api.GetResult{}, explain(at(cmp.Or(q.Dest, q.Cwd), err))
+		n.noteGet(q, ticket, err)
+		return api.GetResult{}, getFailed(q, err)
 	}
 	out := n.getResult(got)
 	out.Seconds = n.now().Sub(start).Seconds()
@@ -136,6 +138,25 @@ func (n *Node) Get(ctx context.Context, q api.GetRequest, progress func(api.Prog
 		n.tell(api.Event{Kind: api.EventComplete, Set: out.Set, Name: out.Name, Revision: out.Revision, Result: &out})
 	}
 	return out, nil
+}
+
+// noteGet writes into the log that a get came to nothing.
+func (n *Node) noteGet(q api.GetRequest, t record.Ticket, err error) {
+	level, reason := slog.LevelWarn, resultOf(err)
+	if q.Plan || reason == "cancelled" {
+		level = slog.LevelInfo
+	}
+	n.cfg.Log.Log(context.Background(), level, "get failed", "set", t.Set, "folder", cmp.Or(q.Dest, q.Cwd), "reason", reason, "err", err)
+}
+
+// getFailed explains why a get failed.
+func getFailed(q api.GetRequest, err error) error {
+	err = explain(at(cmp.Or(q.Dest, q.Cwd), err))
+	var e *api.Error
+	if q.Only != nil && errors.As(err, &e) && e.Code == "conflict" {
+		e.Hint = "they are somebody's, or of an earlier revision: no note is kept of what was chosen before; --force overwrites those of them that are chosen"
+	}
+	return err
 }
 
 func (n *Node) getOptions(q api.GetRequest, ticket record.Ticket, progress func(api.Progress)) (replica.GetOptions, error) {

@@ -119,5 +119,9 @@ func (n *Node) addStanding(s *meter.Sets, rep *replica.Replica) {
 		return
 	}
 	t := n.life.ledger(rep.State().Set)
-	s.Each = append(s.Each, meter.Set{ID: rep.State().Set, Name: rep.State().Name, Behind: v.Behind, Downloads: t.downloads, Synced: t.synced})
+	name := rep.State().Name
+	if !rep.Verified().Config.Public { // figures are for whoever reaches them: on this machine, every user
+		name = ""
+	}
+	s.Each = append(s.Each, meter.Set{ID: rep.State().Set, Name: name, Behind: v.Behind, Downloads: t.downloads, Synced: t.synced})
 }

@@ -118,17 +118,30 @@ type progress struct {
 // A file whose stamp equals its record may be replaced. That is no proof of "unchanged" within one tick
 // after it was written: an edit that soon, by something that watches the folder, is not seen.
 func NewCheckout(ctx context.Context, dest string, set cid.Cid, lay *dag.Layout, o CheckoutOptions) (*Checkout, error) {
+	abs, err := filepath.Abs(dest)
+	if err != nil {
+		return nil, fmt.Errorf("checkout: %w", err)
+	}
+	c, err := newCheckout(abs, set, lay, o)
+	if err != nil {
+		return nil, err
+	}
+	if err := c.prepare(ctx); err != nil {
+		c.Close()
+		return nil, err
+	}
+	return c, nil
+}
+
+// newCheckout is one that has not looked yet; dest is absolute.
+func newCheckout(dest string, set cid.Cid, lay *dag.Layout, o CheckoutOptions) (*Checkout, error) {
 	o.applyDefaults()
 	p, err := newPlan(lay, o.MinLeaf)
 	if err != nil {
 		return nil, err
 	}
-	abs, err := filepath.Abs(dest)
-	if err != nil {
-		return nil, fmt.Errorf("checkout: %w", err)
-	}
 	c := &Checkout{
-		dest: abs, set: set, o: o, plan: p,
+		dest: dest, set: set, o: o, plan: p,
 		disk: disk{dirs: newHandles[*dirHandle](openDirs), parts: newHandles[*os.File](openParts)},
 		progress: progress{
 			// A file that is put in place may take leaves away that others need.
@@ -139,19 +152,15 @@ func NewCheckout(ctx context.Context, dest string, set cid.Cid, lay *dag.Layout,
 			far:    map[string]int32{},
 		},
 	}
-	if err := c.prepare(ctx); err != nil {
-		c.Close()
-		return nil, err
+	for i := range c.files {
+		c.files[i].left = p.first[i+1] - p.first[i]
 	}
+	c.refuseNames()
 	return c, nil
 }
 
 // prepare looks, decides, and only then touches anything.
 func (c *Checkout) prepare(ctx context.Context) error {
-	for i := range c.files {
-		c.files[i].left = c.plan.first[i+1] - c.plan.first[i]
-	}
-	c.refuseNames()
 	l := &look{c: c}
 	if err := l.run(ctx); err != nil {
 		return err

@@ -301,7 +301,8 @@ func TestForeignFolderIsRefused(t *testing.T) {
 				os.Chmod(dest+"/closed", 0o755)
 				return
 			}
-			if !errors.As(err, &conflict) || !errors.Is(err, ErrConflict) || !slices.Equal(conflict.Paths, tc.paths) {
+			if !errors.As(err, &conflict) || !errors.Is(err, ErrConflict) || !slices.Equal(append(conflict.Paths, conflict.Beside...), tc.paths) ||
+				errors.Is(err, ErrForeign) != (tc.name == "other files") {
 				t.Fatalf("got %v, want a conflict of %v", err, tc.paths)
 			}
 			if after := listing(t, dest); after != before {
@@ -319,7 +320,12 @@ func TestConflictListsTen(t *testing.T) {
 	}
 	_, err := NewCheckout(t.Context(), dest, testSet(), s.lay, CheckoutOptions{})
 	var conflict *ConflictError
-	if !errors.As(err, &conflict) || len(conflict.Paths) != 10 {
+	if !errors.As(err, &conflict) || len(conflict.Beside) != 10 || len(conflict.Paths) > 0 {
+		t.Errorf("got %v", err)
+	}
+	write(t, filepath.Join(dest, "big"), "mine")
+	_, err = NewCheckout(t.Context(), dest, testSet(), s.lay, CheckoutOptions{})
+	if !errors.As(err, &conflict) || len(conflict.Beside) != 9 || !slices.Equal(conflict.Paths, []string{"big"}) {
 		t.Errorf("got %v", err)
 	}
 }

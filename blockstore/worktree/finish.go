@@ -268,6 +268,9 @@ func (c *Checkout) dirModes() error {
 		if e.Kind != dag.KindDir || c.files[i].status == skipped || i == 0 && !c.made {
 			continue // a folder that was there already keeps the mode its owner gave it
 		}
+		if was := c.mode(int32(i)); was != 0 && c.theirs(e.Path) {
+			want = was.Perm() // which makeWritable may have changed
+		}
 		if was := c.mode(int32(i)); was.IsDir() && was.Perm() == want && want&0o700 == 0o700 {
 			continue
 		}
@@ -283,6 +286,12 @@ func (c *Checkout) dirModes() error {
 		}
 	}
 	return nil
+}
+
+// theirs: the folder at path is the user's, if it was there before this checkout: no other that this one goes on with has
+// made it.
+func (c *Checkout) theirs(path string) bool {
+	return !c.made && c.o.Theirs(path) && !slices.ContainsFunc(c.journal.old[path], func(l line) bool { return l.kind == dag.KindDir })
 }
 
 // removeOrphans removes what earlier checkouts of this folder put in place, nobody recorded or changed, and this

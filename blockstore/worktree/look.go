@@ -256,7 +256,7 @@ func (l *look) folderInWay(i int32) error {
 	}
 	l.ours = l.ours || s.recorded
 	l.folders = append(l.folders, i)
-	if clean {
+	if clean && (l.c.o.Force || !l.c.theirs(path)) {
 		l.cleared = append(l.cleared, path)
 	} else {
 		l.conflict(path)
@@ -296,13 +296,14 @@ func (l *look) readlink(i int32) (string, error) {
 
 // verdict is nil if the checkout may go on.
 func (l *look) verdict() error {
+	var beside []string
 	if !l.c.o.Force && !l.ours && len(l.conflicts) < maxPaths {
 		foreign, err := l.foreign()
 		if err != nil {
 			return err
 		}
 		if !l.ours {
-			l.conflicts = append(l.conflicts, foreign...)
+			beside = foreign
 		}
 	}
 	for _, i := range l.links {
@@ -319,7 +320,7 @@ func (l *look) verdict() error {
 			l.conflict(path)
 		}
 	}
-	if len(l.conflicts) == 0 {
+	if len(l.conflicts)+len(beside) == 0 {
 		return nil
 	}
 	if l.c.o.KeepLocal {
@@ -328,7 +329,10 @@ func (l *look) verdict() error {
 	}
 	slices.Sort(l.conflicts)
 	l.conflicts = slices.Compact(l.conflicts)
-	return &ConflictError{Paths: l.conflicts[:min(maxPaths, len(l.conflicts))]}
+	slices.Sort(beside)
+	e := &ConflictError{Paths: l.conflicts[:min(maxPaths, len(l.conflicts))]}
+	e.Beside = beside[:min(maxPaths-len(e.Paths), len(beside))]
+	return e
 }
 
 // skipConflicts leaves the entries in conflict out of the checkout.

@@ -45,6 +45,10 @@ type CheckoutOptions struct {
 	// nothing but its entries is looked at, and a file that was kept unread is not recorded again. It needs a
 	// dest that no checkout of something else was interrupted in: see Interrupted.
 	Partial bool
+	// Theirs tells of a path whether a folder that was there before is the user's: it keeps the mode that it was given,
+	// and is not removed without Force to make room for an entry, not even if it is empty. nil is no; dest keeps its
+	// mode in any case.
+	Theirs func(path string) bool
 	// Hold puts nothing in place before Release.
 	Hold bool
 	// CopyConflicts renames what is in conflict aside when the new content is put in its place, instead of
@@ -73,6 +77,9 @@ func (o *CheckoutOptions) applyDefaults() {
 	}
 	if o.Links == nil {
 		o.Links = func(string, string) bool { return false }
+	}
+	if o.Theirs == nil {
+		o.Theirs = func(string) bool { return false }
 	}
 	if o.step == nil {
 		o.step = func() error { return nil }

@@ -58,6 +58,8 @@ var (
 	// ErrConflict: something in the folder differs from the revision and was not written by this node,
 	// or was changed since.
 	ErrConflict = errors.New("conflict with local files")
+	// ErrForeign: the folder was never ours and holds files that are not in the revision. It is an ErrConflict.
+	ErrForeign = errors.New("files of something else")
 	// ErrNotWritable: the destination cannot be created or written.
 	ErrNotWritable = errors.New("destination not writable")
 	// ErrIncomplete: Finish was called while leaves are missing.
@@ -91,19 +93,35 @@ type Skipped struct {
 }
 
 // ConflictError lists paths that a checkout would have to overwrite or mix with (at most 10 of them).
-// It is an ErrConflict.
-type ConflictError struct{ Paths []string }
-
-func (e *ConflictError) Error() string {
-	quoted := make([]string, len(e.Paths))
-	for i, p := range e.Paths {
-		quoted[i] = fmt.Sprintf("%q", p)
-	}
-	return fmt.Sprintf("%v: %s", ErrConflict, strings.Join(quoted, ", "))
+// It is an ErrConflict, and an ErrForeign if nothing would be overwritten.
+type ConflictError struct {
+	Paths  []string // would be overwritten
+	Beside []string // are not in the revision: with CheckoutOptions.Force they stay as they are
 }
 
-// Is makes every ConflictError an ErrConflict.
-func (e *ConflictError) Is(target error) bool { return target == ErrConflict }
+func (e *ConflictError) Error() string {
+	text := ErrConflict.Error()
+	if len(e.Paths) > 0 {
+		text += ": " + quoted(e.Paths)
+	}
+	if len(e.Beside) > 0 {
+		text += "; of something else, and not to be overwritten: " + quoted(e.Beside)
+	}
+	return text
+}
+
+func quoted(paths []string) string {
+	out := make([]string, len(paths))
+	for i, p := range paths {
+		out[i] = fmt.Sprintf("%q", p)
+	}
+	return strings.Join(out, ", ")
+}
+
+// Is tells whether the error is one of the sentinels.
+func (e *ConflictError) Is(target error) bool {
+	return target == ErrConflict || target == ErrForeign && len(e.Paths) == 0
+}
 
 // maxTarget is the longest symlink target: PATH_MAX of Linux less the final NUL.
 const maxTarget = 4095

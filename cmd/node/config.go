@@ -41,16 +41,21 @@ type layered struct {
 // loadConfig layers flags over SHOAL_SECTION__KEY over the file over the defaults. auto is the level of
 // the log where nothing else is said.
 func (a *app) loadConfig(flags *pflag.FlagSet, auto slog.Level) (hostConfig, error) {
-	l, err := a.layers(flags)
+	return a.heirConfig(flags, nil, auto)
+}
+
+// heirConfig is loadConfig with the settings of a host whose place is taken between flags and the rest.
+func (a *app) heirConfig(flags *pflag.FlagSet, heritage map[string]string, auto slog.Level) (hostConfig, error) {
+	l, err := a.layers(flags, heritage)
 	if err != nil {
 		return hostConfig{}, err
 	}
 	cfg, err := a.hostConfig(l, auto)
-	cfg.Effective = func() ([]setting, error) { return a.effective(flags) }
+	cfg.Effective = func() ([]setting, error) { return a.effective(flags, heritage) }
 	return cfg, err
 }
 
-func (a *app) layers(flags *pflag.FlagSet) (layered, error) {
+func (a *app) layers(flags *pflag.FlagSet, heritage map[string]string) (layered, error) {
 	s, err := newStack()
 	if err != nil {
 		return layered{}, err
@@ -62,6 +67,7 @@ func (a *app) layers(flags *pflag.FlagSet) (layered, error) {
 	}
 	s.file(text, path)
 	s.environ(a.environ)
+	s.inherit(heritage)
 	s.flags(flags)
 	return s.result()
 }
@@ -170,6 +176,26 @@ func (s *stack) environ(environ []string) {
 		return
 	}
 	s.put(layer, variable, variable)
+}
+
+// inherit lays the settings that another host told over those that are there: who goes on in its place stays within what that
+// was confined to. Keys that this program does not know are left out.
+func (s *stack) inherit(told map[string]string) {
+	layer := koanf.New(".")
+	for key, text := range told {
+		var v any = text
+		if isList(key) {
+			v = listOf(text)
+		}
+		if !slices.Contains(s.known, key) {
+			continue
+		}
+		if err := layer.Set(key, v); err != nil {
+			s.wrong = append(s.wrong, err.Error())
+		}
+	}
+	former := func(string) string { return "the node before" }
+	s.put(layer, former, former)
 }
 
 func (s *stack) flags(flags *pflag.FlagSet) {

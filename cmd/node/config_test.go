@@ -178,7 +178,7 @@ func TestSettingsWrittenAtOnce(t *testing.T) {
 	all.Wait()
 	a := app{process: process{stderr: io.Discard}}
 	a.opts.home = home
-	l, err := a.layers(nil)
+	l, err := a.layers(nil, nil)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -55,8 +55,8 @@ func (a *app) subcommand(cmd *cobra.Command, args []string) error {
 type setting = rest.Setting
 
 // effective are the settings as this command line would have them, in the order of help; all are good.
-func (a *app) effective(flags *pflag.FlagSet) ([]setting, error) {
-	l, err := a.layers(flags)
+func (a *app) effective(flags *pflag.FlagSet, heritage map[string]string) ([]setting, error) {
+	l, err := a.layers(flags, heritage)
 	if err != nil {
 		return nil, err
 	}
@@ -83,7 +83,7 @@ func newConfigListCommand(a *app) *cobra.Command {
 	addSettingFlags(cmd.Flags())
 	addServiceFlags(cmd.Flags())
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
-		all, err := a.effective(cmd.Flags())
+		all, err := a.effective(cmd.Flags(), nil)
 		if err != nil {
 			return err
 		}
@@ -128,7 +128,7 @@ func newConfigGetCommand(a *app) *cobra.Command {
 			if err := checkKey(args[0]); err != nil {
 				return err
 			}
-			all, err := a.effective(nil)
+			all, err := a.effective(nil, nil)
 			if err != nil {
 				return err
 			}

@@ -220,8 +220,8 @@ func newDashboardCommand(a *app) *cobra.Command {
 		Short: "Open the dashboard in a browser, and start the node if none runs",
 		Long: "Print a link to the dashboard and, on a terminal, open it. The link signs one browser in, once and within\n" +
 			"a minute: get another one for another browser. Where no node runs this command is one, until Ctrl-C.\n" +
-			"Browsers that signed in stay so, also when the node is started anew, and scripts keep the token of\n" +
-			"HOME/api.token. --new-token makes another one: every browser and script that was let in is out.",
+			"Browsers that signed in stay so for 30 days, also when the node is started anew, and scripts keep the\n" +
+			"token of HOME/api.token. --new-token makes another one: every browser and script that was let in is out.",
 		Args: a.arguments(0, 0),
 	}
 	addSettingFlags(cmd.Flags())
@@ -248,7 +248,7 @@ func newDashboardCommand(a *app) *cobra.Command {
 			}
 			a.say("this command is the node; Ctrl-C stops it")
 			<-ctx.Done()
-			return nil
+			return seedEnd(ctx)
 		})
 	}
 	return cmd

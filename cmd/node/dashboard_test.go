@@ -55,7 +55,8 @@ func TestCommandOfDashboardNamesTheHome(t *testing.T) {
 
 // What commands ask for is among the operations of the site, on every door; the settings are told as config list tells them.
 func TestSiteKnowsWhatCommandsDo(t *testing.T) {
-	n := &fakeHost{cfg: hostConfig{Config: node.Config{Home: t.TempDir()}}, ready: make(chan struct{}), getenv: func(string) string { return "" },
+	net := t.TempDir()
+	n := &fakeHost{cfg: hostConfig{Config: node.Config{Home: t.TempDir()}}, ready: make(chan struct{}), getenv: func(key string) string { return map[string]string{"FAKE_NET": net}[key] },
 		listeners: map[int]func(api.Event){}}
 	close(n.ready)
 	s := &site{settings: func() ([]setting, error) { return []setting{{Key: "p2p.mdns", Value: false, Origin: "flag"}}, nil }}

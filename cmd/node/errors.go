@@ -94,6 +94,8 @@ func explain(err error) *api.Error {
 	case errors.Is(err, errStopped):
 		return &api.Error{Code: "stopped", ExitCode: api.ExitTerminated, Title: "stopped by another command before it was complete",
 			Hint: "the same command again goes on where it stopped", Retryable: true}
+	case errors.Is(err, errYielded):
+		return &api.Error{Code: "yielded", ExitCode: api.ExitNeedsNode, Title: "`node run` took this home over", Hint: "the same command again", Retryable: true}
 	case errors.Is(err, api.ErrNoNode):
 		return noNode("")
 	case errors.Is(err, api.ErrHostGone):

@@ -141,6 +141,9 @@ func (f *fakeHost) Share(ctx context.Context, r api.ShareRequest, progress func(
 	if err := f.put(s); err != nil {
 		return api.ShareResult{}, err
 	}
+	if f.getenv("FAKE_NET") == "" {
+		return api.ShareResult{}, errors.New("FAKE_NET is to name a folder: the working folder is the source's")
+	}
 	if err := os.WriteFile(filepath.Join(f.getenv("FAKE_NET"), name), []byte(r.Path), 0o600); err != nil {
 		return api.ShareResult{}, err
 	}
@@ -203,6 +206,8 @@ func (f *fakeHost) Get(ctx context.Context, r api.GetRequest, progress func(api.
 
 func (f *fakeHost) Ls(_ context.Context, r api.LsRequest) (api.LsResult, error) {
 	if r.Set == "" {
+		f.mu.Lock()
+		defer f.mu.Unlock()
 		sets, err := f.load()
 		var res api.LsResult
 		for _, s := range sets {

@@ -26,7 +26,8 @@ func newGetCommand(a *app) *cobra.Command {
 			"With --only no more than the files that are named come, once: DEST becomes no folder of the set, what\n" +
 			"else is in it stays, and nothing of it is served to others. A path is from the top of the set, a folder\n" +
 			"means all below it; * ? [ fit within a name, ** any folders, and a pattern without a slash fits a name in\n" +
-			"any folder. The list of the set's files is fetched whole: a few hundred bytes for each of them.\n" +
+			"any folder. The list of the set's files is fetched whole: a few hundred bytes for each of them. No note is\n" +
+			"kept of what was chosen: a file that has changed in the set since then is replaced with --force only.\n" +
 			"The ticket may be \"-\" (stdin), \"@FILE\", or come from SHOAL_TICKET when no argument is given.",
 		Example: fmt.Sprintf("  %[1]s get TICKET ./photos --plan         # what would be done, and what it costs\n"+
 			"  %[1]s get TICKET ./some --only docs --only '*.jpg'\n"+
@@ -171,17 +172,35 @@ func (a *app) printGet(w io.Writer, res api.GetResult) {
 // over the wire in both directions.
 func gotWords(r api.GetResult) string {
 	took := time.Duration(r.Seconds * float64(time.Second)).Round(10 * time.Millisecond)
-	words := fmt.Sprintf("%s in %s; %s; %s received, %s sent in %v", size(r.BytesTotal), count(r.Files, "file"), madeOf(r), size(r.WireIn), size(r.WireOut), took)
+	words := fmt.Sprintf("%s in %s; %s; %s received, %s sent in %v", size(r.BytesTotal), filesOf(r), madeOf(r), size(r.WireIn), size(r.WireOut), took)
 	if r.Unconfirmed && !r.Plan {
 		words += "; nobody could be asked for a newer one"
 	}
 	return words
 }
 
+// filesOf is how much a get is about. Folders are worth a word where there is nothing in them.
+func filesOf(r api.GetResult) string {
+	var parts []string
+	if r.Files > 0 || r.Links+r.Folders == 0 {
+		parts = append(parts, count(r.Files, "file"))
+	}
+	if r.Links > 0 {
+		parts = append(parts, count(r.Links, "link"))
+	}
+	if r.Folders > 0 && r.Files+r.Links == 0 {
+		parts = append(parts, count(r.Folders, "folder"))
+	}
+	return strings.Join(parts, " and ")
+}
+
 // madeOf is where the bytes of a set came from.
 func madeOf(r api.GetResult) string {
 	if r.BytesReused >= r.BytesTotal {
-		if r.Changed {
+		switch {
+		case r.Changed && r.BytesTotal == 0:
+			return "made"
+		case r.Changed:
 			return "all of it was here"
 		}
 		return "complete already"
@@ -197,25 +216,4 @@ func madeOf(r api.GetResult) string {
 		parts = append(parts, size(r.BytesFetched)+" fetched")
 	}
 	return strings.Join(parts, ", ") + " from " + count(r.Sources, "peer")
-}
-
-// printPlan prints all as data but the reminder that it was only a plan.
-func (a *app) printPlan(w io.Writer, r api.GetResult) {
-	for _, l := range r.Lines {
-		fmt.Fprintln(w, oneLine(l))
-	}
-	whole := "whole set"
-	if r.Only != nil {
-		whole = "chosen"
-	}
-	facts(w,
-		"set", fmt.Sprintf("%s revision %d", printable(r.Name), r.Revision),
-		"folder", printable(r.Dest),
-		whole, fmt.Sprintf("%s in %s", size(r.BytesTotal), count(r.Files, "file")),
-		"here", fmt.Sprintf("%s, %s", size(r.BytesReused), fraction(r.BytesReused, r.BytesTotal)),
-		"to patch", size(r.BytesPatched),
-		"to fetch", size(r.BytesFetched),
-		"on the wire", "about "+size(r.WireEstimate),
-	)
-	a.say("this is a plan: nothing was written")
 }

@@ -32,7 +32,9 @@ type hosted struct {
 	serving     sync.WaitGroup // the API servers
 	nodeEnded   chan struct{}  // closed after nodeErr is set
 	nodeErr     error
-	stopAsked   chan struct{} // closed by POST /api/v1/stop
+	stopAsked   chan struct{} // closed by POST stop
+	yieldAsked  chan struct{} // closed by POST yield
+	patience    time.Duration // drainPatience
 }
 
 // lockedError: another process holds the home.
@@ -93,7 +95,7 @@ type hosting struct {
 // host takes the home's lock and runs the node here, until close. *lockedError if somebody else has the
 // home.
 func (a *app) host(ctx context.Context, cfg hostConfig, how hosting) (*hosted, error) {
-	lock, err := lockHome(cfg.Home)
+	lock, err := takeHome(ctx, cfg, how)
 	if err != nil {
 		return nil, err
 	}
@@ -121,13 +123,25 @@ func (a *app) host(ctx context.Context, cfg hostConfig, how hosting) (*hosted, e
 		_ = lock.Close()
 		return nil, err
 	}
-	h := &hosted{home: cfg.Home, lock: lock, nodeEnded: make(chan struct{}), stopAsked: make(chan struct{})}
-	h.start(context.WithoutCancel(ctx), n, listeners, web, cfg, api.ServerOptions{Transient: !how.service})
+	h := &hosted{home: cfg.Home, lock: lock, nodeEnded: make(chan struct{}), stopAsked: make(chan struct{}), yieldAsked: make(chan struct{}), patience: drainPatience}
+	o := api.ServerOptions{Transient: !how.service, Settings: told(cfg.Settings)}
+	if !how.service && !a.opts.noDaemon { // which could not go on through another node
+		o.Yield = sync.OnceFunc(func() { close(h.yieldAsked) })
+	}
+	h.start(context.WithoutCancel(ctx), n, listeners, web, cfg, o)
 	if err := h.await(ctx, n, listeners[0].Addr().String()); err != nil {
 		_ = h.close() // the reason is err
 		return nil, err
 	}
 	return h, nil
+}
+
+// takeHome takes the home's lock for what is to be hosted there.
+func takeHome(ctx context.Context, cfg hostConfig, how hosting) (*flock.Flock, error) {
+	if how.service {
+		return claim(ctx, cfg.Home, cfg.Log)
+	}
+	return passed(cfg.Home)
 }
 
 func openSockets(ctx context.Context, home, extra string) ([]net.Listener, error) {
@@ -158,13 +172,12 @@ func (h *hosted) start(ctx context.Context, n host, listeners []net.Listener, we
 	nodeCtx, stopNode := context.WithCancel(ctx)
 	serveCtx, stopServing := context.WithCancel(ctx)
 	h.stopNode, h.stopServing = stopNode, stopServing
-	var once sync.Once
 	o.Version, o.Log, o.Ready, o.Offline = cfg.Version, cfg.Log, n.Ready(), cfg.Offline
 	o.Warnings = warningsOf(n)
 	if o.Metrics = metricsOf(n); o.Metrics != nil && cfg.Metrics.Listener != nil {
 		h.serving.Go(func() { serveMetrics(serveCtx, cfg.Metrics.Listener, o.Metrics, cfg.Log) })
 	}
-	o.Stop = func() { once.Do(func() { close(h.stopAsked) }) }
+	o.Stop = sync.OnceFunc(func() { close(h.stopAsked) })
 	service := api.Service(n)
 	if web != nil {
 		service = web.attach(n, &o)
@@ -178,6 +191,7 @@ func (h *hosted) start(ctx context.Context, n host, listeners []net.Listener, we
 		h.serving.Go(func() {
 			if err := api.Serve(serveCtx, l, service, o); err != nil {
 				cfg.Log.Error("local API ended", "err", err)
+				stopNode() // nobody could tell it to any more
 			}
 		})
 	}
@@ -209,6 +223,8 @@ func (h *hosted) await(ctx context.Context, n host, socket string) error {
 		return h.endError()
 	case <-h.stopAsked:
 		return errStopped
+	case <-h.yieldAsked:
+		return errYielded
 	case <-ctx.Done():
 		return ctx.Err()
 	}
@@ -243,6 +259,8 @@ func (h *hosted) onEnd(cancel context.CancelCauseFunc) (release func()) {
 			cancel(h.endError())
 		case <-h.stopAsked:
 			cancel(errStopped)
+		case <-h.yieldAsked:
+			cancel(errYielded)
 		case <-released:
 		}
 	}()
@@ -259,15 +277,24 @@ func (h *hosted) close() error {
 		h.client.Close()
 	}
 	h.stopServing()
-	h.serving.Wait()
-	h.stopNode()
-	late := time.NewTimer(drainPatience)
+	served := make(chan struct{})
+	go func() {
+		h.serving.Wait()
+		close(served)
+	}()
+	late := time.NewTimer(h.patience / 3) // with what the node has, no more than service managers wait
 	defer late.Stop()
+	select {
+	case <-served:
+	case <-late.C: // an operation does not heed that it was cancelled; the node still hands its roles over
+	}
+	h.stopNode()
+	late.Reset(h.patience)
 	select {
 	case <-h.nodeEnded:
 	case <-late.C:
 		// The lock stays with this process until it exits: the store is still open.
-		return fmt.Errorf("stop the node: not done after %v", drainPatience)
+		return fmt.Errorf("stop the node: not done after %v", h.patience)
 	}
 	err := h.nodeErr
 	if unlockErr := h.lock.Close(); err == nil {

@@ -65,14 +65,27 @@ func newLines() *lines {
 	return l
 }
 
+// testPatience is many times what a command of these tests takes on a machine under load. A host that is not told to end
+// stays for ever, so nothing here waits for one without a bound.
+const testPatience = time.Minute
+
 func (l *lines) await(t *testing.T, text string) {
 	t.Helper()
-	for line := range l.seen {
-		if strings.Contains(line, text) {
-			return
+	late := time.After(testPatience)
+	var before []string
+	for {
+		select {
+		case line, more := <-l.seen:
+			if !more {
+				t.Fatalf("stderr ended without %q: %q", text, before)
+			}
+			if before = append(before, line); strings.Contains(line, text) {
+				return
+			}
+		case <-late:
+			t.Fatalf("stderr without %q: %q", text, before)
 		}
 	}
-	t.Fatalf("stderr ended without %q", text)
 }
 
 type command struct {
@@ -104,8 +117,13 @@ func (c *command) finish(t *testing.T, want int) {
 		for range c.err.seen { // nobody reads on, but the command may still talk
 		}
 	}()
-	if got := <-c.done; got != want {
-		t.Fatalf("exit code %d, want %d", got, want)
+	select {
+	case got := <-c.done:
+		if got != want {
+			t.Fatalf("exit code %d, want %d", got, want)
+		}
+	case <-time.After(testPatience):
+		t.Fatal("the command does not end")
 	}
 }
 

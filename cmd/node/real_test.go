@@ -35,7 +35,7 @@ func TestRealScripts(t *testing.T) {
 			return nil
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){"code": exitCode, "awaitnode": awaitNode, "envfile": envFile,
-			"awaitnet": awaitNet, "gone": gone, "awaitfile": awaitFile, "logged": logged},
+			"awaitnet": awaitNet, "gone": gone, "awaitfile": awaitFile, "logged": logged, "awaithost": awaitHost},
 	})
 }
 

@@ -19,7 +19,8 @@ func newRunCommand(a *app) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "run",
 		Short: "Start the node: join the swarm and serve until stopped",
-		Long: "Start the node: join the swarm, serve what is shared, and answer the other commands.\n" +
+		Long: "Start the node: join the swarm, serve what is shared, and answer the other commands. A command that is\n" +
+			"the node of this home until now goes on through it.\n" +
 			"It runs in the foreground; SIGTERM and Ctrl-C end it cleanly with exit 0, SIGHUP makes it read its\n" +
 			"configuration again. With --api it serves that socket too.",
 		Args: a.arguments(0, 0),
@@ -61,10 +62,6 @@ func (a *app) run(cmd *cobra.Command) error {
 		extra = absolute(a.opts.api)
 	}
 	h, err := a.host(ctx, cfg, hosting{extra: extra, service: true})
-	var locked *lockedError
-	if errors.As(err, &locked) {
-		return a.alreadyRunning(ctx, locked)
-	}
 	if err != nil {
 		if cfg.Logs.json {
 			cfg.Log.Error("not started", "err", err)
@@ -125,21 +122,6 @@ func goByPlan(ctx context.Context, bed *link.Bed, log *slog.Logger) (rest func()
 		cancel()
 		<-ended
 	}
-}
-
-// alreadyRunning tells a node that answers from a home that is merely locked.
-func (a *app) alreadyRunning(ctx context.Context, locked *lockedError) error {
-	c, err := api.Dial(ctx, api.SocketPath(locked.home))
-	if err != nil {
-		return locked
-	}
-	c.Close()
-	e := &api.Error{Code: "already_running", ExitCode: api.ExitStore, Title: "a node runs in this home already",
-		Detail: locked.home, Hint: "`node status`, or `node stop` to end it"}
-	if locked.pid != "" {
-		e.Title += ", process " + locked.pid
-	}
-	return e
 }
 
 // ready says where the node is: talk for people, one line of data for scripts, one of the log for who looks for it later.

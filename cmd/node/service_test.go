@@ -196,7 +196,7 @@ func (w *world) started(t *testing.T, s supervisor) *command {
 func TestUnitFiles(t *testing.T) {
 	for file, want := range map[string][]string{
 		"shoal.service": {"Service Type notify", "Service DynamicUser yes", "Service StateDirectory shoal", "Service ProtectSystem strict",
-			"Service Restart on-failure", "Service WatchdogSec 60", "Service NotifyAccess main", "Install WantedBy multi-user.target"},
+			"Service Restart on-failure", "Service RestartPreventExitStatus 2", "Unit StartLimitBurst 300", "Service Environment GOTRACEBACK=crash", "Service WatchdogSec 60", "Service NotifyAccess main", "Install WantedBy multi-user.target"},
 		"shoal.socket": {"Socket FileDescriptorName api", "Socket ListenStream 127.0.0.1:4580", "Socket Service shoal.service"},
 	} {
 		text, err := os.ReadFile(filepath.Join("contrib", file))

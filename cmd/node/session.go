@@ -30,8 +30,10 @@ type attach struct {
 	brief     bool           // if hosted, then only to fetch something
 	needsNode bool           // only somebody else's node will do
 	site      bool           // if hosted, then with its dashboard
-	inherit   bool           // if hosted, then within the limits of the node that went away
 	flags     *pflag.FlagSet // of the verb, for the settings among them
+
+	after *api.VersionInfo // the host that went away; if hosted, then as that was. nil = none did
+	back  bool             // a node is expected to take the place of that
 }
 
 // session is a node at the other end of a client: somebody else's, or the one hosted here.
@@ -47,17 +49,19 @@ func (a *app) withNode(ctx context.Context, how attach, op func(context.Context,
 	waiting := false
 	for try := 1; ; try++ {
 		s, err := a.connect(ctx, how)
-		if err != nil {
-			return err
+		if err == nil {
+			a.tellUnused(how.flags, s)
+			err = a.with(ctx, s, op)
 		}
-		a.tellUnused(how.flags, s)
-		err = a.with(ctx, s, op)
 		switch {
 		case err == nil || ctx.Err() != nil:
 			return err
-		case s.hosted == nil && errors.Is(err, api.ErrHostGone) && try < maxTakeovers:
-			a.say("the node went away; starting over, within its limits")
-			how.inherit = true
+		case errors.Is(err, errYielded) && try < maxTakeovers:
+			a.say("`%s run` takes this home over; starting over through it", a.name)
+			how.lost(s, true)
+		case s.Client != nil && s.hosted == nil && errors.Is(err, api.ErrHostGone) && try < maxTakeovers:
+			how.lost(s, !s.Version().Transient)
+			a.sayLost(how)
 		case isOfflineHost(err) && s.hosted == nil:
 			try-- // such a host ends by itself: only --timeout bounds the wait
 			if !waiting {
@@ -104,8 +108,8 @@ func (a *app) with(ctx context.Context, s session, op func(context.Context, sess
 		err = cause // not "cancelled" but why
 	}
 	cancel(nil)
-	if closeErr := s.hosted.close(); err == nil {
-		err = closeErr // the operation's own error says more
+	if closeErr := s.hosted.close(); err == nil || closeErr != nil && errors.Is(err, errYielded) {
+		err = closeErr // the operation's own error says more, but a node that does not end cannot be left behind
 	}
 	return err
 }
@@ -113,26 +117,43 @@ func (a *app) with(ctx context.Context, s session, op func(context.Context, sess
 // connect dials the node, or hosts one.
 func (a *app) connect(ctx context.Context, how attach) (session, error) {
 	paths, chosen := a.sockets()
+	needsNode := a.neverHosts(how, chosen)
+	var patience time.Duration
+	if how.back || how.after != nil && needsNode { // which has nothing better to do than to wait
+		patience = comebackPatience
+	}
 	if !a.opts.noDaemon {
-		c, err := dialAny(ctx, paths)
+		c, err := reach(ctx, paths, patience)
 		if err == nil || !errors.Is(err, api.ErrNoNode) {
 			return session{Client: c}, err
 		}
 	}
-	if how.needsNode || a.opts.requireDaemon || chosen {
+	if needsNode {
 		return session{}, noNode(paths[len(paths)-1])
 	}
 	// Only now: a configuration that is not understood is no reason not to ask a node that runs.
-	cfg, err := a.loadConfig(how.flags, slog.LevelWarn)
+	cfg, err := a.heirConfig(how.flags, how.heritage(), slog.LevelWarn)
 	if err != nil {
 		return session{}, err
 	}
-	cfg.Offline, cfg.Brief, cfg.Transfer.Inherit = how.offline, how.brief, how.inherit
+	cfg.Offline, cfg.Brief, cfg.Transfer.Inherit = how.offline, how.brief, how.after != nil
+	return a.hostOrJoin(ctx, cfg, how, paths)
+}
+
+// hostOrJoin hosts a node, or dials one if somebody was faster.
+func (a *app) hostOrJoin(ctx context.Context, cfg hostConfig, how attach, paths []string) (session, error) {
 	giveUp := time.Now().Add(lockPatience)
+	if how.after != nil {
+		giveUp = time.Now().Add(startPatience)
+	}
 	for {
 		h, err := a.host(ctx, cfg, hosting{site: how.site})
 		if err == nil {
-			return session{Client: h.client, hosted: h}, nil
+			s := session{Client: h.client, hosted: h}
+			if err := ownLimits(ctx, h.client, how, cfg.Transfer); err != nil {
+				return session{}, errors.Join(err, h.close())
+			}
+			return s, nil
 		}
 		var locked *lockedError
 		if !errors.As(err, &locked) || a.opts.noDaemon || time.Now().After(giveUp) {
@@ -147,6 +168,11 @@ func (a *app) connect(ctx context.Context, how attach) (session, error) {
 			return session{Client: c}, err
 		}
 	}
+}
+
+// neverHosts tells that only somebody else's node will do; chosen: so does its socket.
+func (a *app) neverHosts(how attach, chosen bool) bool {
+	return how.needsNode || a.opts.requireDaemon || chosen
 }
 
 // sockets lists where a node may answer, best first. chosen: the user named one, so there is no other

@@ -123,7 +123,7 @@ func settingKeys() []key {
 		{name: "api.cert", help: "TLS certificate (PEM); needed beyond this machine; relative to the home"},
 		{name: "api.key", help: "its key (PEM)"},
 		{name: "metrics.listen", help: "an address of its own for /metrics alone, open to whoever reaches it; off = only at api.listen"},
-		{name: "metrics.sets", help: "figures of each set by its name, which whoever may scrape reads"},
+		{name: "metrics.sets", help: "figures of each set for whoever may scrape, by its name, of a private one by its id's end"},
 		{name: "log.level", help: "auto (info under run, else warn), debug, info, warn or error; -q and -v change it for stderr", live: true},
 		{name: "log.format", help: "auto (text on a terminal, else JSON), text or json"},
 		{name: "log.file", help: "write the log there too; relative to the home"},

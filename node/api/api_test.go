@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"reflect"
 	"strings"
 	"sync"
 	"testing"
@@ -102,10 +103,11 @@ func dial(t *testing.T, socket string) *Client {
 
 func TestEveryMethodArrives(t *testing.T) {
 	stopped := make(chan struct{})
-	socket, _ := node(t, new(stub), ServerOptions{Version: "v9", Transient: true, Stop: func() { close(stopped) }})
+	settings := map[string]string{"p2p.mdns": "false"}
+	socket, _ := node(t, new(stub), ServerOptions{Version: "v9", Transient: true, Settings: settings, Stop: func() { close(stopped) }})
 	c := dial(t, socket)
 	ctx := t.Context()
-	if v := c.Version(); v != (VersionInfo{"v9", Major, true}) {
+	if v := c.Version(); !reflect.DeepEqual(v, VersionInfo{"v9", Major, true, settings}) {
 		t.Errorf("version %+v", v)
 	}
 	if r, err := c.Share(ctx, ShareRequest{Path: "/p", Name: "n", Set: "s"}, nil); err != nil || r.Set != "s" || r.Name != "n" || r.Bytes != 1<<60 {

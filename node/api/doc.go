@@ -6,7 +6,7 @@
 //
 //	GET  /healthz         constant 200: a process answers
 //	GET  /readyz          200 once the node is up, 503 before
-//	GET  /version         {"version":…, "api":1}
+//	GET  /version         {"version":…, "api":2, "transient":…, "settings":{…}}
 //	GET  /cli/v1/status   Status
 //	GET  /cli/v1/show     ?set=SET, SetInfo
 //	POST /cli/v1/ls       LsRequest, LsResult
@@ -31,6 +31,7 @@
 //	POST /cli/v1/dashboard     {}, DashboardResult
 //	POST /cli/v1/renew    {}, {}: another token for the dashboard
 //	POST /cli/v1/stop     {}, 202: the process drains and ends
+//	POST /cli/v1/yield    {}, 202: a command that hosts the node leaves the home to one that stays
 //	GET  /cli/v1/doctor   DoctorResult
 //	POST /cli/v1/why      WhyRequest, lines
 //	POST /cli/v1/share    ShareRequest, lines

@@ -120,6 +120,7 @@ type FollowResult struct {
 	Name      string `json:"name"`
 	Dest      string `json:"dest"`
 	Following bool   `json:"following"`
+	Already   bool   `json:"already,omitempty"` // it was followed before
 	// Of Replicate: what the owner grants this node as, PEER/INSTANCE, and whether it was granted.
 	Member  string `json:"member,omitempty"`
 	Granted bool   `json:"granted,omitempty"`

@@ -37,6 +37,8 @@ type ServerOptions struct {
 	Offline   bool      // this host has no network: what needs it is refused with CodeOfflineHost
 	// Transient: this host is a command that ends by itself; who needs a node for longer has to stay.
 	Transient bool
+	Yield     func()            // leaves the home to another host after POST yield; nil = refused
+	Settings  map[string]string // what the host goes by, for GET /version; it is not changed any more
 }
 
 // Serve answers requests on l until ctx ends, then cancels the operations that are open, waits for them
@@ -91,7 +93,7 @@ func (h *handler) routes() http.Handler {
 	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "ok\n") })
 	mux.HandleFunc("GET /readyz", h.readyz)
 	mux.HandleFunc("GET /version", func(w http.ResponseWriter, _ *http.Request) {
-		writeJSON(w, http.StatusOK, VersionInfo{Version: h.opts.Version, API: Major, Transient: h.opts.Transient})
+		writeJSON(w, http.StatusOK, VersionInfo{Version: h.opts.Version, API: Major, Transient: h.opts.Transient, Settings: h.opts.Settings})
 	})
 	if h.opts.Metrics != nil {
 		mux.Handle("GET /metrics", h.opts.Metrics)
@@ -114,12 +116,11 @@ func (h *handler) routes() http.Handler {
 	h.examining(mux)
 	h.peeking(mux)
 	h.streams(mux)
-	mux.HandleFunc("POST /cli/v1/stop", h.stopProcess)
+	h.leaving(mux)
 	if h.opts.Resources != nil {
 		mux.Handle("/", h.opts.Resources)
 		return mux
 	}
-	mux.HandleFunc("POST "+firstStop, h.stopProcess) // resources have it, too
 	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
 		writeProblem(w, http.StatusNotFound, &Error{Code: CodeNoEndpoint, ExitCode: ExitUsage,
 			Title: fmt.Sprintf("no such endpoint: %s %q", r.Method, r.URL.Path)})
@@ -169,6 +170,9 @@ type VersionInfo struct {
 	Version   string `json:"version"`
 	API       int    `json:"api"`                 // major version of the API
 	Transient bool   `json:"transient,omitempty"` // the host ends with the command that it is
+	// Settings are those keys of the configuration that say how the host meets network and disk, as text: for who takes its
+	// place when it is gone. They are told on the socket only.
+	Settings map[string]string `json:"settings,omitempty"`
 }
 
 func (h *handler) readyz(w http.ResponseWriter, _ *http.Request) {
@@ -191,22 +195,6 @@ func (h *handler) readyz(w http.ResponseWriter, _ *http.Request) {
 		warnings = append(warnings, h.opts.Warnings()...)
 	}
 	writeJSON(w, http.StatusOK, map[string]any{"ready": true, "warnings": warnings})
-}
-
-func (h *handler) stopProcess(w http.ResponseWriter, r *http.Request) {
-	var q none
-	if e := decode(w, r, &q); e != nil {
-		writeProblem(w, httpStatus(e), e)
-		return
-	}
-	if h.opts.Stop == nil {
-		e := &Error{Code: CodeNoEndpoint, ExitCode: ExitDenied, Title: "this node cannot be stopped over its API"}
-		writeProblem(w, httpStatus(e), e)
-		return
-	}
-	writeJSON(w, http.StatusAccepted, map[string]any{"stopping": true})
-	_ = http.NewResponseController(w).Flush() // the answer has to be out before the server ends
-	h.opts.Stop()
 }
 
 // errOffline refuses an operation that needs the network where there is none.

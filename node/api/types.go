@@ -73,6 +73,8 @@ type GetResult struct {
 	Root         string     `json:"root"`
 	Dest         string     `json:"dest"`
 	Files        int        `json:"files"`
+	Links        int        `json:"links,omitempty"` // with Only, as Folders: those that were chosen
+	Folders      int        `json:"folders,omitempty"`
 	BytesTotal   int64      `json:"bytes_total"`
 	BytesReused  int64      `json:"bytes_reused"`  // leaf bytes that were on this disk
 	BytesPatched int64      `json:"bytes_patched"` // leaf bytes made of a patch and of bytes on this disk
@@ -89,8 +91,9 @@ type GetResult struct {
 	Conflicts    []Conflict `json:"conflicts,omitempty"`
 	Plan         bool       `json:"plan,omitempty"` // nothing was written
 	WireEstimate int64      `json:"wire_estimate,omitempty"`
-	Lines        []string   `json:"lines,omitempty"` // the plan in words
-	Only         []string   `json:"only,omitempty"`  // what was asked for: Files and the bytes are of these alone
+	Lines        []string   `json:"lines,omitempty"`  // the plan in words
+	InWay        []string   `json:"in_way,omitempty"` // of a plan: paths in Dest because of which a get without Force is refused
+	Only         []string   `json:"only,omitempty"`   // what was asked for: Files and the bytes are of these alone
 }
 
 // Conflict is a file that was edited here: the edit was kept as Copy, and Path is as the author has it.
@@ -163,14 +166,17 @@ type SetInfo struct {
 	Replicating bool   `json:"replicating,omitempty"`
 	Primary     string `json:"primary"` // peer id; "" = none is known
 	Backup      string `json:"backup"`  // peer id; "" = none is known
-	Epoch       string `json:"epoch"`   // of the newest primary known: version of the config and number; "" = none
+	// PrimarySince is since when this node sees Primary be that (RFC 3339); "" = it takes no part in the set's elections.
+	PrimarySince string `json:"primary_since,omitempty"`
+	Epoch        string `json:"epoch"` // of the newest primary known: version of the config and number; "" = none
 	// EpochOwner is the peer id of who made the epoch. Two nodes may give theirs one number: it is not the same epoch then.
 	EpochOwner string   `json:"epoch_owner,omitempty"`
-	Behind     int      `json:"behind"`           // revisions that are known here and not complete
-	Mode       string   `json:"mode,omitempty"`   // "ap" or "strict"
-	Stale      bool     `json:"stale,omitempty"`  // not in touch with a primary, or with a majority where the set asks for one
-	Forks      int      `json:"forks,omitempty"`  // newest revisions beside the one shown, until they are merged
-	Alarms     []string `json:"alarms,omitempty"` // what somebody has to look at
+	Behind     int      `json:"behind"`                // revisions that are known here and not complete
+	Mode       string   `json:"mode,omitempty"`        // "ap" or "strict"
+	Stale      bool     `json:"stale,omitempty"`       // not in touch with a primary, or with a majority where the set asks for one
+	Forks      int      `json:"forks,omitempty"`       // newest revisions beside the one shown, until they are merged
+	Alarms     []string `json:"alarms,omitempty"`      // what somebody has to look at
+	FolderGone bool     `json:"folder_gone,omitempty"` // Dir is not there, or no folder any more; Alarms say more
 }
 
 // PeerInfo is one connected peer.

@@ -14,6 +14,9 @@ const (
 	pauseMax = 5 * time.Second
 	// dropAfter times the patience is the longest silence; after one patience others get the leaves.
 	dropAfter = 4
+	// aloneFor is the least silence after which the only holder of something is dropped: its streams end before, and what
+	// comes slowly would be lost and be as slow again.
+	aloneFor = time.Minute
 	// maxDrops bounds the patience that a dropped peer gains: 16 times StallAfter.
 	maxDrops = 4
 	// idleGetter is how long a getter may gain nothing and still own spans: 12 have-updates.
@@ -24,13 +27,29 @@ const (
 	hungerLeaves = 64
 )
 
+// arriving notes a sign of life of a leaf that takes long.
+func (s *Scheduler) arriving(e Arriving) {
+	p := s.index[e.Peer]
+	id := s.asked(p, e.Leaf)
+	if id == 0 {
+		return
+	}
+	r := &s.ledger.slab[id]
+	n := min(int64(e.Bytes), int64(s.cfg.Leaves[e.Leaf])-r.came)
+	r.came += n
+	p.came += n
+	p.pace.moved(s.now, n)
+	s.flow.all.add(s.now, n)
+	s.alive(p)
+}
+
 func (s *Scheduler) received(e Received) {
 	if int(e.Leaf) >= len(s.cfg.Leaves) {
 		return
 	}
 	size := int64(s.cfg.Leaves[e.Leaf])
 	p := s.index[e.Peer]
-	wanted := s.pieces.want.get(e.Leaf)
+	wanted, came := s.pieces.want.get(e.Leaf), int64(0)
 	if wanted {
 		s.pieces.done(e.Leaf) // first, so that ending its requests does not offer it again
 	}
@@ -38,6 +57,8 @@ func (s *Scheduler) received(e Received) {
 		took := s.now - s.ledger.slab[id].at
 		// Growing a window that is not used would allow a flood later.
 		full := p.inflight >= p.pace.window/2
+		came = s.ledger.slab[id].came
+		p.pace.bytes -= came // counted as it came
 		s.unask(id)
 		p.pace.received(s.now, took, size, full, int64(s.cfg.MaxWindow))
 	}
@@ -50,7 +71,7 @@ func (s *Scheduler) received(e Received) {
 		return
 	}
 	s.stats.Received += int64(e.Bytes)
-	s.flow.all.add(s.now, size)
+	s.flow.all.add(s.now, size-came)
 	if p != nil {
 		p.bytes += int64(e.Bytes)
 		if !p.origin() {
@@ -190,11 +211,29 @@ func (s *Scheduler) checkSilence(p *peer) {
 		p.pace.window = min(p.pace.window, minWindow)
 		s.refreshAll(p)
 	}
-	if overdue || silence > dropAfter*patience {
+	if silence > dropAfter*patience {
+		overdue = true
+	}
+	if overdue && s.elsewhere(p) || silence > max(dropAfter*patience, aloneFor) {
 		p.drops = min(p.drops+1, maxDrops)
 		s.remove(p)
 		s.act(Drop{p.id})
 	}
+}
+
+// elsewhere tells whether somebody else could deliver something that p was asked for.
+func (s *Scheduler) elsewhere(p *peer) bool {
+	for _, q := range s.peers {
+		if q == p || q.stalled {
+			continue
+		}
+		for id := p.head; id != 0; id = s.ledger.slab[id].next {
+			if leaf := s.ledger.slab[id].leaf; q.have.get(leaf) || !s.pieces.want.get(leaf) {
+				return true
+			}
+		}
+	}
+	return false
 }
 
 // patience is the silence that makes a peer stalled: eight times the time of one leaf, doubled for each

@@ -71,6 +71,18 @@ type PeerHave struct {
 // PeerDown: the connection is gone, and with it every request made to the peer.
 type PeerDown struct{ Peer Peer }
 
+// Arriving: so many more bytes of a leaf have come, which is not whole yet. Who reports this of leaves that take long is not
+// told to drop a peer for being slow.
+type Arriving struct {
+	Peer  Peer
+	Leaf  uint32
+	Bytes int
+}
+
+// Limit: no more than so many bytes a second are taken in from all peers together; 0 = there is no limit. Less is asked for
+// at once then, or all of it would wait for its turn at once, and be late.
+type Limit struct{ Rate int64 }
+
 // Received: the bytes of a leaf arrived and are verified and kept.
 type Received struct {
 	Peer  Peer
@@ -104,6 +116,8 @@ type Tick struct{}
 func (PeerUp) event()   {}
 func (PeerHave) event() {}
 func (PeerDown) event() {}
+func (Arriving) event() {}
+func (Limit) event()    {}
 func (Received) event() {}
 func (Bad) event()      {}
 func (Missing) event()  {}
@@ -133,7 +147,7 @@ type Ban struct {
 	Reason string
 }
 
-// Drop: the peer has been silent too long; it counts as down. The shell closes its streams and may
+// Drop: the peer has been silent too long, or is far too slow, and others have what it was asked for; it counts as down. The shell closes its streams and may
 // dial it again; it will then be given more patience.
 type Drop struct{ Peer Peer }
 

@@ -7,6 +7,7 @@ type request struct {
 	peer       *peer
 	leaf       uint32
 	at         time.Duration
+	came       int64 // bytes, of a leaf that is not whole yet
 	prev, next int32 // in the peer's queue
 }
 
@@ -55,6 +56,7 @@ func (l *ledger) remove(id int32, size int64) {
 		r.peer.tail = r.prev
 	}
 	r.peer.inflight -= size
+	r.peer.came -= r.came
 	l.inflight -= size
 	l.slab[id] = request{}
 	l.unused = append(l.unused, id)

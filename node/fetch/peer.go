@@ -39,7 +39,12 @@ func (w *pace) received(t, took time.Duration, size int64, full bool, limit int6
 	case full:
 		w.window = min(w.window+size, limit)
 	}
-	w.bytes += size
+	w.moved(t, size)
+}
+
+// moved accounts bytes that came.
+func (w *pace) moved(t time.Duration, n int64) {
+	w.bytes += n
 	if span := t - w.since; span >= sampleTime || w.rate == 0 && span > 0 {
 		now := float64(w.bytes) / span.Seconds()
 		if w.rate == 0 {
@@ -99,6 +104,7 @@ type peer struct {
 type queue struct {
 	head, tail int32
 	inflight   int64 // bytes
+	came       int64 // of these, of leaves that are not whole yet
 }
 
 // trust is what a peer's failures led to.

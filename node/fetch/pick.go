@@ -24,6 +24,11 @@ const (
 	maxLate   = 10 * time.Second
 	// lateLook bounds the requests of a slow peer that are looked at, newest first.
 	lateLook = 256
+	// limitAhead is what may be in flight of a limit of ours: so much that all lanes are busy, and so little that every leaf
+	// is through before its peer takes us for dead.
+	limitAhead = 10 * time.Second
+	// askAhead is when a source with one leaf in flight is asked for another: what it is asked for earlier only waits.
+	askAhead = 2 * time.Second
 )
 
 // pump asks every peer for as much as its window allows: getters first, which spares the origins, and
@@ -34,7 +39,7 @@ func (s *Scheduler) pump() {
 		return
 	}
 	turn := s.rng.IntN(n)
-	limit := int64(s.cfg.MaxWindow)
+	limit := s.window()
 	for _, p := range s.peers {
 		if p.stalled {
 			limit += p.inflight // or one silent peer would choke the others
@@ -73,6 +78,14 @@ func (s *Scheduler) refill(p *peer, limit int64) {
 	}
 }
 
+// window bounds the bytes in flight over all peers that are not stalled.
+func (s *Scheduler) window() int64 {
+	if s.rate == 0 {
+		return int64(s.cfg.MaxWindow)
+	}
+	return min(int64(s.cfg.MaxWindow), s.rate*int64(limitAhead/time.Second))
+}
+
 // room is the size of the next request to p: a quarter of its window, or 0 until that much is free.
 // limit is for all peers together.
 func (s *Scheduler) room(p *peer, limit int64) int64 {
@@ -81,13 +94,13 @@ func (s *Scheduler) room(p *peer, limit int64) int64 {
 	}
 	batch := max(min(p.pace.window/4, int64(s.cfg.MaxBatchBytes)), 1)
 	total := limit - s.ledger.inflight
-	if p.head == 0 || p.full && p.head == p.tail {
+	if p.head == 0 || p.full && p.head == p.tail && p.pace.need(p.inflight-p.came) < askAhead {
 		// A source with one leaf in flight would soon be idle for a round trip, whatever its window;
 		// a getter has others to serve, and a queue at it only makes leaves late.
 		return max(min(batch, total), 0)
 	}
 	// The last quarter of the total is for peers that have next to nothing in flight.
-	total -= int64(s.cfg.MaxWindow) / 4
+	total -= s.window() / 4
 	if min(p.pace.window-p.inflight, total) < batch {
 		return 0
 	}
@@ -148,10 +161,14 @@ func (s *Scheduler) choose(p *peer) (int, uint64) {
 // fromHome returns the first open span from the one that we are most likely to own in a crowd, and then from the
 // beginning: getters that do not know of each other yet would all ask for the same.
 func (s *Scheduler) fromHome(p *peer) (int, uint64) {
-	if i, mask := s.first(p, s.owners.home, p.can); mask != 0 {
-		return i, mask
+	i, mask := s.first(p, s.owners.home, p.can)
+	if i == s.owners.home && mask&s.atHome != 0 {
+		mask &= s.atHome
 	}
-	return s.first(p, 0, p.can)
+	if mask == 0 {
+		return s.first(p, 0, p.can)
+	}
+	return i, mask
 }
 
 // first returns the first open span at or after from that is in all sets and serves p.
@@ -248,7 +265,7 @@ func (s *Scheduler) late(p *peer, room int64) []uint32 {
 	if next(0, s.pieces.open) >= 0 {
 		slack = max(ownerPatience, min(s.flow.all.wait(s.now, s.pieces.bytes), maxLate))
 	}
-	mine := p.pace.base + p.pace.need(p.inflight+room)
+	mine := p.pace.base + p.pace.need(p.inflight-p.came+room)
 	var slow []*peer
 	for _, q := range s.peers {
 		if q != p && q.head != 0 && s.eta(q) > 2*mine+slack {
@@ -267,7 +284,13 @@ func (s *Scheduler) late(p *peer, room int64) []uint32 {
 // eta is the time q still needs for all it was asked for: at least as long again as it has been silent.
 func (s *Scheduler) eta(q *peer) time.Duration {
 	silence := s.now - max(q.lastRx, s.ledger.slab[q.head].at)
-	return max(q.pace.need(q.inflight), silence)
+	return max(q.pace.need(q.inflight-q.came), silence)
+}
+
+// tooGood tells whether too much of a leaf has come to ask another peer for it: what came would be in vain. If waiting would
+// make the whole download take twice as long, it is not.
+func (s *Scheduler) tooGood(q *peer, r request) bool {
+	return r.came > int64(s.cfg.Leaves[r.leaf])/64 && !q.stalled && s.eta(q) < max(s.now, maxLate)
 }
 
 // lateOf takes from the newest requests of q those that p has and nobody else was asked for.
@@ -277,7 +300,7 @@ func (s *Scheduler) lateOf(q, p *peer, room int64) []uint32 {
 	for look := 0; id != 0 && look < lateLook && len(leaves) < s.cfg.MaxBatchLeaves; look++ {
 		r := s.ledger.slab[id]
 		id = r.prev
-		if !s.pieces.want.get(r.leaf) || s.pieces.out[r.leaf][1] != 0 || !p.have.get(r.leaf) {
+		if !s.pieces.want.get(r.leaf) || s.pieces.out[r.leaf][1] != 0 || !p.have.get(r.leaf) || s.tooGood(q, r) {
 			continue
 		}
 		room -= int64(s.cfg.Leaves[r.leaf])

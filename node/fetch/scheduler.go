@@ -15,14 +15,19 @@ type Scheduler struct {
 	index   map[Peer]*peer
 	records map[Peer]*record // one for every peer ever seen
 	owners  *owners
+	atHome  uint64 // leaves of the first span to be asked for that come first: in a small set, getters differ in these alone
 	pieces  *pieces
 	ledger  ledger
 	held    bitmap // leaves that some peer has that is no origin
 	flow    flow
+	rate    int64 // of Limit
 	hunger  hunger
 	stats   Stats
 	acts    []Action
 }
+
+// smallSet is the spans below which a crowd of getters, sixteen of which know each other, begins with the same ones.
+const smallSet = 16
 
 // flow is how fast needed bytes come in.
 type flow struct{ all, getters meter }
@@ -45,6 +50,10 @@ func New(cfg Config) *Scheduler {
 		hunger: hunger{stale: true},
 	}
 	s.owners = newOwners(cfg.Self, len(s.pieces.spans))
+	s.atHome = ^uint64(0)
+	if n := len(s.pieces.spans); n > 0 && n < smallSet && cfg.Self != "" {
+		s.atHome = ^uint64(0) << (s.owners.self % uint64(s.pieces.spans[s.owners.home].n))
+	}
 	return s
 }
 
@@ -65,6 +74,10 @@ func (s *Scheduler) Step(now time.Time, ev Event) []Action {
 		if p := s.index[e.Peer]; p != nil {
 			s.remove(p)
 		}
+	case Arriving:
+		s.arriving(e)
+	case Limit:
+		s.rate = e.Rate
 	case Received:
 		s.received(e)
 	case Bad:
@@ -99,6 +112,14 @@ func (s *Scheduler) Stats() Stats {
 		})
 	}
 	return st
+}
+
+// Rate is how fast a peer delivers, in bytes a second; 0 = not known yet.
+func (s *Scheduler) Rate(id Peer) float64 {
+	if p := s.index[id]; p != nil {
+		return p.pace.rate
+	}
+	return 0
 }
 
 func (s *Scheduler) peerUp(e PeerUp) {

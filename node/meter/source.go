@@ -51,7 +51,7 @@ type Sets struct {
 
 // Set is one file set.
 type Set struct {
-	ID, Name  string
+	ID, Name  string    // no name where those who read figures must not know it
 	Behind    int       // revisions that are known and not complete here
 	Downloads int64     // times that a peer said it has all of it
 	Synced    time.Time // when its folder was last known to be at the newest revision; zero = not in the life of this node

@@ -251,7 +251,12 @@ func (r *Registry) LookAt(ctx context.Context, rep *Replica) {
 	if r.relied(rep) {
 		gone = r.missing(ctx, rep)
 	}
-	r.diagnose(rep, root, func(h *health) { h.of(root).Folder = gone })
+	back := gone == "" && r.Harm(rep).Refused != "" && r.complete(ctx, rep, root)
+	r.diagnose(rep, root, func(h *health) {
+		if h.of(root).Folder = gone; back {
+			h.of(root).Refused = ""
+		}
+	})
 	rep.mu.Lock()
 	lost, files, seen := slices.Clone(rep.health.lost), rep.health.harm.Files, rep.health.seen
 	rep.mu.Unlock()
@@ -268,6 +273,17 @@ func (r *Registry) LookAt(ctx context.Context, rep *Replica) {
 	if lay, _, err := r.sift(ctx, rep, root, lost); err == nil {
 		r.judge(ctx, rep, lay, root, lost)
 	}
+}
+
+// complete tells whether every file of a revision is in the folder of the set, whatever is in it.
+func (r *Registry) complete(ctx context.Context, rep *Replica, root cid.Cid) bool {
+	lay, err := r.layoutOf(ctx, rep.id, root)
+	if err != nil {
+		return false
+	}
+	b, st := base{lay: lay}, rep.State()
+	b.look(st.Dir, true)
+	return len(b.lost) == 0
 }
 
 // working tells whether a set is being shared or fetched.

@@ -278,3 +278,38 @@ func TestAttendIsNotPutOff(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// What kept a folder from being published ends when all of its files are there again, without a publish.
+func TestRefusedEndsWhenTheFilesAreBack(t *testing.T) {
+	t.Parallel()
+	a := newAttended(t)
+	dir, aside := t.TempDir(), t.TempDir()
+	names := []string{"a", "b", "c", "d", "e"}
+	for i, name := range names {
+		write(t, filepath.Join(dir, name), noise(uint64(i), 1000))
+	}
+	rep := a.share(dir).Replica
+	move := func(from, to string, names ...string) {
+		t.Helper()
+		for _, name := range names {
+			if err := os.Rename(filepath.Join(from, name), filepath.Join(to, name)); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	move(dir, aside, names[1:]...)
+	if _, err := a.Share(within(t), ShareOptions{Dir: dir, Name: "data"}); !errors.Is(err, ErrDeletions) {
+		t.Fatalf("share: %v", err)
+	}
+	move(aside, dir, names[2:]...)
+	a.LookAt(t.Context(), rep)
+	if h := a.Harm(rep); h.Refused == "" {
+		t.Errorf("one is missing, %+v", h)
+	}
+	move(aside, dir, names[1])
+	a.LookAt(t.Context(), rep)
+	if h := a.Harm(rep); h.Any() {
+		t.Errorf("all are back, %+v", h)
+	}
+	a.is(rep, 2)
+}

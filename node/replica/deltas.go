@@ -42,41 +42,38 @@ type deltaStream struct {
 	*delta.Session
 	peer    peer.ID
 	pushing bool // leaves that nobody asked for may still come
-	stall   *time.Timer
 	stop    func() bool
-	now     func() time.Time
 	pace    pace
 }
 
-// dialDelta opens a session that ends with ctx, or when it is silent for too long.
-func (g *get) dialDelta(ctx context.Context, p peer.ID, q delta.Request) (*deltaStream, error) {
+// dialDelta opens a session that ends with ctx, or when it is silent for too long, or drips while another holder is there that
+// does not; drip are those that do.
+func (g *get) dialDelta(ctx context.Context, p peer.ID, q delta.Request, drip map[peer.ID]bool) (*deltaStream, error) {
 	q.Set, q.Capability, q.Dry = g.id, g.look.cap, g.o.Plan
 	sess, err := g.net.Streams.Delta(ctx, p, q)
 	if err != nil {
 		return nil, err
 	}
-	d := &deltaStream{Session: sess, peer: p, pushing: true, now: g.r.cfg.Now}
+	d := &deltaStream{Session: sess, peer: p, pushing: true,
+		pace: pace{now: g.r.cfg.Now, end: func() { sess.Close() }, another: g.instead(p, q.Want, drip), silence: deltaStall}}
 	d.stop = context.AfterFunc(ctx, func() { sess.Close() })
-	d.stall = time.AfterFunc(deltaStall, func() { sess.Close() })
-	d.stall.Stop()
-	sess.Throttle(d.pace.patiently(g.throttle(ctx, p), d.stall, deltaStall, d.now))
+	d.pace.start()
+	sess.Throttle(d.pace.patiently(g.throttle(ctx, p)))
+	sess.Watch(d.pace.came)
 	return d, nil
 }
 
-func (d *deltaStream) next() (delta.Item, error) {
-	d.stall.Reset(deltaStall)
-	defer d.stall.Stop()
-	begun := d.now()
-	item, err := d.Next()
-	if err == nil {
-		err = d.pace.took(d.now().Sub(begun), item.Length)
-	}
+func (d *deltaStream) next() (item delta.Item, err error) {
+	err = d.pace.wait(func() (int, error) {
+		item, err = d.Next()
+		return item.Length, err
+	})
 	return item, err
 }
 
 func (d *deltaStream) close() {
 	d.stop()
-	d.stall.Stop()
+	d.pace.stop()
 	d.Close()
 }
 
@@ -89,36 +86,42 @@ func (g *get) hangUp() {
 }
 
 // deltaNodes gets the nodes of a revision that the base lacks, as patches, from the first holder that can give
-// them; its session stays open for the leaves. nil if nobody can: all nodes are to be got then.
-func (g *get) deltaNodes(ctx context.Context, root cid.Cid, lim dag.Limits) []blockstore.Block {
+// them; its session stays open for the leaves. nil if nobody can: all nodes are to be got then but those that t has.
+func (g *get) deltaNodes(ctx context.Context, t *trunk) []blockstore.Block {
 	if g.base.lay == nil || !g.base.ours {
 		return nil
 	}
 	tried := map[peer.ID]int{}
 	for range deltaPeers {
-		p, ok := g.nextHolder(root, tried)
-		if !ok {
+		p, ok := g.nextHolder(t.root, tried)
+		if !ok || len(t.nodes) > 0 {
 			return nil
 		}
 		tried[p]++
-		q := delta.Request{Want: root, Have: []cid.Cid{g.base.lay.Root}, Push: deltaPush}
-		d, err := g.dialDelta(ctx, p, q)
+		q := delta.Request{Want: t.root, Have: []cid.Cid{g.base.lay.Root}, Push: deltaPush}
+		d, err := g.dialDelta(ctx, p, q, t.drip)
 		if err != nil {
 			g.r.cfg.Log.Debug("delta", "set", g.id, "peer", p, "err", err)
 			continue
 		}
-		nodes, err := g.takeNodes(ctx, d, root, lim)
+		nodes, err := g.takeNodes(ctx, d, t.root, t.lim)
 		if err == nil {
 			g.delta = d
 			return nodes
 		}
 		d.close()
 		g.r.cfg.Log.Debug("delta", "set", g.id, "peer", p, "base", d.Base(), "err", err)
+		for _, b := range nodes {
+			if t.take(b.Cid(), b.Data()) != nil {
+				break
+			}
+		}
 	}
 	return nil
 }
 
-// takeNodes reads the nodes of a delta. Only nodes that one before names are accepted.
+// takeNodes reads the nodes of a delta. Only nodes that one before names are accepted; with an error, those that came are
+// returned too.
 func (g *get) takeNodes(ctx context.Context, d *deltaStream, root cid.Cid, lim dag.Limits) ([]blockstore.Block, error) {
 	codec, err := patch.New(patch.DefaultLimits())
 	if err != nil {
@@ -131,7 +134,7 @@ func (g *get) takeNodes(ctx context.Context, d *deltaStream, root cid.Cid, lim d
 	for {
 		item, err := d.next()
 		if err != nil {
-			return nil, err
+			return nodes, err
 		}
 		switch {
 		case item.Kind == delta.EndNodes && item.Code == wire.OK:
@@ -174,6 +177,7 @@ type patcher struct {
 	bad   map[peer.ID]int
 	fails map[peer.ID]int
 	tried map[peer.ID]int
+	drip  map[peer.ID]bool // holders that were given up for a faster one
 
 	left             int64 // bytes of needed leaves that are not here yet
 	patched, fetched int64 // bytes of leaves got, by how the plan said they would come
@@ -189,7 +193,7 @@ func (g *get) newPatcher(s *session, plan *diff.Plan, need []uint32) (*patcher, 
 		return nil, err
 	}
 	p := &patcher{g: g, s: s, plan: plan, codec: codec, want: map[uint32]bool{},
-		bad: map[peer.ID]int{}, fails: map[peer.ID]int{}, tried: map[peer.ID]int{}, sources: map[peer.ID]bool{}, priced: map[uint32]bool{}}
+		bad: map[peer.ID]int{}, fails: map[peer.ID]int{}, tried: map[peer.ID]int{}, drip: map[peer.ID]bool{}, sources: map[peer.ID]bool{}, priced: map[uint32]bool{}}
 	var whole int64
 	for _, i := range need {
 		p.left += int64(s.lay.Leaves[i].Size)
@@ -245,7 +249,7 @@ func (p *patcher) reconnect(ctx context.Context) bool {
 			return false
 		}
 		root := p.s.lay.Root
-		d, err := p.g.dialDelta(ctx, peer, delta.Request{Want: root, Have: []cid.Cid{root}})
+		d, err := p.g.dialDelta(ctx, peer, delta.Request{Want: root, Have: []cid.Cid{root}}, p.drip)
 		if err == nil {
 			p.g.delta = d
 			return true
@@ -303,7 +307,7 @@ func (p *patcher) take(ctx context.Context, d *deltaStream) error {
 	defer func() {
 		cancel()
 		close(a.queue)
-		d.stall.Reset(0) // wakes an asker that the peer keeps waiting
+		d.Close() // wakes an asker that the peer keeps waiting
 		<-a.done
 	}()
 	asked, err := p.takePushed(ctx, d, a)

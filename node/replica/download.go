@@ -44,6 +44,7 @@ type download struct {
 	banned    map[peer.ID]bool
 	whole     map[fetch.Peer]bool // of the peers that are up: whether as holders of everything
 	progress  time.Time           // of the last new byte
+	rate      int64               // that the scheduler was told we may receive at
 }
 
 func newDownload(g *get, s *session) *download {
@@ -87,7 +88,8 @@ func (d *download) run(ctx context.Context) error {
 				done = d.sighted(ctx, s) || done
 			}
 		case <-clock.C:
-			done = d.step(ctx, fetch.Tick{})
+			done = d.limit(ctx)
+			done = d.step(ctx, fetch.Tick{}) || done
 			d.report()
 			if err := d.patience(ctx); err != nil && !done {
 				return err
@@ -101,10 +103,21 @@ func (d *download) run(ctx context.Context) error {
 
 // start tells the scheduler who is there already.
 func (d *download) start(ctx context.Context) (done bool) {
+	done = d.limit(ctx)
 	for p := range d.g.holders {
 		done = d.up(ctx, p) || done
 	}
 	return d.step(ctx, fetch.Tick{}) || done
+}
+
+// limit tells the scheduler how fast we may receive, if that is news.
+func (d *download) limit(ctx context.Context) (done bool) {
+	rate := d.g.downRate()
+	if rate == d.rate {
+		return false
+	}
+	d.rate = rate
+	return d.step(ctx, fetch.Limit{Rate: rate})
 }
 
 // up tells the scheduler what a holder has of the revision being fetched.
@@ -155,6 +168,8 @@ func (d *download) drain(ctx context.Context, ev fetch.Event) (done bool) {
 		case fetch.Received:
 			arrived = append(arrived, e.Leaf)
 			d.progress = d.g.r.cfg.Now()
+		case fetch.Arriving: // bytes of a leaf that is not whole yet
+			d.progress = d.g.r.cfg.Now()
 		case fetch.Missing:
 			if d.complete(e.Peer) || d.g.o.Revision != 0 { // its store has found the damage before, and forgotten the place
 				d.corrupt[e.Leaf] = true
@@ -200,7 +215,10 @@ func (d *download) step(ctx context.Context, ev fetch.Event) (done bool) {
 			d.starved = a
 		case fetch.Finished:
 			done = true
-		case fetch.Cancel: // answers under way are cheaper to take than to stop
+		case fetch.Cancel:
+			if src := d.sources[a.Peer]; src != nil {
+				src.forget(a.Leaves)
+			}
 		}
 	}
 	return done
@@ -257,7 +275,7 @@ func (d *download) patience(ctx context.Context) error {
 		if len(st.Peers) == 0 && len(d.g.holders) == 0 {
 			return fmt.Errorf("fetch: %w: every holder is gone, %d bytes are missing", ErrTimeout, st.LeftBytes)
 		}
-		return fmt.Errorf("fetch: %w: %d bytes are missing, of %s", ErrTimeout, st.LeftBytes, d.names(d.starved.Leaves))
+		return fmt.Errorf("fetch: %w: %d bytes are missing%s", ErrTimeout, st.LeftBytes, d.of())
 	}
 	return nil
 }
@@ -299,6 +317,14 @@ func (d *download) hopeless() bool {
 		}
 	}
 	return len(d.starved.Leaves) > 0
+}
+
+// of names the files whose leaves nobody has.
+func (d *download) of() string {
+	if names := d.names(d.starved.Leaves); names != "" {
+		return ", of " + names
+	}
+	return ""
 }
 
 // names lists the files some leaves belong to, at most three.

@@ -38,6 +38,7 @@ func TestCompletionKeepsRequests(t *testing.T) {
 		sources: map[fetch.Peer]*source{fetch.Peer(p): src},
 		whole:   map[fetch.Peer]bool{},
 	}
+	src.d = d
 	d.up(t.Context(), p)
 	before := d.sched.Stats().InFlight
 	if before == 0 {

@@ -81,7 +81,7 @@ func lookFor(st State) string {
 // Intact is Picture without what is known to be lost.
 func (r *Registry) Intact(ctx context.Context, rep *Replica) list.Info {
 	info, harm := rep.info(), r.Harm(rep)
-	if !info.Complete || harm.Folder == "" && harm.Blocks == 0 {
+	if !info.Complete || !harm.Loses() {
 		return info
 	}
 	info.Complete, info.Have = false, list.NewBitmap(info.Leaves)

@@ -67,6 +67,8 @@ type Got struct {
 	Name    string // of the set
 	Dest    string
 	Files   int
+	Links   int // of Select, as Folders: what was chosen itself, or lies in it
+	Folders int
 	Total   int64 // leaf bytes of the revision, each distinct leaf once for every place it has
 	Patched int64 // of Total, rebuilt from patches in this run
 	Fetched int64 // of Total, received whole and verified in this run; what is left was on this disk
@@ -80,8 +82,9 @@ type Got struct {
 	// Unconfirmed: nobody could be asked whether there is a newer one.
 	Unconfirmed bool
 
-	Plan     *diff.Plan // with GetOptions.Plan
-	Estimate int64      // with GetOptions.Plan: bytes on the wire, both ways, that the get would take
+	Plan     *diff.Plan              // with GetOptions.Plan
+	InWay    *worktree.ConflictError // with GetOptions.Plan: what the get would be refused for; nil = it would not
+	Estimate int64                   // with GetOptions.Plan: bytes on the wire, both ways, that the get would take
 }
 
 // Reused is how many bytes of Total were on this disk.
@@ -240,10 +243,10 @@ func (g *get) run(ctx context.Context, t record.Ticket) (got Got, err error) {
 	got = Got{Replica: g.rep, Head: h, Name: g.v.Config.Name, Dest: g.dest, Files: s.lay.Files, Total: s.lay.Bytes}
 	got.Changed = !g.base.ours || g.base.lay.Root != h.Root || !g.rep.State().Complete
 	got.Unconfirmed = len(g.holders) == 0
-	plan := g.plan(ctx, s.lay)
 	if g.o.Plan {
-		return got, g.estimate(ctx, s, plan, &got)
+		return got, g.preview(ctx, s, &got)
 	}
+	plan := g.plan(ctx, s.lay)
 	records, err := g.r.room(got, s.lay, plan, nodes)
 	if err != nil {
 		return Got{}, err

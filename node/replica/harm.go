@@ -20,6 +20,9 @@ type Harm struct {
 // Any tells whether something is wrong.
 func (h Harm) Any() bool { return h.Folder != "" || h.Refused != "" || h.Blocks > 0 }
 
+// Loses tells whether bytes are known to be missing.
+func (h Harm) Loses() bool { return h.Folder != "" || h.Blocks > 0 }
+
 const (
 	// maxSuspects bounds the blocks of a set that wait to be looked at, and those that are looked at again: enough to
 	// name files, and little to read once a minute.

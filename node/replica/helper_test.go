@@ -68,6 +68,7 @@ type member struct {
 	peers static.Peers  // whom its finder names
 	bans  chan struct{} // closed at the first ban
 	wire  wireBytes
+	down  chunks.Limiter
 
 	mu     sync.Mutex // guards what follows
 	banned map[peer.ID]string
@@ -79,16 +80,23 @@ type member struct {
 type wireBytes struct {
 	metrics.Reporter // nil: the rest is never asked for
 	in, out          atomic.Int64
+	got, sent        atomic.Int64 // of blocks and patches
 }
 
 func (w *wireBytes) LogSentMessageStream(n int64, p protocol.ID, _ peer.ID) {
 	if strings.HasPrefix(string(p), "/shoal/") {
 		w.out.Add(n)
 	}
+	if p == chunks.ID || p == delta.ID {
+		w.sent.Add(n)
+	}
 }
 func (w *wireBytes) LogRecvMessageStream(n int64, p protocol.ID, _ peer.ID) {
 	if strings.HasPrefix(string(p), "/shoal/") {
 		w.in.Add(n)
+	}
+	if p == chunks.ID || p == delta.ID {
+		w.got.Add(n)
 	}
 }
 func (w *wireBytes) LogSentMessage(int64) {}
@@ -101,6 +109,8 @@ type role struct {
 	deltas  func(delta.Source) delta.Source
 	store   Store
 	limiter chunks.Limiter
+	down    chunks.Limiter
+	host    func(*swarm.Config) // where it is
 }
 
 func newMember(t testing.TB, r role, knows ...*member) *member {
@@ -112,8 +122,12 @@ func newMember(t testing.TB, r role, knows ...*member) *member {
 	}
 	m.cfg = Config{Store: r.store, Dir: t.TempDir(), Segments: filepath.Join(t.TempDir(), "segments"), Key: key, OwnerKey: func() (crypto.PrivKey, error) { return owner, nil },
 		Now: time.Now, Log: slog.New(slog.DiscardHandler)}
-	host, err := swarm.New(t.Context(), swarm.Config{Key: key, Listen: []string{"/ip4/127.0.0.1/tcp/0"},
-		Protocols: []protocol.ID{list.ID, chunks.ID, delta.ID}, Bandwidth: &m.wire})
+	m.down = r.down
+	where := swarm.Config{Key: key, Listen: []string{"/ip4/127.0.0.1/tcp/0"}, Protocols: []protocol.ID{list.ID, chunks.ID, delta.ID}, Bandwidth: &m.wire}
+	if r.host != nil {
+		r.host(&where)
+	}
+	host, err := swarm.New(t.Context(), where)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -161,7 +175,7 @@ func (m *member) reopen() {
 		m.t.Fatal(err)
 	}
 	m.Registry = r
-	r.Attach(&Network{Self: m.host.AddrInfo, Swarm: m, Streams: m, Finder: m, Announce: m,
+	r.Attach(&Network{Down: func(peer.ID, cid.Cid) chunks.Limiter { return m.down }, Self: m.host.AddrInfo, Swarm: m, Streams: m, Finder: m, Announce: m,
 		Peers: func() int { return len(m.host.Network().Peers()) }, Wire: func() (int64, int64) { return m.wire.in.Load(), m.wire.out.Load() }})
 }
 

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"sync"
-	"time"
 
 	"github.com/ipfs/go-cid"
 	"github.com/libp2p/go-libp2p/core/peer"
@@ -20,6 +19,9 @@ const (
 	// lanesPerPeer is how many streams carry one peer's blocks: with four, verifying and writing keep up
 	// with one TCP connection on two cores; more gain nothing (measured).
 	lanesPerPeer = 4
+	// laneRate, in bytes a second, is what a peer must deliver for each lane but the first: an average leaf a second. Of a
+	// slower peer, or one of many that share a slow one, several lanes would only each wait longer for a leaf.
+	laneRate = 256 << 10
 	// laneQueue is the most requests one lane holds; the scheduler's window of 8 MiB is less even in
 	// leaves of 8 KiB.
 	laneQueue = 1024
@@ -40,8 +42,42 @@ type source struct {
 type lane struct {
 	wants chan []uint32
 
-	mu   sync.Mutex // guards dead, and sending on wants against it
-	dead bool       // the stream broke: nobody reads wants any more
+	mu      sync.Mutex // guards what follows, and sending on wants against dead
+	dead    bool       // the stream broke: nobody reads wants any more
+	leaf    uint32     // that is being read; see abort
+	abort   func()     // ends the stream; nil = no leaf is being read
+	useless map[uint32]bool
+}
+
+// begin notes which leaf is read next, and how to break off; false = it came from elsewhere meanwhile.
+func (l *lane) begin(leaf uint32, abort func()) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.useless[leaf] {
+		return false
+	}
+	l.leaf, l.abort = leaf, abort
+	return true
+}
+
+func (l *lane) end() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.abort = nil
+}
+
+// forget breaks off the lane when it is, or comes to, this leaf.
+func (l *lane) forget(leaf uint32) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.abort != nil && l.leaf == leaf {
+		l.abort()
+		return
+	}
+	if l.useless == nil {
+		l.useless = map[uint32]bool{}
+	}
+	l.useless[leaf] = true
 }
 
 // push queues a request; false when the lane is dead or full.
@@ -65,6 +101,9 @@ func (l *lane) die() {
 	l.dead = true
 }
 
+// errUseless: what a lane was asked for is here.
+var errUseless = errors.New("came from elsewhere")
+
 // corruptThere is a Missing whose holder says that its own copy is corrupt.
 type corruptThere struct{ fetch.Missing }
 
@@ -74,10 +113,28 @@ func newSource(ctx context.Context, d *download, p peer.ID) *source {
 	return s
 }
 
+// width is how many lanes the peer is fast enough for.
+func (s *source) width() int {
+	return min(1+int(s.d.sched.Rate(fetch.Peer(s.peer))/laneRate), lanesPerPeer)
+}
+
+// forget is told of leaves that came from elsewhere. Of a fast peer they are cheaper to take than to stop; a slow one has
+// better to send, though the rest of the lane must be asked for again.
+func (s *source) forget(leaves []uint32) {
+	if s.width() > 1 {
+		return
+	}
+	for _, leaf := range leaves {
+		for _, l := range s.lanes {
+			l.forget(leaf)
+		}
+	}
+}
+
 // ask queues a request on the next lane, opening lanes as they are needed.
 func (s *source) ask(leaves []uint32) {
 	s.turn++
-	i := s.turn % lanesPerPeer
+	i := s.turn % s.width()
 	if i >= len(s.lanes) {
 		i = len(s.lanes)
 		s.lanes = append(s.lanes, s.open())
@@ -113,8 +170,9 @@ func (s *source) run(l *lane) {
 		stop := context.AfterFunc(ctx, func() { sess.Close() }) // wakes whoever waits for the peer
 		defer stop()
 		sess.Throttle(s.d.g.throttle(ctx, s.peer))
+		sess.Watch(func(n int) { s.send(fetch.Arriving{Peer: fetch.Peer(s.peer), Leaf: l.leaf, Bytes: n}) })
 		writer.Go(func() { s.write(ctx, cancel, sess, l, order) })
-		err = s.read(ctx, sess, order)
+		err = s.read(ctx, sess, l, order)
 		sess.Close()
 	}
 	cancel()
@@ -162,13 +220,13 @@ func (s *source) write(ctx context.Context, cancel context.CancelFunc, sess *chu
 }
 
 // read takes the answers in the order of the wants until the stream breaks.
-func (s *source) read(ctx context.Context, sess *chunks.Session, order <-chan []uint32) error {
+func (s *source) read(ctx context.Context, sess *chunks.Session, l *lane, order <-chan []uint32) error {
 	for {
 		select {
 		case <-ctx.Done():
 			return ctx.Err()
 		case leaves := <-order:
-			if err := s.answers(sess, leaves); err != nil {
+			if err := s.answers(sess, l, leaves); err != nil {
 				return err
 			}
 		}
@@ -177,7 +235,7 @@ func (s *source) read(ctx context.Context, sess *chunks.Session, order <-chan []
 
 // answers takes the answers to one request. The buffer is borrowed: in a crowd of sixteen there are sixty lanes,
 // most of them idle at any time.
-func (s *source) answers(sess *chunks.Session, leaves []uint32) error {
+func (s *source) answers(sess *chunks.Session, l *lane, leaves []uint32) error {
 	buf, ok := s.d.s.buffers.Get().(*[]byte)
 	if !ok {
 		b := make([]byte, 0, blockstore.MaxBlockSize/2) // the profile's largest leaf
@@ -185,9 +243,13 @@ func (s *source) answers(sess *chunks.Session, leaves []uint32) error {
 	}
 	defer s.d.s.buffers.Put(buf)
 	for i, leaf := range leaves {
-		rep, err := sess.Next(*buf)
-		if err == nil {
-			err = s.take(leaf, rep)
+		err := errUseless
+		if l.begin(leaf, func() { sess.Close() }) {
+			var rep chunks.Reply
+			if rep, err = sess.Next(*buf); err == nil {
+				err = s.take(leaf, rep)
+			}
+			l.end()
 		}
 		if err != nil {
 			s.send(fetch.Failed{Peer: fetch.Peer(s.peer), Leaves: leaves[i:]})
@@ -195,34 +257,6 @@ func (s *source) answers(sess *chunks.Session, leaves []uint32) error {
 		}
 	}
 	return nil
-}
-
-// throttle makes a session with p read as fast as the limits for receiving want: before the bytes are read, and not after,
-// or each of many lanes would have a leaf for nothing. nil = there are none.
-func (g *get) throttle(ctx context.Context, p peer.ID) chunks.Throttle {
-	if g.net.Down == nil {
-		return nil
-	}
-	limit := g.net.Down(p, g.look.set)
-	if limit == nil {
-		return nil
-	}
-	return func(n int) (int, error) { return limit.Wait(ctx, n) }
-}
-
-// patiently is a throttle that does not let a peer pay for our limits: stall rests meanwhile, and p does not count it.
-func (p *pace) patiently(allow chunks.Throttle, stall *time.Timer, after time.Duration, now func() time.Time) chunks.Throttle {
-	if allow == nil {
-		return nil
-	}
-	return func(n int) (int, error) {
-		stall.Stop()
-		begun := now()
-		n, err := allow(n)
-		p.waited -= now().Sub(begun)
-		stall.Reset(after)
-		return n, err
-	}
 }
 
 // take verifies one answer and writes it. An error ends the lane.

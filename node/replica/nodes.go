@@ -13,7 +13,6 @@ import (
 	"github.com/shoal-p2p/shoal/blockstore"
 	"github.com/shoal-p2p/shoal/blockstore/dag"
 	"github.com/shoal-p2p/shoal/protocols/record"
-	"github.com/shoal-p2p/shoal/protocols/wire"
 )
 
 // nodeWriter stores nodes behind the back of a get; wait returns its outcome, as often as asked.
@@ -37,22 +36,21 @@ func (g *get) layout(ctx context.Context, h record.Head) (*session, []blockstore
 	// Nodes of another set are no use: peers are served only what is recorded under the set they name.
 	lay, err := g.r.layoutOf(ctx, g.id, h.Root)
 	if err != nil {
-		most := lim
-		most.Bytes = nodeBytes(h)
-		if nodes = g.deltaNodes(ctx, h.Root, most); nodes != nil {
+		t := g.newTrunk(h.Root)
+		if nodes = g.deltaNodes(ctx, t); nodes != nil {
 			lay, err = s.read(ctx, h.Root, nodes, g.r.nodesOf(g.id), lim)
 			if err != nil { // some that it took for granted are not here
 				g.r.cfg.Log.Debug("delta: layout", "set", g.id, "err", err)
 				g.hangUp()
 			}
 		}
-	}
-	if err != nil {
-		if nodes, err = g.fetchNodes(ctx, h.Root, lim); err != nil {
-			return nil, nil, err
-		}
-		if lay, err = s.read(ctx, h.Root, nodes, nil, lim); err != nil {
-			return nil, nil, fmt.Errorf("read revision: %w", err)
+		if err != nil {
+			if nodes, err = g.fetchNodes(ctx, t); err != nil {
+				return nil, nil, err
+			}
+			if lay, err = s.read(ctx, h.Root, nodes, nil, lim); err != nil {
+				return nil, nil, fmt.Errorf("read revision: %w", err)
+			}
 		}
 	}
 	if files, _, bytes := h.Totals(); uint64(lay.Files) != files || uint64(lay.Bytes) != bytes {
@@ -113,26 +111,36 @@ func (g *get) keep(ctx context.Context, s *session, nodes []blockstore.Block) *n
 // No other holder can have better ones.
 var errRevision = errors.New("not a revision")
 
-// fetchNodes walks the DAG at one holder after the other until one gives all of it. Errors: ErrTimeout,
-// ErrDamaged, errRevision.
-func (g *get) fetchNodes(ctx context.Context, root cid.Cid, lim dag.Limits) ([]blockstore.Block, error) {
+// newTrunk is for the nodes of the revision with this root.
+func (g *get) newTrunk(root cid.Cid) *trunk {
+	lim := dag.DefaultLimits()
 	lim.Bytes = nodeBytes(head(g.v))
-	start := g.r.cfg.Now()
+	return newTrunk(root, lim, g.r.cfg.Now())
+}
+
+// fetchNodes asks one holder after the other for the nodes that are lacking, until all are here. Errors: ErrTimeout,
+// ErrDamaged, errRevision.
+func (g *get) fetchNodes(ctx context.Context, t *trunk) ([]blockstore.Block, error) {
+	if len(t.nodes) > 0 {
+		if err := t.adopt(ctx, g.r.nodesOf(g.id)); err != nil {
+			return nil, err
+		}
+	}
 	tried := map[peer.ID]int{}
 	damaged := false // some holder of everything has not got it all intact, or sent something else
 	for {
-		if p, ok := g.nextHolder(root, tried); ok {
+		if p, ok := g.nextHolder(t.root, tried); ok {
 			tried[p]++
-			nodes, err := g.walkAt(ctx, p, root, lim)
+			err := g.walkAt(ctx, p, t)
 			if err == nil || errors.Is(err, errRevision) {
-				return nodes, err
+				return t.nodes, err
 			}
-			g.r.cfg.Log.Debug("walk", "set", g.id, "peer", p, "err", err)
+			g.r.cfg.Log.Debug("walk", "set", g.id, "peer", p, "left", t.left, "err", err)
 			if errors.Is(err, blockstore.ErrCorrupt) {
 				g.net.Swarm.Ban(p, "sent a wrong node")
 				tried[p] = maxWalks
 			}
-			damaged = damaged || tried[p] == maxWalks || (g.holders[p].complete && errors.Is(err, blockstore.ErrNotFound))
+			damaged = damaged || tried[p] == maxWalks || (g.holders[p] != nil && g.holders[p].complete && errors.Is(err, blockstore.ErrNotFound))
 			if ctx.Err() != nil {
 				return nil, ctx.Err()
 			}
@@ -140,19 +148,10 @@ func (g *get) fetchNodes(ctx context.Context, root cid.Cid, lim dag.Limits) ([]b
 			continue
 		}
 		g.look.widen() // who is known does not do
-		select {
-		case <-g.look.signal:
-			g.absorb()
-		case <-time.After(walkPause):
-			for p := range tried {
-				if tried[p] < maxWalks {
-					tried[p] = 0
-				}
-			}
-		case <-ctx.Done():
-			return nil, ctx.Err()
+		if err := g.again(ctx, tried); err != nil {
+			return nil, err
 		}
-		switch quiet := g.r.cfg.Now().Sub(start); {
+		switch quiet := g.r.cfg.Now().Sub(t.moved); {
 		case damaged && quiet > g.o.Grace:
 			return nil, fmt.Errorf("list: %w: folders of the set", ErrDamaged)
 		case quiet > g.o.Patience:
@@ -161,32 +160,25 @@ func (g *get) fetchNodes(ctx context.Context, root cid.Cid, lim dag.Limits) ([]b
 	}
 }
 
-const (
-	// walkPause is when holders are asked again: a getter that lacked nodes a moment ago may have them now.
-	walkPause = 200 * time.Millisecond
-	// walkStall is the longest silence of a walk before another holder is asked: a node is some KiB.
-	walkStall = 5 * time.Second
-	// walkPatience and walkRate (bytes per second) are when a walk that drips is given to another holder: a
-	// modem is faster.
-	walkPatience = 20 * time.Second
-	walkRate     = 4 << 10
-)
-
-// pace adds up how long was waited for a peer, and for how much.
-type pace struct {
-	waited time.Duration
-	bytes  int64
-}
-
-// took notes one wait. Errors: ErrTimeout for a peer that drips: another one is asked then.
-func (p *pace) took(d time.Duration, n int) error {
-	p.waited += d
-	p.bytes += int64(n)
-	if p.waited > walkPatience && float64(p.bytes) < walkRate*p.waited.Seconds() {
-		return fmt.Errorf("%w: %d bytes in %v", ErrTimeout, p.bytes, p.waited)
+// again waits for news of the holders, or until they are asked once more.
+func (g *get) again(ctx context.Context, tried map[peer.ID]int) error {
+	select {
+	case <-g.look.signal:
+		g.absorb()
+	case <-time.After(walkPause):
+		for p := range tried {
+			if tried[p] < maxWalks {
+				tried[p] = 0
+			}
+		}
+	case <-ctx.Done():
+		return ctx.Err()
 	}
 	return nil
 }
+
+// walkPause is when holders are asked again: a getter that lacked nodes a moment ago may have them now.
+const walkPause = 200 * time.Millisecond
 
 // nodeBytes is the most bytes the nodes of a revision may have, by what its writer signed: a link in a file's
 // tree is 50 bytes for 64 KiB of content at least, an entry of a folder is a name of up to 255 bytes with
@@ -224,69 +216,4 @@ func (g *get) mayHold(h *holding, root cid.Cid) bool {
 func (g *get) rank(p peer.ID) string {
 	sum := sha256.Sum256([]byte(string(g.r.self) + string(p)))
 	return string(sum[:])
-}
-
-// walkAt gets every node below root from p. Only nodes that were named by one before are accepted.
-func (g *get) walkAt(ctx context.Context, p peer.ID, root cid.Cid, lim dag.Limits) ([]blockstore.Block, error) {
-	if root.Prefix().Codec != cid.DagProtobuf {
-		return nil, nil
-	}
-	sess, err := g.net.Streams.Chunks(ctx, p, g.id, g.look.cap)
-	if err != nil {
-		return nil, err
-	}
-	defer sess.Close()
-	defer context.AfterFunc(ctx, func() { sess.Close() })()
-	stall := time.AfterFunc(walkStall, func() { sess.Close() })
-	defer stall.Stop()
-	if err := sess.Walk(root); err != nil {
-		return nil, err
-	}
-	expected := map[cid.Cid]bool{root: true}
-	var nodes []blockstore.Block
-	var buf []byte
-	var size int64
-	var pace pace
-	sess.Throttle(pace.patiently(g.throttle(ctx, p), stall, walkStall, g.r.cfg.Now))
-	for left := 1; ; {
-		begun := g.r.cfg.Now()
-		rep, err := sess.Next(buf)
-		if err == nil {
-			err = pace.took(g.r.cfg.Now().Sub(begun), len(rep.Data))
-		}
-		if err != nil {
-			return nil, err
-		}
-		stall.Reset(walkStall)
-		if !rep.Cid.Defined() {
-			if rep.Code != wire.OK || left > 0 {
-				return nil, fmt.Errorf("walk: %w (%v)", blockstore.ErrNotFound, rep.Code)
-			}
-			return nodes, nil
-		}
-		if !expected[rep.Cid] {
-			return nil, fmt.Errorf("walk: %w: a node nobody asked for", blockstore.ErrCorrupt)
-		}
-		expected[rep.Cid] = false // each only once
-		b, err := blockstore.Receive(rep.Cid, append([]byte(nil), rep.Data...))
-		if err != nil {
-			return nil, err
-		}
-		buf = rep.Data
-		left--
-		next, err := dag.NextNodes(b)
-		if err != nil {
-			return nil, fmt.Errorf("walk: %w: %w", errRevision, err)
-		}
-		for _, c := range next {
-			if _, seen := expected[c]; !seen {
-				expected[c] = true
-				left++
-			}
-		}
-		size += int64(len(rep.Data))
-		if nodes = append(nodes, b); len(nodes)+left > lim.Nodes || size > lim.Bytes {
-			return nil, fmt.Errorf("walk: %w: %w", errRevision, dag.ErrLimit)
-		}
-	}
 }

@@ -146,14 +146,14 @@ func (r *Registry) fetchProposal(ctx context.Context, rep *Replica, from peer.ID
 		return err
 	}
 	g := r.asideGet(rep, e, look)
-	nodes, err := g.walkAt(ctx, from, p.From, dag.DefaultLimits())
-	if err != nil {
+	t := newTrunk(p.From, dag.DefaultLimits(), r.cfg.Now())
+	if err := g.walkAt(ctx, from, t); err != nil {
 		return fmt.Errorf("what it was made from: %w", err)
 	}
-	if _, err := (&session{}).read(ctx, p.From, nodes, nil, dag.DefaultLimits()); err != nil {
+	if _, err := (&session{}).read(ctx, p.From, t.nodes, nil, dag.DefaultLimits()); err != nil {
 		return fmt.Errorf("what it was made from: %w", err)
 	}
-	return r.putNodes(ctx, rep.id, nodes)
+	return r.putNodes(ctx, rep.id, t.nodes)
 }
 
 // putNodes stores nodes under a set.

@@ -269,7 +269,7 @@ func (g *get) borrow(ctx context.Context, root cid.Cid) (*dag.Layout, error) {
 	}
 	g.older = true
 	defer func() { g.older = false }()
-	nodes, err := g.fetchNodes(ctx, root, dag.DefaultLimits())
+	nodes, err := g.fetchNodes(ctx, g.newTrunk(root))
 	if err != nil {
 		return nil, err
 	}

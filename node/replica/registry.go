@@ -181,7 +181,7 @@ func Open(cfg Config) (*Registry, error) {
 	if err != nil {
 		return nil, fmt.Errorf("open sets: %w", err)
 	}
-	r := &Registry{cfg: cfg, self: self, ease: ease{give: giveBack}, states: states{cfg.Dir}, sets: map[cid.Cid]*Replica{}, places: map[string]bool{}, worries: make(chan struct{}, 1), followers: map[cid.Cid]chan peer.ID{}}
+	r := &Registry{cfg: cfg, self: self, ease: newEase(), states: states{cfg.Dir}, sets: map[cid.Cid]*Replica{}, places: map[string]bool{}, worries: make(chan struct{}, 1), followers: map[cid.Cid]chan peer.ID{}}
 	all, bad, err := r.states.load()
 	if err != nil {
 		return nil, err

@@ -85,7 +85,6 @@ func (r *Registry) share(ctx context.Context, o ShareOptions) (Shared, error) {
 	}
 	defer r.moving()()
 	snap, err := r.scan(ctx, r.cfg.Store, rep.id, rep.Verified().Genesis.Profile, o)
-	r.ease.scanned(snap.BytesRead)
 	if err != nil {
 		return Shared{}, err
 	}

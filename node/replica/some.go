@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
+	"path/filepath"
 
 	"github.com/ipfs/go-cid"
 
@@ -82,12 +84,28 @@ func (g *get) some(ctx context.Context, t record.Ticket, only Selection) (got Go
 	}
 	defer b.forget()
 	b.look(dest, false)
-	got.Changed = len(b.lost) > 0
+	got.Changed = len(b.lost) > 0 || got.others(s.lay, chosen)
 	if g.o.Plan {
-		g.foretell(ctx, part, b, &got)
-		return got, nil
+		return got, g.foretell(ctx, part, &got)
 	}
-	return got, g.bring(ctx, s, part, whole, &got)
+	return got, g.bring(ctx, s, portion{part, whole, folders(s.lay, chosen)}, &got)
+}
+
+// others counts the chosen entries that are no files, and tells whether any of them is not in the destination.
+func (g *Got) others(lay *dag.Layout, chosen []bool) (lacking bool) {
+	for i, e := range lay.Entries {
+		if !chosen[i] || e.Kind == dag.KindFile {
+			continue
+		}
+		if e.Kind == dag.KindSymlink {
+			g.Links++
+		} else {
+			g.Folders++
+		}
+		_, err := os.Lstat(filepath.Join(g.Dest, filepath.FromSlash(e.Path))) // only for what is said of it
+		lacking = lacking || err != nil
+	}
+	return lacking
 }
 
 // vetted checks the newest head as a get does; one of the past was named by it.
@@ -102,16 +120,34 @@ func (g *get) vetted(ctx context.Context, h record.Head) error {
 	return err
 }
 
-// bring fetches what the part of a revision lacks and puts it into the destination. s is of the whole revision: peers
-// name its leaves by their numbers there.
-func (g *get) bring(ctx context.Context, s *session, part *dag.Layout, whole []uint32, got *Got) error {
+// portion is what of a revision is wanted.
+type portion struct {
+	*dag.Layout                 // with the folders above
+	whole       []uint32        // leaf of the portion -> leaf of the revision
+	chosen      map[string]bool // the folders that were chosen: they get the modes of the revision
+}
+
+// folders are the paths of the chosen ones.
+func folders(lay *dag.Layout, chosen []bool) map[string]bool {
+	out := map[string]bool{}
+	for i, e := range lay.Entries {
+		if chosen[i] && e.Kind == dag.KindDir {
+			out[e.Path] = true
+		}
+	}
+	return out
+}
+
+// bring fetches what the portion of a revision lacks and puts it into the destination. s is of the whole revision: peers
+// name its leaves by their numbers there. A folder of the user's that is only on the way keeps its mode.
+func (g *get) bring(ctx context.Context, s *session, part portion, got *Got) error {
 	g.o.Progress(Progress{Phase: "check", Total: part.Bytes})
-	out, err := worktree.NewCheckout(ctx, got.Dest, g.id, part, worktree.CheckoutOptions{Force: g.o.Force, Ours: true, FreeSpace: g.r.spaceFor(0),
-		Local: g.r.cfg.Store.Get, Hold: true, MinLeaf: g.v.Genesis.Profile.Min, Now: g.r.cfg.Now})
+	out, err := worktree.NewCheckout(ctx, got.Dest, g.id, part.Layout, worktree.CheckoutOptions{Force: g.o.Force, Ours: true, FreeSpace: g.r.spaceFor(0),
+		Theirs: func(path string) bool { return !part.chosen[path] }, Local: g.r.cfg.Store.Get, Hold: true, MinLeaf: g.v.Genesis.Profile.Min, Now: g.r.cfg.Now})
 	if err != nil {
 		return err
 	}
-	s.out = newTarget(out, whole)
+	s.out = newTarget(out, part.whole)
 	defer s.close()
 	report, rest := g.o.Progress, s.lay.Bytes-part.Bytes
 	g.o.Progress = func(p Progress) { // a download counts the rest of the revision as here
@@ -136,14 +172,17 @@ func (g *get) bring(ctx context.Context, s *session, part *dag.Layout, whole []u
 	return err
 }
 
-// foretell plans what bring would do. What looks in the destination as it should is taken to be right.
-func (g *get) foretell(ctx context.Context, part *dag.Layout, b base, got *Got) {
-	here := b.here(g.r.cfg.Store)
-	plan := diff.NewPlan(part, nil, func(c cid.Cid) bool {
-		has, err := here(ctx, c)
+// foretell plans what bring would do.
+func (g *get) foretell(ctx context.Context, part *dag.Layout, got *Got) error {
+	there, err := worktree.Look(ctx, got.Dest, g.id, part, worktree.CheckoutOptions{Ours: true, Theirs: func(string) bool { return true }, MinLeaf: g.v.Genesis.Profile.Min, Now: g.r.cfg.Now})
+	if err != nil {
+		return err
+	}
+	plan := planAmid(part, nil, there, func(c cid.Cid) bool {
+		has, err := g.r.cfg.Store.Has(ctx, c)
 		return err == nil && has
 	})
-	got.Plan, got.Fetched = plan, plan.Fetched
+	got.Plan, got.Fetched, got.InWay = plan, plan.Fetched, there.InWay
 	need := 0
 	for _, l := range plan.Leaves {
 		if l.Source != diff.Reuse {
@@ -153,4 +192,22 @@ func (g *get) foretell(ctx context.Context, part *dag.Layout, b base, got *Got) 
 	if need > 0 {
 		got.Estimate = plan.Fetched + int64(need)*chunkCost + sessionCost*lanesPerPeer
 	}
+	return nil
+}
+
+// planAmid plans how to get to a revision in a folder where something of it lies.
+func planAmid(lay, old *dag.Layout, there worktree.Survey, here func(cid.Cid) bool) *diff.Plan {
+	inDest := make(map[cid.Cid]bool, len(there.Leaves))
+	for i, right := range there.Leaves {
+		if right {
+			inDest[lay.Leaves[i].Cid] = true
+		}
+	}
+	plan := diff.NewPlan(lay, old, func(c cid.Cid) bool { return inDest[c] || here(c) })
+	for i, f := range plan.Files {
+		if f.Action == diff.Build && there.Placed[f.Entry] {
+			plan.Files[i].Action = diff.Keep
+		}
+	}
+	return plan
 }

@@ -99,6 +99,14 @@ func TestSelectBringsWhatIsChosen(t *testing.T) {
 	if n := a.replica(id).Holders(); n != 1 {
 		t.Errorf("%d holders, of which one has it", n)
 	}
+	link := b.choose(id, into(filepath.Join(t.TempDir(), "dest")), "link")
+	folder := b.choose(id, into(link.Dest), "empty", "link")
+	if !link.Changed || link.Links != 1 || link.Files+link.Folders != 0 || !folder.Changed || folder.Folders != 1 {
+		t.Errorf("a link: %+v; a folder: %+v", link, folder)
+	}
+	if again := b.choose(id, into(link.Dest), "empty", "link"); again.Changed {
+		t.Errorf("both again: %+v", again)
+	}
 	again := b.choose(id, into(dest), "twin", "small/1?")
 	if again.Changed || again.Fetched != 0 || again.Total == 0 {
 		t.Errorf("again: %+v", again)
@@ -309,10 +317,6 @@ func TestSelectLeavesWhatIsThere(t *testing.T) {
 	b.choose(id, force, "small/1/file")
 	want := partOf(contents(t, dir), "twin", "small/1/file")
 	maps.Copy(want, partOf(before, "mine", "big"))
-	now := contents(t, dest)
-	for _, folder := range []string{"small", "small/1"} { // whose modes are the set's now
-		want[folder] = now[folder]
-	}
 	samePart(t, want, dest)
 	small := into(dest)
 	small.MaxBytes = 100
@@ -322,6 +326,75 @@ func TestSelectLeavesWhatIsThere(t *testing.T) {
 	if _, err := b.tryChoose(id, small, "small/2"); !errors.Is(err, ErrTooBig) {
 		t.Errorf("more than was allowed: %v", err)
 	}
+}
+
+// A folder of the user's keeps the mode he gave it, unless he chose it.
+func TestSelectKeepsModesOfFolders(t *testing.T) {
+	t.Parallel()
+	dir := newTree(t, 935)
+	for _, folder := range []string{"small", "small/1", "small/2"} {
+		if err := os.Chmod(filepath.Join(dir, folder), 0o755); err != nil {
+			t.Fatal(err)
+		}
+	}
+	a := newMember(t, role{})
+	id := a.share(dir).Replica.Set()
+	b := newMember(t, role{}, a)
+	dest := t.TempDir()
+	for _, folder := range []struct {
+		path string
+		mode fs.FileMode
+	}{{"small/1", 0o500}, {"small", 0o700}} { // private, and one of them not even to be written
+		if err := os.MkdirAll(filepath.Join(dest, folder.path), 0o700); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.Chmod(filepath.Join(dest, folder.path), folder.mode); err != nil {
+			t.Fatal(err)
+		}
+	}
+	perm := func(path string) fs.FileMode {
+		info, err := os.Lstat(filepath.Join(dest, path))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return info.Mode().Perm()
+	}
+	b.choose(id, into(dest), "small/1/file", "small/2/file")
+	if small, one, two := perm("small"), perm("small/1"), perm("small/2"); small != 0o700 || one != 0o500 || two != 0o755 {
+		t.Errorf("modes %o and %o of the user's folders, %o of one that was made", small, one, two)
+	}
+	b.choose(id, into(dest), "small/1")
+	if small, one := perm("small"), perm("small/1"); small != 0o700 || one != 0o755 {
+		t.Errorf("modes %o on the way, %o of what was chosen", small, one)
+	}
+}
+
+// A folder of the user's goes for no file of its name, even if it is empty, unless that is forced.
+func TestSelectKeepsEmptyFolders(t *testing.T) {
+	t.Parallel()
+	dir := newTree(t, 937)
+	a := newMember(t, role{})
+	id := a.share(dir).Replica.Set()
+	b := newMember(t, role{}, a)
+	dest := t.TempDir()
+	if err := os.Mkdir(filepath.Join(dest, "twin"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	plan := into(dest)
+	plan.Plan = true
+	if told := b.choose(id, plan, "twin"); told.InWay == nil || told.InWay.Paths[0] != "twin" {
+		t.Errorf("a plan: in the way %+v", told.InWay)
+	}
+	if _, err := b.tryChoose(id, into(dest), "twin"); !errors.Is(err, worktree.ErrConflict) {
+		t.Errorf("a folder is in the way: %v", err)
+	}
+	if info, err := os.Lstat(filepath.Join(dest, "twin")); err != nil || !info.IsDir() {
+		t.Errorf("the folder is %v: %v", info, err)
+	}
+	force := into(dest)
+	force.Force = true
+	b.choose(id, force, "twin")
+	samePart(t, partOf(contents(t, dir), "twin"), dest)
 }
 
 // A set that is known here stays as it is, and lends its bytes.

@@ -141,21 +141,41 @@ func (g *get) use(ctx context.Context, scratch cid.Cid, dir, suffix string) (*da
 
 // plan compares the revision with what is here; nil if nothing of it is, and nothing like it.
 func (g *get) plan(ctx context.Context, lay *dag.Layout) *diff.Plan {
-	if g.base.lay == nil && !g.o.Plan && len(g.r.all()) == 1 {
+	if g.base.lay == nil && len(g.r.all()) == 1 {
 		return nil // nothing else lies here
 	}
-	here := g.r.cfg.Store.Has
-	if g.base.inDest {
-		here = g.base.here(g.r.cfg.Store)
-	}
-	plan := diff.NewPlan(lay, g.base.lay, func(c cid.Cid) bool {
-		has, err := here(ctx, c)
-		return err == nil && has
-	})
-	if plan.Reused == 0 && plan.Patched == 0 && g.base.lay == nil && !g.o.Plan {
+	plan := diff.NewPlan(lay, g.base.lay, g.here(ctx))
+	if plan.Reused == 0 && plan.Patched == 0 && g.base.lay == nil {
 		return nil
 	}
 	return plan
+}
+
+// here tells of leaves whether they are on this disk.
+func (g *get) here(ctx context.Context) func(cid.Cid) bool {
+	ask := g.r.cfg.Store.Has
+	if g.base.inDest {
+		ask = g.base.here(g.r.cfg.Store)
+	}
+	return func(c cid.Cid) bool {
+		has, err := ask(ctx, c)
+		return err == nil && has
+	}
+}
+
+// preview plans what a get would do, and what it would take. A destination that it knows nothing of it looks at as the
+// checkout would.
+func (g *get) preview(ctx context.Context, s *session, got *Got) error {
+	if g.base.inDest {
+		return g.estimate(ctx, s, diff.NewPlan(s.lay, g.base.lay, g.here(ctx)), got)
+	}
+	g.o.Progress(Progress{Phase: "check", Total: s.lay.Bytes})
+	there, err := worktree.Look(ctx, g.dest, g.id, s.lay, worktree.CheckoutOptions{Known: g.known(ctx), MinLeaf: g.v.Genesis.Profile.Min, Now: g.r.cfg.Now})
+	if err != nil {
+		return err
+	}
+	got.InWay = there.InWay
+	return g.estimate(ctx, s, planAmid(s.lay, g.base.lay, there, g.here(ctx)), got)
 }
 
 // look finds the files of the base that are not in the destination any more and, unless only those are of interest,

@@ -6,12 +6,16 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
+	"strings"
 	"sync/atomic"
 	"testing"
 
+	"github.com/google/go-cmp/cmp"
 	"github.com/ipfs/go-cid"
 	"github.com/libp2p/go-libp2p/core/peer"
 
+	"github.com/shoal-p2p/shoal/blockstore/diff"
 	"github.com/shoal-p2p/shoal/protocols/delta"
 	"github.com/shoal-p2p/shoal/protocols/record"
 )
@@ -159,6 +163,73 @@ func TestPlanIsWhatIsDone(t *testing.T) {
 	}
 	if wire := got.WireIn + got.WireOut; plan.Estimate < wire*8/10 || plan.Estimate > wire*12/10 {
 		t.Errorf("planned %d bytes on the wire, it took %d", plan.Estimate, wire)
+	}
+}
+
+// What a plan says of a folder that nothing is remembered of is what the get then finds there.
+func TestPlanLooksIntoTheFolder(t *testing.T) {
+	t.Parallel()
+	a := newMember(t, role{})
+	dir := newTree(t, 45)
+	id := a.share(dir).Replica.Set()
+	b := newMember(t, role{}, a)
+	dest := filepath.Join(t.TempDir(), "dest")
+	b.choose(id, into(dest), "twin", "small")
+	plan := into(dest)
+	plan.Plan = true
+	ask := func() Got {
+		t.Helper()
+		before := contents(t, dest)
+		told, err := b.Get(within(t), record.Ticket{Set: id}, plan)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if diff := cmp.Diff(before, contents(t, dest)); diff != "" {
+			t.Errorf("a plan has changed the folder:\n%s", diff)
+		}
+		return told
+	}
+	kept := func(told Got) (n int) {
+		for _, f := range told.Plan.Files {
+			if f.Action == diff.Keep {
+				n++
+			}
+		}
+		return n
+	}
+	told := ask()
+	files := 0
+	for path, what := range contents(t, dest) {
+		if (path == "twin" || strings.HasPrefix(path, "small/")) && !strings.HasPrefix(what, "d") {
+			files++
+		}
+	}
+	if kept(told) != files || told.InWay != nil {
+		t.Errorf("%d files are kept of %d, %v in the way", kept(told), files, told.InWay)
+	}
+	write(t, filepath.Join(dest, "mine"), []byte("mine"))
+	write(t, filepath.Join(dest, "small/1/file"), []byte("edited"))
+	edited := ask()
+	if w := edited.InWay; w == nil || !slices.Equal(w.Paths, []string{"small/1/file"}) || !slices.Equal(w.Beside, []string{"mine"}) || kept(edited) != files-1 {
+		t.Errorf("%d kept, in the way %+v", kept(edited), w)
+	}
+	part := plan
+	only, _ := NewSelection([]string{"small"})
+	if got, err := b.Select(within(t), record.Ticket{Set: id}, only, part); err != nil || got.InWay == nil || len(got.InWay.Beside) > 0 {
+		t.Errorf("of a part: %v, in the way %+v", err, got.InWay)
+	}
+	for _, path := range []string{"mine", "small/1/file"} {
+		if err := os.Remove(filepath.Join(dest, path)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	told = ask()
+	got, err := b.Get(within(t), record.Ticket{Set: id}, into(dest))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if told.Fetched != got.Fetched || told.Reused() != got.Reused() || got.Reused() < 700<<10 {
+		t.Errorf("planned %d reused, %d fetched; done %d, %d", told.Reused(), told.Fetched, got.Reused(), got.Fetched)
 	}
 }
 

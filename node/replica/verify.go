@@ -165,7 +165,10 @@ func (p *Replica) Head() (record.Head, bool) {
 // Holders is how many nodes are known to hold the whole newest revision, this one included if it does.
 func (p *Replica) Holders() int {
 	n := p.feed.whole()
-	if p.State().Complete {
+	root, ok := p.promised()
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if ok && !p.health.of(root).Loses() {
 		n++
 	}
 	return n

@@ -9,18 +9,21 @@ import (
 )
 
 // await keeps an operation running whose work goes on at the node, until a revision of set is complete: then it is done,
-// with result. An older one that awaits the same is done now, so that there is one for each set.
-func (o *operations) await(now time.Time, id, set string, result json.RawMessage, cancel func()) {
+// with result. wished tells whether the set was not followed before. An older one that awaits the same ends now, so that
+// there is one for each set: the new one stands for both.
+func (o *operations) await(now time.Time, id, set string, result json.RawMessage, wished bool, cancel func()) {
 	r := o.all[id]
 	if r == nil || r.State != StateRunning {
 		return
 	}
 	for _, other := range o.all {
 		if other.awaited != nil && other.Set == set {
-			o.end(now, other.ID, other.awaited, nil)
+			wished = wished || other.wished
+			o.end(now, other.ID, nil, &api.Error{Code: api.CodeInterrupted, ExitCode: api.ExitInterrupted,
+				Title: "the same was asked for again", Detail: r.ID})
 		}
 	}
-	r.Set, r.awaited, r.cancel = set, result, cancel
+	r.Set, r.awaited, r.wished, r.cancel = set, result, wished, cancel
 	o.touch(r)
 }
 
@@ -59,23 +62,36 @@ func left(canceled bool, detail string) *api.Error {
 
 // awaitRevision lets an operation run on until a revision of what is followed is complete. mark is the newest event
 // before the follow was asked for: what the node told since then counts.
-func (a *API) awaitRevision(id, set string, result json.RawMessage, mark int) {
+func (a *API) awaitRevision(id string, f api.FollowResult, result json.RawMessage, mark int) {
 	a.mu.Lock()
-	defer a.mu.Unlock()
-	a.ops.await(a.opts.Now(), id, set, result, func() { a.abandon(id, set) })
+	a.ops.await(a.opts.Now(), id, f.Set, result, !f.Already, func() { a.abandon(id) })
 	for _, n := range a.ring.after(mark) {
 		a.ops.heard(a.opts.Now(), n.Event)
 	}
+	r := a.ops.all[id]
+	canceled := r != nil && r.canceled // while the node was asked
+	a.mu.Unlock()
+	if canceled {
+		a.abandon(id)
+	}
 }
 
-// abandon is how an operation is cancelled whose work goes on at the node: the set is not followed any more.
-func (a *API) abandon(id, set string) {
-	_, err := guard(a.base, a, "unfollow", func(ctx context.Context) (api.UnfollowResult, error) {
-		return a.service.Unfollow(ctx, api.UnfollowRequest{Set: set})
-	})
-	e := api.AsError(err)
-	if e == nil {
-		e = cancelled()
+// abandon is how an operation is cancelled whose work goes on at the node: the set is not followed any more, unless it
+// was before the operation.
+func (a *API) abandon(id string) {
+	a.mu.Lock()
+	set := ""
+	if r := a.ops.all[id]; r != nil && r.wished {
+		set = r.Set
+	}
+	a.mu.Unlock()
+	e := cancelled()
+	if set != "" {
+		if _, err := guard(a.base, a, "unfollow", func(ctx context.Context) (api.UnfollowResult, error) {
+			return a.service.Unfollow(ctx, api.UnfollowRequest{Set: set})
+		}); err != nil {
+			e = api.AsError(err)
+		}
 	}
 	a.mu.Lock()
 	defer a.mu.Unlock()

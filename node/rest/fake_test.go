@@ -92,7 +92,7 @@ func (f *fake) Follow(ctx context.Context, q api.FollowRequest, p func(api.Progr
 	if err == nil && !f.slow {
 		f.tell(api.Event{Kind: api.EventComplete, Set: q.Ticket})
 	}
-	return api.FollowResult{Set: q.Ticket, Following: true}, err
+	return api.FollowResult{Set: q.Ticket, Following: true, Already: q.Dest == "/already"}, err
 }
 
 func (f *fake) Verify(ctx context.Context, q api.VerifyRequest, p func(api.Progress)) (api.VerifyResult, error) {

@@ -135,7 +135,7 @@ func TestFollowRunsUntilARevisionIsComplete(t *testing.T) {
 	awaitSet(second)
 	third = begin()
 	awaitSet(third)
-	if op := settle(t, a, second); op.State != StateDone {
+	if op := settle(t, a, second); op.State != StateCancelled || f.last() == (api.UnfollowRequest{Set: "s"}) {
 		t.Errorf("one that is asked for again: %+v", op)
 	}
 	call(t, a, "DELETE", third.header.Get("Location"), "")
@@ -156,6 +156,51 @@ func TestFollowRunsUntilARevisionIsComplete(t *testing.T) {
 	}
 }
 
+// Cancelling ends what the operation began, and nothing else: a set that was followed before stays so.
+func TestCancelledFollow(t *testing.T) {
+	f := &fake{slow: true}
+	a := serve(t, f, Options{})
+	begin := func(body string) reply { return call(t, a, "POST", prefix+"/follows", body) }
+	running := func(r reply) {
+		var op Operation
+		for op.Set != "s" {
+			call(t, a, "GET", r.header.Get("Location"), "").into(t, &op)
+		}
+	}
+	unfollowed := func() bool { return f.last() == (api.UnfollowRequest{Set: "s"}) }
+	drop := func(r reply) Operation {
+		call(t, a, "DELETE", r.header.Get("Location"), "")
+		return settle(t, a, r)
+	}
+
+	again := begin(`{"ticket":"s","dest":"/already"}`)
+	running(again)
+	if op := drop(again); op.State != StateCancelled || unfollowed() {
+		t.Errorf("followed before: %+v, asked %v", op, f.last())
+	}
+	first := begin(`{"ticket":"s","dest":"/d"}`)
+	running(first)
+	again = begin(`{"ticket":"s","dest":"/already"}`)
+	running(again)
+	if op := drop(again); op.State != StateCancelled || !unfollowed() {
+		t.Errorf("followed by the one before, which it stands for: %+v, asked %v", op, f.last())
+	}
+
+	asked, asking := make(chan struct{}), make(chan struct{})
+	f.work = func(context.Context, func(api.Progress)) error { // the node does not look whether anybody waits still
+		close(asking)
+		<-asked
+		return nil
+	}
+	soon := begin(`{"ticket":"s","dest":"/d"}`)
+	<-asking
+	call(t, a, "DELETE", soon.header.Get("Location"), "")
+	close(asked)
+	if op := settle(t, a, soon); op.State != StateCancelled || !unfollowed() {
+		t.Errorf("cancelled while the node was asked: %+v, asked %v", op, f.last())
+	}
+}
+
 // What commands do, and what only waits for a revision, takes no place from what is begun over the API.
 func TestBoundIsOfTheAPI(t *testing.T) {
 	at := time.Unix(1, 0)
@@ -163,7 +208,7 @@ func TestBoundIsOfTheAPI(t *testing.T) {
 	for i := range 2 * maxRunning {
 		must(o.begin(at, Beginning{Via: ViaCommand}, nil))
 		op := must(o.begin(at, Beginning{Via: ViaAPI}, nil))
-		o.await(at, op.ID, fmt.Sprint("set", i), []byte(`{}`), nil)
+		o.await(at, op.ID, fmt.Sprint("set", i), []byte(`{}`), true, nil)
 	}
 	if n := o.running(); n != 0 {
 		t.Errorf("%d are counted", n)

@@ -85,6 +85,7 @@ type record struct {
 	cancel   func()
 	canceled bool
 	awaited  json.RawMessage // the result that it has once a revision of Set is complete; nil = it waits for none
+	wished   bool            // of one that awaits: Set was not followed before it
 }
 
 func newOperations(now time.Time) *operations {

@@ -48,7 +48,7 @@ func (a *API) finish(id string, res any, err error, mark int) error {
 		body, err = json.Marshal(res)
 	}
 	if f, ok := res.(api.FollowResult); ok && err == nil {
-		a.awaitRevision(id, f.Set, body, mark)
+		a.awaitRevision(id, f, body, mark)
 		return nil
 	}
 	a.mu.Lock()

@@ -32,6 +32,7 @@ func (s *Server) Handler() http.Handler {
 	for _, path := range []string{"/api/v1/", "GET /openapi.json", "GET /openapi-3.0.json"} {
 		mux.Handle(path, s.authorised(s.opts.API))
 	}
+	mux.Handle("POST /logout", s.authorised(http.HandlerFunc(s.logout)))
 	mux.Handle("POST /qr", s.authorised(http.HandlerFunc(qrCode)))
 	mux.Handle("GET /about.json", s.authorised(http.HandlerFunc(s.about)))
 	mux.Handle("/", s.authorised(http.HandlerFunc(s.page)))
@@ -100,7 +101,7 @@ func (s *Server) signedIn(r *http.Request) bool { return s.hasCookie(r, s.keys.L
 
 func (s *Server) hasCookie(r *http.Request, keys *credentials) bool {
 	for _, c := range r.CookiesNamed(s.cookieName()) {
-		if keys.session.is(c.Value) {
+		if keys.signed(c.Value, s.opts.Now()) {
 			return true
 		}
 	}

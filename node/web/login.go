@@ -8,6 +8,7 @@ import (
 	"io"
 	"net/http"
 	"strings"
+	"time"
 )
 
 // policy is the Content Security Policy of every answer: scripts, styles and requests of this origin, and nothing else.
@@ -22,22 +23,35 @@ func (s *Server) login(w http.ResponseWriter, r *http.Request) {
 		s.deny(w, r, stale)
 		return
 	}
+	keys := s.keys.Load() // before the code is: one of the time before a renewal must not bring what is good after it
 	if !s.codes.redeem(r.URL.Query().Get("code")) {
 		if s.signedIn(r) { // a bookmark of the link, or the page of it again
 			http.Redirect(w, r, "/", http.StatusSeeOther)
 			return
 		}
 		if strings.Contains(r.Header.Get("Accept"), "text/html") {
+			s.refusals.note(r, stale)
 			writeNote(w, http.StatusForbidden, s.commanded(staleNote))
 			return
 		}
 		s.deny(w, r, stale)
 		return
 	}
-	http.SetCookie(w, &http.Cookie{Name: s.cookieName(), Value: s.keys.Load().value, Path: "/", HttpOnly: true,
-		Secure: s.opts.tls(), SameSite: http.SameSiteStrictMode})
+	http.SetCookie(w, s.cookie(keys.cookie(s.opts.Now().Add(sessionLife)), int(sessionLife/time.Second)))
 	w.Header().Set("Refresh", "0;url=/")
 	writeNote(w, http.StatusOK, welcomeNote)
+}
+
+// logout signs the browser out that asks for it, and no other.
+func (s *Server) logout(w http.ResponseWriter, _ *http.Request) {
+	http.SetCookie(w, s.cookie("", -1))
+	w.WriteHeader(http.StatusNoContent)
+}
+
+// cookie is for age seconds; one below zero takes it away.
+func (s *Server) cookie(value string, age int) *http.Cookie {
+	return &http.Cookie{Name: s.cookieName(), Value: value, MaxAge: age, Path: "/", HttpOnly: true, Secure: s.opts.tls(),
+		SameSite: http.SameSiteStrictMode}
 }
 
 // note is a page for a browser that has not signed in: it cannot load anything, so its style is in it.

@@ -33,9 +33,10 @@ const snapshot = `{"time":"2026-01-02T03:04:05Z","operations":[],"status":{"peer
 
 // cannedAnswers are those that are no empty list.
 var cannedAnswers = map[string]string{
-	"limits":  `{"up":0,"down":0,"lan_exempt":false,"sets":[],"max_connections":256,"max_size":0,"size":1000}`,
-	"doctor":  `{"ok":true,"checks":[]}`,
-	"testnet": `{"nodes":[{"name":"edge-1","peer_id":"12D3KooWGone","state":"killed"}]}`,
+	"limits":                    `{"up":0,"down":0,"lan_exempt":false,"sets":[],"max_connections":256,"max_size":0,"size":1000}`,
+	"doctor":                    `{"ok":true,"checks":[]}`,
+	"sets/bafyone/availability": `{"set":"bafyone","revision":3,"root":"r","leaves":4,"columns":4,"copies":[0,0,0,0],"peers":[{"peer_id":"12D3KooWSelf","self":true,"state":"some","leaves":0,"have":[0,0,0,0]},{"peer_id":"12D3KooWGone","state":"unknown","leaves":0}]}`,
+	"testnet":                   `{"nodes":[{"name":"edge-1","peer_id":"12D3KooWGone","state":"killed"}]}`,
 }
 
 func (c *canned) ServeHTTP(w http.ResponseWriter, r *http.Request) {
@@ -108,7 +109,7 @@ func TestNamesOfATestNetwork(t *testing.T) {
 	l, stop := cannedSite(t, &canned{first: snapshot, testnet: true}, "127.0.0.1:0")
 	defer stop()
 	p := visit(t, ctx, l, "named")
-	p.wait(`document.querySelector('[data-testid=ring]').textContent.includes('edge-1 (lost)')`)
+	p.wait(`document.querySelector('[data-testid=ring]').textContent.includes('edge-1not connected')`)
 	p.wait(`document.querySelector('nav a[href="#/testnet"]')`)
 	p.open("set/bafyone")
 	p.wait(`document.querySelector('main').textContent.includes('Primaryedge-1')`)

@@ -12,6 +12,8 @@ import (
 	"io"
 	"io/fs"
 	"os"
+	"strconv"
+	"strings"
 	"sync"
 	"time"
 
@@ -27,6 +29,9 @@ const (
 	maxTokenFile = 4 << 10
 	// codeLife is long enough for a browser to start.
 	codeLife = time.Minute
+	// sessionLife is how long a browser is signed in: who looks at the node now and then does so once a month, and what a
+	// browser that was left behind still shows is worth nothing after that.
+	sessionLife = 30 * 24 * time.Hour
 	// maxCodes bounds those that wait for their browser: who asks oftener loses the oldest.
 	maxCodes = 16
 )
@@ -49,24 +54,37 @@ func newToken(random io.Reader) (string, error) {
 	return base64.RawURLEncoding.EncodeToString(b[:]), nil
 }
 
-// credentials are what opens the API. Both are derived from one token, so that neither a script nor a signed-in browser minds
+// credentials are what opens the API. All are derived from one token, so that neither a script nor a signed-in browser minds
 // when the node is started anew.
 type credentials struct {
-	token   secret
-	session secret // of the cookie of a signed-in browser
-	value   string // of that cookie
-	life    context.Context
-	end     context.CancelFunc // of life: they are good no more
+	token secret
+	seal  []byte // key of what signed-in browsers show
+	life  context.Context
+	end   context.CancelFunc // of life: they are good no more
 }
 
-// newCredentials derives the cookie: who reads it out of a browser's profile has not got the token, and one of another port
-// opens nothing here.
+// newCredentials derives the key of cookies: who reads one out of a browser's profile has not got the token, and one of
+// another port opens nothing here.
 func newCredentials(token, port string) *credentials {
 	mac := hmac.New(sha256.New, []byte(token))
 	_, _ = io.WriteString(mac, "shoal dashboard session, port "+port) // never fails
-	value := base64.RawURLEncoding.EncodeToString(mac.Sum(nil))
 	life, end := context.WithCancel(context.Background())
-	return &credentials{token: hash(token), session: hash(value), value: value, life: life, end: end}
+	return &credentials{token: hash(token), seal: mac.Sum(nil), life: life, end: end}
+}
+
+// cookie is what a browser shows that is signed in until a time: that time, in seconds, and its seal.
+func (k *credentials) cookie(until time.Time) string {
+	ends := strconv.FormatInt(until.Unix(), 10)
+	mac := hmac.New(sha256.New, k.seal)
+	_, _ = io.WriteString(mac, ends) // never fails
+	return ends + "." + base64.RawURLEncoding.EncodeToString(mac.Sum(nil))
+}
+
+// signed tells whether text is a cookie that is good still.
+func (k *credentials) signed(text string, now time.Time) bool {
+	ends, _, _ := strings.Cut(text, ".")
+	seconds, err := strconv.ParseInt(ends, 10, 64)
+	return err == nil && now.Unix() < seconds && hash(k.cookie(time.Unix(seconds, 0))).is(text)
 }
 
 // keepToken is the token in the file at path; where there is none yet, a new one is written there.

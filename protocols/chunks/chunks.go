@@ -71,8 +71,10 @@ const (
 const (
 	helloTimeout = 10 * time.Second // for the greeting, and for the rest of a want once it began
 	idleTimeout  = 60 * time.Second // without a want and without anything to reply
-	frameTimeout = 30 * time.Second // until the next piece of a reply
-	slowest      = 16 << 10         // bytes a second a write must get on at, after a first frameTimeout
+	frameTimeout = 30 * time.Second // without a byte of a reply
+	// writeTimeout is for each writePiece of a reply: a muxer that reads at 1 kB/s, the least limit a node takes, opens its
+	// window half by half, which is 128 KiB and 131 seconds.
+	writeTimeout = 150 * time.Second
 )
 
 // Sizes in bytes.
@@ -83,6 +85,7 @@ const (
 	replyHeader = 40
 	bufferSize  = replyHeader + 1<<20 // the largest leaf of the default profile fits
 	flushSize   = 64 << 10            // small replies are joined up to this
+	writePiece  = 128 << 10           // what a window lets pass at once when it opens
 	// Piece is how much a limiter should let pass at once: sessions take turns, and who waits for one shows that it lives.
 	Piece = 64 << 10
 )

@@ -15,18 +15,13 @@ import (
 
 	"github.com/shoal-p2p/shoal/blockstore"
 	chunkspb "github.com/shoal-p2p/shoal/protocols/chunks/pb"
+	"github.com/shoal-p2p/shoal/protocols/handler"
 	"github.com/shoal-p2p/shoal/protocols/wire"
 )
 
-// Client's sizes in bytes.
-const (
-	// readAhead is the client's read buffer. It saves calls for headers and small blocks; of a large
-	// block only what came with its header is copied, the rest is read straight into the caller's buffer.
-	readAhead = 4 << 10
-	// readPiece is how much of a block must arrive within frameTimeout: 2 KB/s, below which another
-	// peer is better.
-	readPiece = 64 << 10
-)
+// readAhead is the client's read buffer, in bytes. It saves calls for headers and small blocks; of a large
+// block only what came with its header is copied, the rest is read straight into the caller's buffer.
+const readAhead = 4 << 10
 
 // Reply is one block, or why there is none.
 type Reply struct {
@@ -43,9 +38,10 @@ type Throttle func(n int) (int, error)
 // is over, and every call fails. The server ends a session that wants nothing for a minute.
 type Session struct {
 	s     network.Stream
-	in    *bufio.Reader
-	wants chan want // sent; Next takes one when it has taken all replies to the one before
-	allow Throttle  // Next's; nil = nothing is waited for
+	pace  handler.Paced // of s
+	in    *bufio.Reader // of pace
+	wants chan want     // sent; Next takes one when it has taken all replies to the one before
+	allow Throttle      // Next's; nil = nothing is waited for
 
 	cur want // Next's: what is being replied to; no CIDs left = nothing
 
@@ -65,9 +61,10 @@ func Open(ctx context.Context, h host.Host, p peer.ID, set cid.Cid, capability [
 		return nil, fmt.Errorf("open session: %w", err)
 	}
 	x := &Session{
-		s: s, in: bufio.NewReaderSize(s, readAhead),
+		s: s, pace: handler.Paced{From: s, Patience: frameTimeout},
 		wants: make(chan want, MaxOutstanding), done: make(chan struct{}),
 	}
+	x.in = bufio.NewReaderSize(&x.pace, readAhead)
 	stop := context.AfterFunc(ctx, func() { s.Reset() })
 	err = x.greet(set, capability)
 	if !stop() {
@@ -86,7 +83,8 @@ func (x *Session) greet(set cid.Cid, capability []byte) error {
 		return fmt.Errorf("attach to service: %w", err)
 	}
 	digest := blockstore.Digest(set)
-	x.s.SetDeadline(time.Now().Add(frameTimeout))
+	x.s.SetWriteDeadline(time.Now().Add(frameTimeout))
+	x.pace.Begin()
 	if err := wire.WriteMsg(x.s, &chunkspb.Hello{Set: digest[:], Capability: capability}); err != nil {
 		return err
 	}
@@ -130,7 +128,7 @@ func (x *Session) ask(op byte, cids []cid.Cid) error {
 
 // Next gives the next reply. Data uses the memory of buf if that has the capacity, else new memory,
 // and is valid until the caller uses it again. While nothing is wanted it waits for a Want, without a
-// deadline; then for each piece of the reply at most frameTimeout. Errors: ErrMalformed, ErrClosed,
+// deadline; then for as long as the reply gets on, see handler.Paced. Errors: ErrMalformed, ErrClosed,
 // those of the stream.
 func (x *Session) Next(buf []byte) (Reply, error) {
 	for len(x.cur.cids) == 0 {
@@ -148,57 +146,26 @@ func (x *Session) Next(buf []byte) (Reply, error) {
 }
 
 // Throttle makes Next ask allow before it reads anything of a reply; an error of it ends the session. It is called
-// before Next is. While it waits, the peer finds its window full; so that it does not take us for dead, what is left of a
-// reply after throttlePatience is read first and asked for then.
+// before Next is. While it waits, the peer finds its window full: who has a low limit should want few blocks at once,
+// as a peer ends a session of which it could send nothing for a few minutes.
 func (x *Session) Throttle(allow Throttle) { x.allow = allow }
 
-// throttlePatience is less than any server's: one whose reply is not taken for longer, or that has nothing more to say, ends
-// the session, and what it sent is lost.
-const throttlePatience = 20 * time.Second
+// Watch makes Next tell fn, a few times a second, of bytes that came of a reply that takes long. It is called before Next is.
+func (x *Session) Watch(fn func(n int)) { x.pace.Came = fn }
 
-// toll is what one reply has to pay to a throttle.
-type toll struct {
-	allow Throttle // nil = nothing
-	until time.Time
-	owed  int // read, not allowed yet
-}
-
-func (x *Session) newToll() *toll {
-	return &toll{allow: x.allow, until: time.Now().Add(throttlePatience)}
-}
-
-// pass tells how many of n bytes may be read now.
-func (t *toll) pass(n int) (int, error) {
-	switch {
-	case t.allow == nil:
-		return n, nil
-	case time.Now().After(t.until):
-		t.owed += n
-		return n, nil
-	}
-	return t.allow(n)
-}
-
-// pay waits for what is owed.
-func (t *toll) pay() error {
-	for t.owed > 0 {
-		n, err := t.allow(t.owed)
-		if err != nil {
-			return err
-		}
-		t.owed -= n
-	}
-	return nil
-}
-
-// read fills b as fast as it may, each piece within frameTimeout.
-func (x *Session) read(b []byte, t *toll) error {
+// read fills b as fast as it may.
+func (x *Session) read(b []byte) error {
 	for len(b) > 0 {
-		n, err := t.pass(min(len(b), readPiece))
-		if err != nil {
-			return err
+		n := len(b)
+		if x.allow != nil {
+			begun := time.Now()
+			var err error
+			if n, err = x.allow(min(n, Piece)); err != nil {
+				return err
+			}
+			x.pace.Rested(time.Since(begun)) // the peer is not to blame
+			x.pace.Most = n
 		}
-		x.s.SetReadDeadline(time.Now().Add(frameTimeout))
 		if _, err := io.ReadFull(x.in, b[:n]); err != nil {
 			return noEOF(err)
 		}
@@ -209,8 +176,8 @@ func (x *Session) read(b []byte, t *toll) error {
 
 func (x *Session) next(buf []byte) (Reply, error) {
 	var b [replyHeader]byte
-	t := x.newToll()
-	if err := x.read(b[:], t); err != nil {
+	x.pace.Begin()
+	if err := x.read(b[:]); err != nil {
 		return Reply{}, err
 	}
 	h, err := parseHeader(b)
@@ -225,10 +192,7 @@ func (x *Session) next(buf []byte) (Reply, error) {
 		buf = make([]byte, h.length)
 	}
 	r.Data = buf[:h.length]
-	if err := x.read(r.Data, t); err != nil {
-		return Reply{}, err
-	}
-	return r, t.pay()
+	return r, x.read(r.Data)
 }
 
 // match holds a reply against what was wanted and moves on to the next.

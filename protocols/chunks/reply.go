@@ -22,6 +22,7 @@ type wantQueue struct {
 	in    *bufio.Reader
 	wants chan want    // read, not replied to; closed at the end
 	open  atomic.Int64 // wants in the channel or being replied to
+	some  bool         // there has been one
 	err   error        // why reading ended, nil if the client ended it; set before wants is closed
 }
 
@@ -35,12 +36,14 @@ func (q *wantQueue) fill() error {
 		if err != nil {
 			return fmt.Errorf("read want: %w", err)
 		}
+		q.some = true
 		q.open.Add(1)
 		q.wants <- w // blocks while MaxOutstanding wait; session takes them in any case
 	}
 }
 
-// read reads one want: io.EOF if the client ended the stream between two.
+// read reads one want: io.EOF if the client ended the stream between two, or has been sent all it wanted and been silent
+// since. That end is a clean one, as it may have much to take yet that is on its way.
 func (q *wantQueue) read() (want, error) {
 	var h [wantHeader]byte
 	for {
@@ -50,7 +53,13 @@ func (q *wantQueue) read() (want, error) {
 			break
 		}
 		// A client whose window is full sends nothing for as long as our replies take.
-		if !isTimeout(err) || q.open.Load() == 0 {
+		switch {
+		case !isTimeout(err):
+			return want{}, err
+		case q.open.Load() > 0:
+		case q.some:
+			return want{}, io.EOF
+		default:
 			return want{}, err
 		}
 	}
@@ -90,12 +99,18 @@ func noEOF(err error) error {
 	return err
 }
 
-// deadlineWriter gives every write of a stream a time that grows with its length.
+// deadlineWriter gives every piece of a write a time of its own, so that who takes a large reply slowly is not taken for
+// one that takes nothing.
 type deadlineWriter struct{ s network.Stream }
 
-func (w deadlineWriter) Write(b []byte) (int, error) {
-	w.s.SetWriteDeadline(time.Now().Add(frameTimeout + time.Duration(len(b))*time.Second/slowest))
-	return w.s.Write(b)
+func (w deadlineWriter) Write(b []byte) (done int, err error) {
+	for done < len(b) && err == nil {
+		w.s.SetWriteDeadline(time.Now().Add(writeTimeout))
+		var n int
+		n, err = w.s.Write(b[done:min(done+writePiece, len(b))])
+		done += n
+	}
+	return done, err
 }
 
 // replier is the writing half of a session.

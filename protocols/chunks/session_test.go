@@ -101,6 +101,7 @@ func TestLimiter(t *testing.T) {
 		{1 << 20, 1000, 1 << 20, 3},
 		{4 << 10, 16 << 10, 1 << 20, 3}, // 256 seconds for one block
 		{1 << 10, 1 << 10, 1000, 60},    // a minute until the replies are worth a write
+		{100, 10, 60_000, 1},            // one of ten that share the least limit
 	} {
 		o := ServerOptions{Limit: always(rate.NewLimiter(rate.Limit(test.perSecond), test.burst))}
 		inWorld(t, o, func(t *testing.T, ctx context.Context, w *world) {
@@ -131,8 +132,11 @@ func TestLimiter(t *testing.T) {
 // A throttle is asked for every byte of every reply, and what it takes is the peer's fault in no way: a block that takes
 // longer than a server waits comes all the same.
 func TestThrottle(t *testing.T) {
-	const block = 256 << 10
-	for perSecond, count := range map[int]int{64 << 10: 8, 16 << 10: 2, 4 << 10: 1, 1 << 10: 1} {
+	const k = 1 << 10
+	for _, test := range []struct{ perSecond, block, count int }{
+		{64 * k, 256 * k, 8}, {16 * k, 256 * k, 2}, {4 * k, 256 * k, 1}, {k, 256 * k, 1}, {1000, 1024 * k, 2},
+	} {
+		perSecond, block, count := test.perSecond, test.block, test.count
 		inWorld(t, ServerOptions{}, func(t *testing.T, ctx context.Context, w *world) {
 			var cids []cid.Cid
 			for i := range count {

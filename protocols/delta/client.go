@@ -17,6 +17,7 @@ import (
 
 	"github.com/shoal-p2p/shoal/blockstore/dag"
 	deltapb "github.com/shoal-p2p/shoal/protocols/delta/pb"
+	"github.com/shoal-p2p/shoal/protocols/handler"
 	"github.com/shoal-p2p/shoal/protocols/wire"
 )
 
@@ -25,7 +26,7 @@ import (
 // fails. The server ends a session that asks for nothing for a minute after EndPush.
 type Session struct {
 	s    network.Stream
-	pace *pacedReader
+	pace handler.Paced // of s
 	in   *bufio.Reader // of pace
 	dry  bool
 	base cid.Cid
@@ -57,10 +58,10 @@ func Open(ctx context.Context, h host.Host, p peer.ID, q Request) (*Session, err
 		return nil, fmt.Errorf("open delta: %w", err)
 	}
 	x := &Session{
-		s: s, pace: &pacedReader{s: s}, dry: q.Dry, asks: make(chan Ask, MaxAsks),
+		s: s, pace: handler.Paced{From: s, Patience: patience}, dry: q.Dry, asks: make(chan Ask, MaxAsks),
 		phase: Node, left: min(q.Push, MaxPush), done: make(chan struct{}),
 	}
-	x.in = bufio.NewReaderSize(x.pace, readAhead)
+	x.in = bufio.NewReaderSize(&x.pace, readAhead)
 	stop := context.AfterFunc(ctx, func() { s.Reset() })
 	err = x.greet(m, q.Have)
 	if !stop() {
@@ -82,7 +83,7 @@ func (x *Session) greet(q *deltapb.Request, have []cid.Cid) error {
 	if err := wire.WriteMsg(x.s, q); err != nil {
 		return err
 	}
-	x.pace.start()
+	x.pace.Begin()
 	var m deltapb.Welcome
 	if err := wire.ReadMsg(x.in, &m, wire.MaxControl); err != nil {
 		return noEOF(err)
@@ -125,13 +126,13 @@ func (x *Session) Next() (Item, error) {
 
 // next reads an item; a is the ask it answers, if it does.
 func (x *Session) next(a Ask) (Item, error) {
-	x.pace.start()
+	x.pace.Begin()
 	n, err := wire.ReadLen(x.in, maxItem)
 	if err != nil {
 		return Item{}, noEOF(err)
 	}
 	var m deltapb.Item
-	if err := x.readItem(&m, n); err != nil {
+	if err := wire.ReadBody(throttled{x}, &m, n); err != nil {
 		return Item{}, err
 	}
 	switch x.phase {
@@ -218,7 +219,8 @@ func (x *Session) Ask(asks ...Ask) error {
 	for _, a := range asks { // before they are sent, so that Next knows of them when their items come
 		x.asks <- Ask{Cid: a.Cid, Size: a.Size, Bases: slices.Clone(a.Bases)}
 	}
-	if _, err := (deadlineWriter{x.s}).Write(b); err != nil {
+	x.s.SetWriteDeadline(time.Now().Add(frameTimeout))
+	if _, err := x.s.Write(b); err != nil {
 		return fmt.Errorf("ask: %w", x.end(err))
 	}
 	return nil
@@ -242,68 +244,27 @@ func (x *Session) Close() error {
 }
 
 // Throttle makes Next ask allow before it reads the bytes of an item, 1 to n of which it lets pass when it returns; an error
-// of it ends the session. It is called before Next is. While it waits, the peer finds its window full; so that it does not
-// take us for dead, what is left of an item after throttlePatience is read first and asked for then.
+// of it ends the session. It is called before Next is. While it waits, the peer finds its window full.
 func (x *Session) Throttle(allow func(n int) (int, error)) { x.allow = allow }
 
-// throttlePatience is less than any server's: one that cannot write for longer ends the session.
-const throttlePatience = 20 * time.Second
+// Watch makes Next tell fn, a few times a second, of bytes that came of an item that takes long. It is called before Next is.
+func (x *Session) Watch(fn func(n int)) { x.pace.Came = fn }
 
-// readItem reads the body of an item, of n bytes, as fast as it may.
-func (x *Session) readItem(m *deltapb.Item, n int) error {
-	if x.allow == nil {
-		return wire.ReadBody(x.in, m, n)
-	}
-	t := &throttled{x: x, until: time.Now().Add(throttlePatience)}
-	if err := wire.ReadBody(t, m, n); err != nil {
-		return err
-	}
-	for t.owed > 0 {
-		n, err := x.allow(t.owed)
-		if err != nil {
-			return err
-		}
-		t.owed -= n
-	}
-	return nil
-}
+// throttled reads an item of x as fast as it may.
+type throttled struct{ x *Session }
 
-// throttled reads an item of x.
-type throttled struct {
-	x     *Session
-	until time.Time // when the rest is read at once
-	owed  int       // read, not allowed yet
-}
-
-func (t *throttled) Read(b []byte) (int, error) {
-	begun, n := time.Now(), len(b)
-	if begun.After(t.until) {
-		t.owed += n
-	} else {
-		var err error
-		if n, err = t.x.allow(n); err != nil {
-			return 0, err
-		}
-		t.x.pace.until = t.x.pace.until.Add(time.Since(begun)) // the peer is not to blame
+func (t throttled) Read(b []byte) (int, error) {
+	if t.x.allow == nil {
+		return t.x.in.Read(b)
 	}
+	begun := time.Now()
+	n, err := t.x.allow(len(b))
+	if err != nil {
+		return 0, err
+	}
+	t.x.pace.Rested(time.Since(begun)) // the peer is not to blame
+	t.x.pace.Most = n
 	return io.ReadFull(t.x.in, b[:n]) // all that was let pass
-}
-
-// pacedReader gives a message patience to begin, and then time for each byte that has come: neither silence
-// nor a drip holds a reader for long.
-type pacedReader struct {
-	s     network.Stream
-	until time.Time
-}
-
-// start begins a message.
-func (p *pacedReader) start() { p.until = time.Now().Add(patience) }
-
-func (p *pacedReader) Read(b []byte) (int, error) {
-	p.s.SetReadDeadline(p.until)
-	n, err := p.s.Read(b)
-	p.until = p.until.Add(time.Duration(n) * time.Second / slowestRead)
-	return n, err
 }
 
 // noEOF makes an end inside a session distinguishable from a clean one, which a server never makes.

@@ -79,9 +79,10 @@ const (
 	idleTimeout  = 60 * time.Second // without an ask and without anything to send
 	// patience is how long the client waits for the next item: two large revisions may have to be compared.
 	patience     = 60 * time.Second
-	frameTimeout = 30 * time.Second // for a write, and a second more for each slowest bytes
-	slowest      = 16 << 10         // bytes a second
-	slowestRead  = 2 << 10          // the same of an item that comes in, below which another peer is better
+	frameTimeout = 30 * time.Second // for the client's request, and for its asks
+	// writeTimeout is for each writePiece: a muxer that reads at 1 kB/s, the least limit a node takes, opens its window half
+	// by half, which is 128 KiB and 131 seconds.
+	writeTimeout = 150 * time.Second
 	flushEvery   = 10 * time.Millisecond
 )
 
@@ -89,9 +90,10 @@ const (
 const (
 	// maxItem is the cap for an item: a patch is at most one byte longer than its block, and the other
 	// fields have at most 192 bytes.
-	maxItem   = blockstore.MaxBlockSize + 1 + 256
-	flushSize = 64 << 10 // small items are joined up to this
-	readAhead = 4 << 10
+	maxItem    = blockstore.MaxBlockSize + 1 + 256
+	flushSize  = 64 << 10  // small items are joined up to this
+	writePiece = 128 << 10 // what a window lets pass at once when it opens
+	readAhead  = 4 << 10
 	// usualBlock is room for the largest leaf of the default profile.
 	usualBlock = 1 << 20
 )

@@ -377,13 +377,18 @@ func (b bucket) Wait(ctx context.Context, n int) (int, error) {
 
 // A throttle of our own makes nobody give up, however long a leaf takes with it, and is asked before bytes are read.
 func TestThrottle(t *testing.T) {
-	const perSecond = 64 << 10
+	for _, perSecond := range []int{64 << 10, 1000} {
+		testThrottle(t, perSecond)
+	}
+}
+
+func testThrottle(t *testing.T, perSecond int) {
 	inWorld(t, ServerOptions{}, func(t *testing.T, ctx context.Context, w *world) {
 		b := build(t, files{"f": random(1, 1<<20)}, w.src)
 		lay := must(reader{w.src}.Layout(ctx, b))(t)
 		s := w.session(t, ctx, Request{Want: b})
 		defer s.Close()
-		limit, allowed := bucket{rate.NewLimiter(perSecond, perSecond)}, 0
+		limit, allowed := bucket{rate.NewLimiter(rate.Limit(perSecond), perSecond)}, 0
 		s.Throttle(func(n int) (int, error) {
 			n, err := limit.Wait(ctx, n)
 			allowed += n
@@ -403,7 +408,7 @@ func TestThrottle(t *testing.T) {
 		if allowed < came || came < 1<<20 {
 			t.Errorf("%d bytes were allowed, %d came", allowed, came)
 		}
-		if took, want := time.Since(begin), time.Duration(allowed-perSecond)*time.Second/perSecond; took < want || took > want+time.Second {
+		if took, want := time.Since(begin), time.Duration(allowed-perSecond)*time.Second/time.Duration(perSecond); took < want || took > want+time.Second {
 			t.Errorf("took %v, want %v", took, want)
 		}
 	})

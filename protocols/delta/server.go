@@ -143,10 +143,16 @@ func (x *sender) session(ctx context.Context, in *bufio.Reader) error {
 	return errors.Join(q.err, err) // one is the cause, the other what followed from it
 }
 
-// deadlineWriter gives every write of a stream a time that grows with its length.
+// deadlineWriter gives every piece of a write a time of its own, so that who takes a large item slowly is not taken for
+// one that takes nothing.
 type deadlineWriter struct{ s network.Stream }
 
-func (w deadlineWriter) Write(b []byte) (int, error) {
-	w.s.SetWriteDeadline(time.Now().Add(frameTimeout + time.Duration(len(b))*time.Second/slowest))
-	return w.s.Write(b)
+func (w deadlineWriter) Write(b []byte) (done int, err error) {
+	for done < len(b) && err == nil {
+		w.s.SetWriteDeadline(time.Now().Add(writeTimeout))
+		var n int
+		n, err = w.s.Write(b[done:min(done+writePiece, len(b))])
+		done += n
+	}
+	return done, err
 }

@@ -47,6 +47,7 @@ export const get = (path, query, signal) => {
 export const post = (path, body = {}) => send("POST", root + path, body);
 export const put = (path, body) => send("PUT", root + path, body);
 export const del = (path, body) => send("DELETE", root + path, body);
+export const signOut = () => send("POST", "/logout");
 export const about = (signal) => send("GET", "/about.json", undefined, { signal });
 export const openapi = () => send("GET", "/openapi.json");
 

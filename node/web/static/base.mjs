@@ -54,6 +54,12 @@ export const clock = (time) => {
   return t > 0 ? new Date(t).toTimeString().slice(0, 8) : "never";
 };
 
+/** A moment: the time of day, and the day if that is not today. */
+export const moment = (time) => {
+  const d = new Date(time), day = (x) => new Date(x - x.getTimezoneOffset() * 60000).toISOString().slice(0, 10);
+  return day(d) === day(new Date()) ? clock(time) : `${day(d)} ${clock(time).slice(0, 5)}`;
+};
+
 // Characters that draw nothing or turn the direction of what follows: a name must not look like another one.
 const hidden = /[\u0000-\u001f\u007f-\u009f\u00ad\u061c\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb]/g;
 

@@ -1,11 +1,11 @@
-// Pictures: throughput, the ring of peers, bars and lanes. Each comes with its table.
-import { useEffect, useRef, useState } from "./vendor/hooks.mjs";
-import { html, bytes, rate, percent, clock } from "./base.mjs";
+// Pictures: throughput, marks, bars and lanes. Each comes with its table.
+import { useEffect, useMemo, useRef, useState } from "./vendor/hooks.mjs";
+import { html, bytes, rate, percent, clock, count, moment } from "./base.mjs";
 import { traffic, tick, peerName } from "./state.mjs";
 import { Picture } from "./ui.mjs";
 
 /** An element, once it is there, and its width as it is laid out. */
-function useWidth() {
+export function useWidth() {
   const [element, ref] = useState(null);
   const [width, setWidth] = useState(0);
   useEffect(() => {
@@ -35,10 +35,10 @@ function options(width) {
   const ink = colour("muted"), line = colour("line");
   const axis = { stroke: ink, grid: { stroke: line, width: 1 }, ticks: { show: false }, font: "12px system-ui" };
   return {
-    width, height: 270, padding: [8, 28, 0, 0], cursor: { drag: { x: false, y: false }, points: { show: false } },
+    width, height: 290, padding: [8, 28, 0, 0], cursor: { drag: { x: false, y: false }, points: { show: false } },
     legend: { show: false },
     scales: { x: { time: true }, y: { range: (_, __, max) => [0, Math.max(1000, max * 1.1)] } },
-    axes: [{ ...axis, space: 90, values: (_, ts) => ts.map((t) => clock(t * 1000)) },
+    axes: [{ ...axis, size: 26, space: 90, values: (_, ts) => ts.map((t) => clock(t * 1000)) },
       { ...axis, size: 78, values: (_, vs) => vs.map((v) => rate(v)) }],
     series: [{},
       { label: "received", stroke: colour("primary"), fill: colour("primary-soft"), width: 2, points: { show: false } },
@@ -56,27 +56,39 @@ function recent(s, from, to) {
 
 const spans = [[120, "2 minutes"], [900, "15 minutes"]];
 
-export function Throughput() {
+// least is what a node moves by only being there, in bytes a second: less is no traffic.
+const least = 1000;
+
+// Still says that nothing happens, where axes would have nothing to show.
+const Still = ({ most, label }) => html`<div class="plot still"><p class="note">${most > 0 ? "Next to nothing" : "Nothing"} moved in the last ${label}.</p></div>`;
+
+function Plot({ data, label }) {
   const [ref, width, element] = useWidth();
-  const [span, setSpan] = useState(spans[0][0]);
   const dark = useScheme();
   const plot = useRef();
-  const s = traffic.value;
-  const end = s.t.at(-1) ?? tick.value / 1000;
-  const data = recent(s, end - span, end + 0.001);
   useEffect(() => {
     if (!element || width < 50) return undefined;
     const u = new window.uPlot(options(width), data, element);
     plot.current = u;
     return () => { u.destroy(); plot.current = undefined; };
   }, [element, width, dark]);
-  useEffect(() => { plot.current?.setData(data); }, [s, span]);
+  useEffect(() => { plot.current?.setData(data); }, [data]);
+  return html`<div class="plot" ref=${ref} role="img" aria-label=${`Throughput over ${label}`} data-testid="throughput"></div>`;
+}
+
+export function Throughput() {
+  const [span, setSpan] = useState(spans[0][0]);
+  const s = traffic.value;
+  const end = s.t.at(-1) ?? tick.value / 1000;
+  const data = useMemo(() => recent(s, end - span, end + 0.001), [s, span]);
+  const most = Math.max(0, ...data.slice(1).flat());
+  const label = spans.find(([n]) => n === span)[1];
   const last = (l) => l.at(-1) ?? 0;
   const rows = s.t.slice(-30).map((t, i, all) => { const at = s.t.length - all.length + i; return [clock(t * 1000), rate(s.received[at]), rate(s.sent[at]), bytes(s.saved[at])]; }).reverse();
   return html`<${Picture} label="Throughput of the last half minute" twin=${{ head: ["time", "received", "sent", "not sent thanks to delta"], rows }}>
     <div class="row between"><p class="legend" data-testid="rates"><span class="key received">${rate(last(s.received))} received</span><span class="key sent">${rate(last(s.sent))} sent</span><span class="key saved">not sent thanks to delta</span></p>
       <div class="row tight switch" role="group" aria-label="How far back">${spans.map(([n, l]) => html`<button type="button" class="quiet" aria-pressed=${span === n} onClick=${() => setSpan(n)}>${l}</button>`)}</div></div>
-    <div class="plot" ref=${ref} role="img" aria-label=${`Throughput over ${spans.find(([n]) => n === span)[1]}`} data-testid="throughput"></div><//>`;
+    ${most < least ? html`<${Still} most=${most} label=${label} />` : html`<${Plot} data=${data} label=${label} />`}<//>`;
 }
 
 /** The mark of a role: shape and colour, so that neither is needed alone. */
@@ -96,49 +108,6 @@ export function Mark({ role, x = 0, y = 0, r = 10, lost }) {
 
 export const Role = ({ role }) => html`<span class="role"><svg viewBox="-14 -14 28 28" aria-hidden="true"><${Mark} role=${role} /></svg>${role || "peer"}</span>`;
 
-const order = { primary: 0, backup: 1, replica: 2, candidate: 2, reader: 3 };
-
-// Label stands outside of its mark, as seen from the middle.
-function Label({ p, cx, cy, text, away }) {
-  const side = p.x - cx;
-  if (Math.abs(side) < 60 || text.length > 10) return html`<text x=${p.x} y=${p.y < cy ? p.y - away : p.y + away + 10} text-anchor="middle">${text}</text>`;
-  return html`<text x=${p.x + (side > 0 ? 16 : -16)} y=${p.y + 4} text-anchor=${side > 0 ? "start" : "end"}>${text}</text>`;
-}
-
-// How thick a path is drawn: by the magnitude of what moves on it, from 1 kB/s to 100 MB/s.
-const thick = (n) => (n > 0 ? 2 + 1.2 * Math.min(5, Math.max(0, Math.log10(n) - 3)) : 2);
-
-// places puts few peers on an arc above this node, where the picture is wide, and many all around it.
-function places(ring, cx, cy, rx, ry) {
-  const n = ring.length, full = n > 3;
-  const angle = (i) => (full ? -Math.PI / 2 + (2 * Math.PI * i) / n : -Math.PI / 2 + (n === 1 ? 0 : Math.PI * 0.85 * (i / (n - 1) - 0.5)));
-  return new Map(ring.map((p, i) => [p.id, { x: cx + rx * Math.cos(angle(i)), y: cy + ry * Math.sin(angle(i)) }]));
-}
-
-/** The ring: places by role and id, so that nobody jumps. nodes are {id, role, self, lost, relayed, rtt, rate}. */
-export function Ring({ nodes }) {
-  const all = [...nodes].sort((a, b) => (order[a.role] ?? 4) - (order[b.role] ?? 4) || a.id.localeCompare(b.id)).slice(0, 40);
-  const [ref, width] = useWidth();
-  const me = all.find((n) => n.self);
-  const ring = all.filter((n) => !n.self);
-  const few = ring.length <= 3;
-  const w = Math.max(240, Math.min(520, width || 460)), h = 290, cx = w / 2, cy = few ? h - 76 : h / 2 - 4;
-  const rx = w / 2 - 62, ry = few ? h - 130 : h / 2 - 38;
-  const at = places(ring, cx, cy, rx, ry);
-  const room = (2 * Math.PI * rx) / ring.length, dense = ring.length > 10; // pixels between two neighbours
-  const label = (n) => (room < 26 ? "" : dense ? peerName(n.id).replace(/^….*(?=.{4}$)/, "").slice(0, 8) : `${peerName(n.id)}${n.lost ? " (lost)" : ""}`);
-  const twin = { head: ["peer", "role", "path", "round trip"], rows: all.map((n) => [html`<span title=${n.id}>${peerName(n.id)}</span>`, n.role || "peer", n.self ? "" : n.lost ? "lost" : n.relayed ? "relayed" : "direct", n.rtt ? `${n.rtt.toFixed(1)} ms` : ""]) };
-  const big = few ? 1.35 : 1;
-  return html`<${Picture} label="Peers of the swarm" twin=${twin}>
-    <div ref=${ref}><svg class="ring" style=${{ maxWidth: `${w}px`, margin: "0 auto" }} viewBox=${`0 0 ${w} ${h}`} role="img" data-testid="ring" aria-label=${`This node and ${ring.length} ${ring.length === 1 ? "peer" : "peers"}`}>
-      ${ring.map((n) => { const p = at.get(n.id); return !n.lost && html`<line class=${n.relayed ? "edge relayed" : "edge"} stroke-width=${thick(n.rate)} x1=${cx} y1=${cy} x2=${p.x} y2=${p.y} />`; })}
-      ${ring.map((n) => { const p = at.get(n.id); return html`<g><${Mark} role=${n.role} x=${p.x} y=${p.y} r=${dense ? 7 : 10 * big} lost=${n.lost} /><${Label} p=${p} cx=${cx} cy=${cy} text=${label(n)} away=${18 * big} /></g>`; })}
-      ${me && html`<g><${Mark} role=${me.role} x=${cx} y=${cy} r=${13 * big} /><text class="me" x=${cx} y=${cy + (few ? 46 : 34)} text-anchor="middle">this node</text></g>`}
-      ${ring.length === 0 && html`<text x=${cx} y="60" text-anchor="middle">no other node is connected yet</text>`}
-    </svg></div>
-    <p class="legend">${["primary", "backup", "replica", "reader"].map((r) => html`<${Role} role=${r} />`)}</p><//>`;
-}
-
 /** What an update cost beside what it would have cost without what was here. */
 export function Delta({ r }) {
   const parts = [["reused", r.bytes_reused || 0, "reused"], ["made of patches", r.bytes_patched || 0, "patched"], ["fetched", r.bytes_fetched || 0, "fetched"]].filter(([, n]) => n > 0);
@@ -156,13 +125,13 @@ export function Lanes({ spans, marks, from, now }) {
   const peers = [...new Set(spans.map((s) => s.peer))];
   const w = 1000, left = 0, lane = 26, h = peers.length * lane + 8;
   const x = (t) => left + ((w - left) * (Math.max(from, t) - from)) / Math.max(1, now - from);
-  const twin = { head: ["node", "role", "from", "to"], rows: spans.map((s) => [peerName(s.peer), s.role, clock(s.from), s.to ? clock(s.to) : "now"]) };
+  const twin = { head: ["node", "role", "from", "to"], rows: spans.map((s) => [peerName(s.peer), s.role, moment(s.from), s.to ? moment(s.to) : "now"]) };
   return html`<${Picture} label="Roles over time" twin=${twin}><div class="lanes" data-testid="lanes">
     <div class="names">${peers.map((p) => html`<span title=${p}>${peerName(p)}</span>`)}</div>
-    <svg viewBox=${`0 0 ${w} ${h}`} preserveAspectRatio="none" role="img" aria-label=${`Roles of ${peers.length} nodes since ${clock(from)}`}>
+    <svg viewBox=${`0 0 ${w} ${h}`} preserveAspectRatio="none" role="img" aria-label=${`Roles of ${count(peers.length, "node")} since ${moment(from)}`}>
       ${peers.map((p, i) => html`<rect class="none" x="0" y=${i * lane + 6} width=${w} height="14" />`)}
       ${spans.map((s) => html`<rect class=${`span ${s.role}`} x=${x(s.from)} y=${peers.indexOf(s.peer) * lane + 6} width=${Math.max(2, x(s.to ?? now) - x(s.from))} height="14" vector-effect="non-scaling-stroke"><title>${`${peerName(s.peer)}: ${s.role}`}</title></rect>`)}
       ${marks.map((m) => html`<line class="event" x1=${x(m.at)} x2=${x(m.at)} y1="0" y2=${h} vector-effect="non-scaling-stroke" />`)}
     </svg></div>
-    <p class="legend"><span>${clock(from)} – ${clock(now)}</span>${["primary", "backup", "replica", "reader", "lost"].map((r) => html`<span class=${`key ${r}`}>${r}</span>`)}<span class="key event">change of the primary</span></p><//>`;
+    <p class="legend"><span>${moment(from)} – ${moment(now)}</span>${["primary", "backup", "replica", "reader", "lost"].map((r) => html`<span class=${`key ${r}`}>${r}</span>`)}<span class="key event">change of the primary</span></p><//>`;
 }

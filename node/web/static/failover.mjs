@@ -1,9 +1,9 @@
 // Who ordered the revisions of a set over time, and a rehearsal of the change.
 import { useEffect, useState } from "./vendor/hooks.mjs";
-import { html, ago, clock, count, enc, Name, seconds, visible } from "./base.mjs";
+import { html, ago, count, enc, moment, Name, seconds, visible } from "./base.mjs";
 import { events, lanes, peerName, sets, start, tick } from "./state.mjs";
 import { Ask, Card, Check, Fault, Field, Table, useAnswer, Work } from "./ui.mjs";
-import { reigns, turns } from "./reigns.mjs";
+import { begun, reigns, turns } from "./reigns.mjs";
 import { Lanes, Role } from "./charts.mjs";
 import * as api from "./api.mjs";
 
@@ -45,7 +45,7 @@ function Served({ s, turned, all, choose }) {
   const marks = turned.list.filter((t) => t.at >= from && t.from && t.from !== t.to);
   const pick = html`<${Field} label="Show">${(id) => html`<select id=${id} value=${minutes ?? span(turned.list, now)} onChange=${(e) => setMinutes(Number(e.currentTarget.value))}>${windows.map(([m, l]) => html`<option value=${m}>${l}</option>`)}</select>`}<//>
     <${Field} label="File set">${(id) => html`<select id=${id} value=${s.set} data-testid="failover-set" onChange=${(e) => choose(e.currentTarget.value)}>${all.map((x) => html`<option value=${x.set}>${visible(x.name)}</option>`)}</select>`}<//>`;
-  return html`<${Card} title="Who served as primary" note=${`seen by this node since ${clock(first)}; roles other than the primary since this page was opened`} wide actions=${pick}>
+  return html`<${Card} title="Who served as primary" note=${`seen by this node since ${moment(first)}; roles other than the primary since this page was opened`} wide actions=${pick}>
     <${Lanes} spans=${known.filter((x) => (x.to ?? now) > from)} marks=${marks} from=${from} now=${now} /><//>`;
 }
 
@@ -66,12 +66,12 @@ export function FailoverPage({ argument }) {
   const all = sets.value;
   const s = all.find((x) => x.set === chosen) ?? all.find((x) => x.backup) ?? all[0];
   if (!s) return html`<h1>Failover</h1><div class="grid"><${Card} title="There are no file sets yet" wide><p>Once a set has a second replica, this page shows who orders its revisions, and rehearses what happens when that node is lost.</p><div class="row"><a class="button primary" href="#/share">Share a folder</a></div><//></div>`;
-  const seen = changes(s.set), list = turns(seen);
+  const seen = begun(changes(s.set), s.primary, Date.parse(s.primary_since ?? "")), list = turns(seen);
   return html`<h1>Failover</h1><div class="grid">
     <${Served} s=${s} turned=${{ all: seen, list }} all=${all} choose=${choose} />
     <${Drill} s=${s} /><${Replicas} s=${s} />
     <${Card} title="Changes of the primary" note="that this node has seen since it began" wide>
-      <${Table} caption="Changes of the primary" testid="changes" head=${["when", "from", "to", "why", "without a primary"]} empty="none was seen" rows=${[...list].reverse().slice(0, 100).map((t) => [html`<time datetime=${new Date(t.at).toISOString()} title=${ago(new Date(t.at).toISOString(), tick.value)}>${clock(t.at)}</time>`,
+      <${Table} caption="Changes of the primary" testid="changes" head=${["when", "from", "to", "why", "without a primary"]} empty="none was seen" rows=${[...list].reverse().slice(0, 100).map((t) => [html`<time datetime=${new Date(t.at).toISOString()} title=${ago(new Date(t.at).toISOString(), tick.value)}>${moment(t.at)}</time>`,
     t.from ? peerName(t.from) : "–", t.to ? peerName(t.to) : "nobody yet", t.why, gapped(t.gap)])} /><//>
   </div>`;
 }

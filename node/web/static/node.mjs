@@ -5,7 +5,8 @@ import { events, peerName, peers, sets, status, tick } from "./state.mjs";
 import { asked, eventText, nodes, roleOf, standing } from "./words.mjs";
 import { Act, Card, Fault, Field, kinds, Steps, Table, Taken, useAnswer } from "./ui.mjs";
 import { tidy } from "./revisions.mjs";
-import { Ring, Role } from "./charts.mjs";
+import { Role } from "./charts.mjs";
+import { Ring } from "./ring.mjs";
 import * as api from "./api.mjs";
 
 const trip = (ms) => (ms > 0 ? `${ms < 10 ? ms.toFixed(1) : Math.round(ms)} ms` : "not measured");

@@ -3,6 +3,12 @@
 // words for why another node became primary.
 const reasons = { handover: "handed over", lost: "the one before was lost" };
 
+/** Changes with the beginning of the reign there is now, which may be older than what was told of it. */
+export function begun(changes, primary, since) {
+  const told = changes.some((c) => c.to === primary && c.at >= since); // since is in whole seconds, and not later
+  return !primary || !(since > 0) || told ? changes : [...changes, { at: since, from: "", to: primary }].sort((a, b) => a.at - b.at);
+}
+
 /** The changes of a set as a person counts them: one that is given up and taken up again is one. Each is
     {at, from, to, why, gap}; gap is in seconds, and undefined where none was measured. */
 export function turns(changes) {

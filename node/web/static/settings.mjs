@@ -1,5 +1,5 @@
 // What can be set while the node runs, and the key of its owner.
-import { useEffect, useState } from "./vendor/hooks.mjs";
+import { useState } from "./vendor/hooks.mjs";
 import { html, bytes, Name, visible } from "./base.mjs";
 import { sets, status } from "./state.mjs";
 import { Act, Ask, Card, Check, Copy, Fault, Field, Table, useAnswer } from "./ui.mjs";
@@ -29,15 +29,18 @@ function SetRates({ limits, again }) {
       <${Act} why=${set ? "" : "Choose a set first."} onAct=${() => put(set, read(up), read(down))()}>Set<//></form></details>`}`;
 }
 
+function NodeRates({ limits, again }) {
+  const [up, setUp] = useState(words(limits.up)), [down, setDown] = useState(words(limits.down)), [lan, setLAN] = useState(limits.lan_exempt);
+  const save = async () => { await api.put("limits", { up: read(up), down: read(down), lan_exempt: lan }); again(); };
+  return html`<form onSubmit=${(e) => e.preventDefault()}><${Rate} name="up" value=${up} set=${setUp} /><${Rate} name="down" value=${down} set=${setDown} />
+    <${Check} id="lan" label="not for peers of the local network" value=${lan} set=${setLAN} />
+    <div class="row"><${Act} kind="primary" testid="limit-save" onAct=${save}>Set<//><span class="note" role="status" data-testid="limit-now">now ${words(limits.up) || "no limit"} out, ${words(limits.down) || "no limit"} in</span></div></form>`;
+}
+
 function Bandwidth() {
   const { data, error, again } = useAnswer((signal) => api.get("limits", {}, signal), []);
-  const [up, setUp] = useState(""), [down, setDown] = useState(""), [lan, setLAN] = useState(false);
-  useEffect(() => { if (data) { setUp(words(data.up)); setDown(words(data.down)); setLAN(data.lan_exempt); } }, [data]);
-  const save = async () => { await api.put("limits", { up: read(up), down: read(down), lan_exempt: lan }); again(); };
   return html`<${Card} title="Bandwidth of this node" note="until the node starts again; for good in its configuration" class="half"><${Fault} error=${error} />
-    ${data && html`<form onSubmit=${(e) => e.preventDefault()}><${Rate} name="up" value=${up} set=${setUp} /><${Rate} name="down" value=${down} set=${setDown} />
-      <${Check} id="lan" label="not for peers of the local network" value=${lan} set=${setLAN} />
-      <div class="row"><${Act} kind="primary" testid="limit-save" onAct=${save}>Set<//><span class="note" role="status" data-testid="limit-now">now ${words(data.up) || "no limit"} out, ${words(data.down) || "no limit"} in</span></div></form>`}<//>
+    ${data && html`<${NodeRates} key=${`${data.up} ${data.down} ${data.lan_exempt}`} limits=${data} again=${again} />`}<//>
     <${Card} title="Of file sets" note="within the limits of the node" class="half">${data && html`<${SetRates} limits=${data} again=${again} />`}<//>
     <${Card} title="Disk and connections" note="these are set in the configuration, and need a restart" wide>${data && html`<dl class="facts"><div><dt>The node's own state</dt><dd>${bytes(data.size)}${data.max_size ? ` of ${bytes(data.max_size)}` : ", without a limit"}</dd></div><div><dt>Connections kept</dt><dd>${data.max_connections || "as many as come"}</dd></div></dl>`}<//>`;
 }
@@ -76,4 +79,8 @@ function Configured() {
     <div class="row"><${Check} id="settings-all" label="also what was left as it comes" value=${all} set=${setAll} /></div><//>`;
 }
 
-export const SettingsPage = () => html`<h1>Settings</h1><div class="grid"><${Bandwidth} /><${Configured} /><${Key} /></div>`;
+// Browser is this one, which stays signed in for weeks.
+const Browser = () => html`<${Card} title="This browser" note="it stays signed in for 30 days, also when the node is started anew" wide>
+  <div class="row"><${Act} testid="sign-out" onAct=${async () => { await api.signOut(); location.reload(); }}>Sign out<//></div><//>`;
+
+export const SettingsPage = () => html`<h1>Settings</h1><div class="grid"><${Bandwidth} /><${Configured} /><${Key} /><${Browser} /></div>`;

@@ -6,6 +6,7 @@ export const status = signal(null);
 export const operations = signal([]); // newest first
 export const events = signal([]); // newest first, at most maxEvents
 export const link = signal("connecting"); // connecting, live, lost, out
+export const returns = signal(0); // how often the node was lost and came back
 export const lostAt = signal(0); // when the node was heard last, if it is not any more
 export const about = signal({ version: "", testnet: false });
 export const fetching = signal(new Map()); // by set: the newest progress of a revision that is on its way
@@ -117,7 +118,16 @@ function see(st, now) {
   if (changed) lanes.value = next;
 }
 
+// settle forgets the progress of what has come or comes no more.
+function settle(set) {
+  if (!fetching.value.has(set)) return;
+  const left = new Map(fetching.value);
+  left.delete(set);
+  fetching.value = left;
+}
+
 function hearOperation(op) {
+  if (op.state === "cancelled" || op.state === "failed") for (const s of sets.value) if (s.set === op.set || (op.folder && op.folder === s.dir)) settle(s.set);
   const others = operations.value.filter((o) => o.id !== op.id);
   operations.value = [op, ...others].sort((a, b) => b.began.localeCompare(a.began));
 }
@@ -128,11 +138,7 @@ function hearEvent(e, id) {
     fetching.value = new Map(fetching.value).set(e.set, e);
     return;
   }
-  if (["complete", "failed", "ended"].includes(e.kind) && fetching.value.has(e.set)) {
-    const left = new Map(fetching.value);
-    left.delete(e.set);
-    fetching.value = left;
-  }
+  if (["complete", "failed", "ended"].includes(e.kind)) settle(e.set);
   if (e.kind === "ready") return;
   events.value = [{ ...e, id: id || `${e.time} ${e.kind} ${e.set}` }, ...events.value].slice(0, maxEvents);
 }
@@ -194,7 +200,7 @@ const readable = 12000;
 /** Says what went wrong, for a moment. */
 export function complain(error) {
   if (error?.name === "AbortError") return;
-  const n = { id: api.unique(), title: error.message, detail: error.detail, hint: error.hint };
+  const n = { id: api.unique(), title: error.message, detail: error.detail, hint: error.hint, code: error.code };
   notices.value = [...notices.value.filter((o) => o.title !== n.title || o.detail !== n.detail), n].slice(-4);
   setTimeout(() => dismiss(n.id), readable);
 }
@@ -210,13 +216,18 @@ function learn() {
   }).catch(() => {});
 }
 
-function hearLink(s, at) {
+/** Takes how the connection to the node is. */
+export function heardLink(s, at) {
   if (link.value === "live" && s !== "live") lostAt.value = at;
   if (link.value !== "live" && s === "live") learn();
+  if (link.value === "lost" && s === "live") {
+    returns.value += 1;
+    notices.value = notices.value.filter((n) => n.code !== "unreachable"); // it answers again
+  }
   link.value = s;
 }
 
 export function open() {
-  api.watch(hear, (s, at) => batch(() => hearLink(s, at)), state);
+  api.watch(hear, (s, at) => batch(() => heardLink(s, at)), state);
   setInterval(sample, 1000);
 }

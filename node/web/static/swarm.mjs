@@ -1,9 +1,10 @@
 // The start page: one sentence, throughput, the ring, what is being done, and the sets.
 import { html, bytes, count, enc, Name, Sentence } from "./base.mjs";
 import { fetching, saved, sets, status, tick } from "./state.mjs";
-import { headline, health, nodes, running, stale } from "./words.mjs";
+import { coming, headline, health, nodes, running, stale } from "./words.mjs";
 import { Card, Bar, kinds, useAnswer, Work } from "./ui.mjs";
-import { Ring, Role, Throughput } from "./charts.mjs";
+import { Role, Throughput } from "./charts.mjs";
+import { Ring } from "./ring.mjs";
 import { Thin } from "./strips.mjs";
 import * as api from "./api.mjs";
 
@@ -12,7 +13,7 @@ const few = 6;
 
 // Spread is the thin bar of a set, and how many copies there are.
 function Spread({ s }) {
-  const busy = s.state === "incomplete" || fetching.value.has(s.set);
+  const busy = coming(s);
   const slow = Math.floor(tick.value / (busy ? 2000 : 15000));
   const { data: a } = useAnswer((signal) => api.get(`sets/${enc(s.set)}/availability`, { columns: 64 }, signal), [s.set, s.revision, slow]);
   if (!(a?.leaves > 0)) return html`<div class="spread"></div>`;
@@ -43,8 +44,7 @@ export function Swarm() {
   return html`<h1 class=${`headline ${h.tone}`} data-testid="headline">${h.text}${h.set && html`<a href=${`#/set/${h.set.set}`}><${Name} text=${h.set.name} /></a><${Sentence} text=${h.about} />`}${h.more > 0 && `, and ${count(h.more, "more set")}`}</h1>
     ${stale() && html`<p class="note after" data-testid="absent">What is shown is of that moment. The page goes on by itself when the node is back.</p>`}
     <div class="grid">
-      <${Card} title="Throughput" class="two"><${Throughput} />
-        <p class="note" data-testid="saved">Not sent thanks to delta since the node began: <strong>${bytes(saved.value)}</strong></p><//>
+      <${Card} title="Throughput" class="two" note=${html`<span data-testid="saved">not sent thanks to delta since the node began: <strong>${bytes(saved.value)}</strong></span>`}><${Throughput} /><//>
       <${Card} title="Swarm" note="shape by role; dashes are relayed, hollow is lost" class="one"><${Ring} nodes=${nodes()} /><//>
       ${work.length > 0 && html`<${Card} title="Being done" wide>${work.map((o) => html`<${Doing} key=${o.id} o=${o} />`)}<//>`}
       ${sets.value.length === 0 ? html`<${First} />` : html`<${Card} title="File sets" wide actions=${html`<a class="button" href="#/share">Share a folder</a><a class="button" href="#/get">Get with a ticket</a>`}>

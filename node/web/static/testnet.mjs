@@ -96,7 +96,7 @@ function Buttons({ node, all, dir, slow, from, see }) {
   const up = node.state === "up", paused = node.state === "paused";
   const alone = all.length < 2;
   const to = from !== node.name && all.some((n) => n.name === from) ? from : "";
-  return html`<div class="row tight">
+  return html`<div class="row tight does">
     <${Life} node=${node} what="kill" disabled=${!up && !paused} others=${others} dir=${dir} see=${see} />
     <${Life} node=${node} what="restart" others=${others} dir=${dir} see=${see} />
     ${paused ? html`<${Act} testid="node-resume" onAct=${() => order(node, "resume", {}, see)}>Resume<//>`
@@ -120,7 +120,7 @@ export function TestnetPage() {
   const slow = { delay_ms: Math.max(0, Number(delay)) || undefined, rate: Math.round(Number(speed) * 1e6) || undefined };
   return html`<h1 data-testid="network">${headline(all)}</h1><${Fault} error=${error} /><div class="grid">
     <${Card} title="Nodes" note=${html`each a process of this machine, in <${Name} text=${data.dir} />`} wide>
-      <${Table} caption="Nodes" testid="nodes" head=${["node", "state", "do", "dashboard", "sets", "memory"]} text=${[4]} rows=${all.map((n) => [
+      <${Table} caption="Nodes" testid="nodes" stacks head=${["node", "state", "do", "dashboard", "sets", "memory"]} text=${[4]} rows=${all.map((n) => [
     html`<span id=${`node-${n.name}`} title=${n.peer_id}>${n.name}</span>${n.self ? html` <span class="note">this node</span>` : ""}`, html`<${State} state=${n.state} />`,
     html`<${Buttons} node=${n} all=${all} dir=${data.dir} slow=${slow} from=${from} see=${see} />`, n.self ? "" : html`<${Open} node=${n} />`,
     html`<span data-testid="node-sets">${n.sets.map(words).join(", ")}</span>${n.harm.length > 0 && html`<div class="note" data-testid="node-harm">${harm(n, all.length - 1)}</div>`}`, n.memory > 0 ? bytes(n.memory) : ""])} /><//>

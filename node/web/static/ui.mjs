@@ -1,7 +1,7 @@
 // Parts that every page is made of.
 import { useEffect, useRef, useState, useId, useCallback } from "./vendor/hooks.mjs";
 import { html, bytes, count, percent, seconds, cls, Name, Sentence } from "./base.mjs";
-import { operation, complain } from "./state.mjs";
+import { operation, complain, returns } from "./state.mjs";
 import * as api from "./api.mjs";
 
 /** A card with a heading; note is the small line below it. */
@@ -37,11 +37,11 @@ function useOverflow() {
 }
 
 /** rows are lists of cells, text or elements; the columns of text have words, and want room. One that is wider than
-    its card says so, and can be scrolled with the keyboard. */
-export function Table({ head, rows, caption, empty = "nothing yet", text = [], testid }) {
+    its card says so, and can be scrolled with the keyboard; one that stacks is a list on a phone. */
+export function Table({ head, rows, caption, empty = "nothing yet", text = [], testid, stacks }) {
   const [ref, over] = useOverflow();
   return html`<div class=${cls("scroll", over && "over")} ref=${ref} tabindex=${over ? 0 : undefined} role=${over ? "region" : undefined} aria-label=${over ? `${caption}, to be scrolled` : undefined}>
-  <table data-testid=${testid}><caption class="sr">${caption}</caption>
+  <table data-testid=${testid} class=${stacks ? "stacks" : undefined}><caption class="sr">${caption}</caption>
     <thead><tr>${head.map((h) => (h === "" ? html`<td></td>` : html`<th scope="col">${h}</th>`))}</tr></thead>
     <tbody>${rows.length === 0 ? html`<tr><td class="note" colspan=${head.length}>${empty}</td></tr>`
     : rows.map((r) => html`<tr>${r.map((c, i) => (i === 0 ? html`<th scope="row">${c}</th>` : html`<td class=${text.includes(i) ? "text" : undefined}>${c}</td>`))}</tr>`)}</tbody>
@@ -92,7 +92,8 @@ export const Field = ({ label, help, children }) => {
 export const Fault = ({ error }) => error && html`<div class="fault" role="alert"><strong>${error.message}</strong>
   ${error.detail && html`<p><${Name} text=${error.detail} /></p>`}${error.hint && html`<p class="note"><${Sentence} text=${error.hint} /></p>`}</div>`;
 
-/** What a promise answers, asked again whenever a key changes. It keeps the answer before until the next is there. */
+/** What a promise answers, asked again whenever a key changes or the node is back. It keeps the answer before until the
+    next is there. */
 export function useAnswer(ask, keys) {
   const [state, setState] = useState({});
   const again = useCallback(() => {
@@ -100,7 +101,7 @@ export function useAnswer(ask, keys) {
     setState((s) => ({ ...s, loading: true }));
     ask(stop.signal).then((data) => !stop.signal.aborted && setState({ data }), (error) => error.name !== "AbortError" && !stop.signal.aborted && setState((s) => ({ data: s.data, error })));
     return () => stop.abort();
-  }, keys);
+  }, [...keys, returns.value]);
   useEffect(again, [again]);
   return { ...state, again };
 }

@@ -5,7 +5,8 @@ import { fetching, link, lostAt, operations, peerName, peers, self, sets } from 
 /** How a set is: a tone, words, what they are after its name in a sentence, and why somebody has to look at it. */
 export function health(s) {
   if (s.alarms?.length) return { tone: "bad", text: "needs somebody", says: `: ${s.alarms[0]}`, why: s.alarms[0] };
-  if (s.state === "incomplete" || fetching.value.has(s.set)) return { tone: "busy", text: "is being fetched" };
+  if (coming(s)) return { tone: "busy", text: "is being fetched" };
+  if (s.state === "incomplete") return { tone: "warn", text: "incomplete", says: " is incomplete, and not being fetched" };
   if (s.behind > 0) return { tone: "warn", text: `${count(s.behind, "revision")} behind`, says: ` is ${count(s.behind, "revision")} behind` };
   if (s.forks > 0) return { tone: "warn", text: `${count(s.forks, "fork")} to merge`, says: ` has ${count(s.forks, "fork")} to merge` };
   if (s.stale) {
@@ -15,6 +16,9 @@ export function health(s) {
   if (s.durable) return { tone: "good", text: "up to date, durable" };
   return { tone: "good", text: alone(s) ? "only on this node" : "up to date" };
 }
+
+/** Whether something brings what is lacking of a set. */
+export const coming = (s) => fetching.value.has(s.set) || (s.state === "incomplete" && (s.following || s.replicating || running().some((o) => o.set === s.set || (o.folder && o.folder === s.dir))));
 
 // alone tells that nobody else is known to have the set: its primary would.
 const alone = (s) => !s.durable && s.holders <= 1 && (!s.primary || s.primary === self.value);
