@@ -89,7 +89,7 @@ func harmText(st replica.State, h replica.Harm, program string) (what, cure stri
 		return "bytes of " + who + " are not in its folder any more, and nothing else was published",
 			fmt.Sprintf("%[1]spublish %[2]s` to publish the folder as it is; or put the files back, then %[1]sverify %[2]s`", program, name)
 	}
-	return "bytes of " + who + " are not here any more", fmt.Sprintf("%sverify --heal %s` to fetch them again", program, name)
+	return "bytes of " + who + " are not here any more", fmt.Sprintf("%[1]sverify --heal %[2]s` to fetch them again; it leaves what was edited here, which %[1]sget --force %[2]s` overwrites", program, name)
 }
 
 // callName is how a set is named on a command line: by its id if its name would have to be quoted.

@@ -182,6 +182,9 @@ func (n *Node) survey(ctx context.Context, rep *replica.Replica, h record.Head, 
 		})
 	}
 	_ = group.Wait() // nobody fails
+	for _, r := range rows {
+		n.life.enter(rep.Set().String(), func(t *ledger) { t.newest = max(t.newest, r.Revision) })
+	}
 	return slices.DeleteFunc(rows, func(r api.PeerHave) bool { return r.PeerID == "" })
 }
 

@@ -177,6 +177,24 @@ func TestBrowse(t *testing.T) {
 	if rows := strip(author); rows[it].State != api.HaveOther || rows[it].Revision != 1 {
 		t.Errorf("published again: %+v", rows)
 	}
+	if rows := strip(getter); rows[me].Revision != 2 {
+		t.Errorf("seen by the getter: %+v", rows)
+	}
+	behind := func(r *running, want int) { // who has seen a newer revision does not say that his is the newest
+		t.Helper()
+		if i, err := r.Show(ctx, shared.Set); err != nil || i.Behind != want {
+			t.Errorf("behind %d of %d: %v", i.Behind, want, err)
+		}
+		if got := scrape(t, r.Node)[`shoal_fileset_revisions_behind{set="`+shared.Name+`"}`]; int(got) != want {
+			t.Errorf("%v by the metric, want %d", got, want)
+		}
+	}
+	behind(author, 0)
+	behind(getter, 1)
+	if _, err := getter.Get(ctx, api.GetRequest{Ticket: shared.Ticket, Dest: dest}, quiet); err != nil {
+		t.Fatal(err)
+	}
+	behind(getter, 0)
 	if _, err := author.Grant(ctx, api.GrantRequest{Set: shared.Set, Peer: it, Right: api.RightReader}); err != nil {
 		t.Fatal(err)
 	}

@@ -45,6 +45,7 @@ func verdicts() []verdict {
 		{replica.ErrOffline, "offline", api.ExitNeedsNode, "this node has no network", "stop the command that holds this home, or use `run`", true},
 		{replica.ErrTooBig, "too_big", api.ExitNoSpace, "the set is larger than --max-bytes", "raise --max-bytes", false},
 		{replica.ErrInUse, "in_use", api.ExitConflict, "the folder or set is in use", "choose another folder, or `rm` the set first", false},
+		{replica.ErrEmptied, "other_folder", api.ExitConflict, "another folder lies where that of the set was", "is its disk mounted? `share --set SET FOLDER` if it was moved; if all files are to be gone: `publish FOLDER --allow-deletions`, with its path", false},
 		{replica.ErrDeletions, "deletions", api.ExitConflict, "too many files are gone", "is it mounted? if it is meant so: --allow-deletions", false},
 		{replica.ErrBusy, "busy", api.ExitConflict, "the set is being worked on by another command", "wait for it to end: `status` shows it", true},
 		{replica.ErrNewerFormat, "newer_home", api.ExitStore, "this home was written by a newer version", "update this program, or use another --home", false},

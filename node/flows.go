@@ -46,7 +46,14 @@ func (f *flows) of(p peer.ID) *pace {
 	return f.all[p]
 }
 
-// read brings the rates up to date, and forgets who is not connected any more.
+// forget drops the counts of a peer that has gone.
+func (f *flows) forget(p peer.ID) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	delete(f.all, p)
+}
+
+// read brings the rates up to date, and forgets who is not connected any more: bytes may have come after forget.
 func (f *flows) read(now time.Time, connected func(peer.ID) bool) {
 	f.mu.Lock()
 	defer f.mu.Unlock()

@@ -30,6 +30,10 @@ func TestRatesOfPeers(t *testing.T) {
 	if len(c.flows.all) != 1 {
 		t.Errorf("%d peers are kept", len(c.flows.all))
 	}
+	c.LogSentMessageStream(10, "/x", "b")
+	if c.flows.forget("b"); len(c.flows.all) != 1 {
+		t.Errorf("%d peers are kept after one was forgotten", len(c.flows.all))
+	}
 	for range 10 {
 		now = now.Add(2 * time.Second)
 		c.flows.read(now, here)

@@ -34,6 +34,7 @@ type life struct {
 type ledger struct {
 	synced    time.Time // when its folder was last known to be at the newest revision; zero = never
 	downloads int64     // times that a peer said it has all of it
+	newest    uint64    // revision that a peer was seen to have
 }
 
 func newLife(start time.Time) *life {

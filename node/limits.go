@@ -178,8 +178,9 @@ func (n *Node) Limits(context.Context) (api.Limits, error) {
 // SetLimits implements api.Limiter.
 func (n *Node) SetLimits(ctx context.Context, q api.LimitsRequest) (api.Limits, error) {
 	for _, r := range []*int64{q.Up, q.Down} {
-		if r != nil && *r < 0 {
-			return api.Limits{}, usage("bad_rate", "0 is no limit", "a limit is not negative: %d", *r)
+		if r != nil && *r != 0 && *r < api.LeastRate {
+			return api.Limits{}, usage("bad_rate", fmt.Sprintf("the least is %d, and 0 is no limit", api.LeastRate),
+				"a limit of %d bytes a second is too little to work with", *r)
 		}
 	}
 	set := cid.Undef

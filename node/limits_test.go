@@ -33,8 +33,8 @@ func TestLimitsOfSetsAreRemembered(t *testing.T) {
 	}
 	no := false
 	for _, q := range []api.LimitsRequest{
-		{Set: "pictures", Up: rateOf(5)},
-		{Set: shared.Set, Down: rateOf(7)}, // what is not named stays
+		{Set: "pictures", Up: rateOf(5000)},
+		{Set: shared.Set, Down: rateOf(7000)}, // what is not named stays
 		{Down: rateOf(2000)},
 		{LANExempt: &no},
 	} {
@@ -42,7 +42,7 @@ func TestLimitsOfSetsAreRemembered(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	want := api.Limits{Up: 1000, Down: 2000, Sets: []api.SetLimits{{Set: shared.Set, Name: "pictures", Up: 5, Down: 7}}, MaxConnections: 256, MaxSize: 1 << 40}
+	want := api.Limits{Up: 1000, Down: 2000, Sets: []api.SetLimits{{Set: shared.Set, Name: "pictures", Up: 5000, Down: 7000}}, MaxConnections: 256, MaxSize: 1 << 40}
 	compare := func() {
 		t.Helper()
 		got, err := n.Limits(ctx)
@@ -125,8 +125,8 @@ func TestLimitsThatAreRefused(t *testing.T) {
 	defer n.Close()
 	yes := true
 	for code, q := range map[string]api.LimitsRequest{
-		"bad_rate":     {Up: rateOf(3), Down: rateOf(-1)},
-		"unknown_set":  {Set: "nothing", Up: rateOf(1)},
+		"bad_rate":     {Up: rateOf(5000), Down: rateOf(api.LeastRate - 1)},
+		"unknown_set":  {Set: "nothing", Up: rateOf(1000)},
 		"not_of_a_set": {Set: "nothing", LANExempt: &yes},
 	} {
 		var e *api.Error

@@ -34,7 +34,7 @@ func (n *Node) Publish(ctx context.Context, q api.PublishRequest, progress func(
 	if err != nil {
 		return api.PublishResult{}, explain(err)
 	}
-	o.Existing = true
+	o.Existing, o.Named = true, filepath.IsAbs(q.Target)
 	o.Progress = func(files int, bytes int64) {
 		progress(api.Progress{Phase: "scan", Files: files, BytesDone: bytes})
 	}

@@ -41,6 +41,7 @@ func (n *Node) elect(ctx context.Context, w *network, rooms *topics) error {
 			if p := conn.RemotePeer(); net.Connectedness(p) != libnet.Connected {
 				n.life.connected(p, false, n.now()) // before what comes of it is seen
 				c.Disconnected(p)
+				w.bytes.flows.forget(p)
 			}
 		},
 	}
@@ -144,6 +145,9 @@ func (s seated) bystander(rep *replica.Replica) roleView {
 	v := roleView{Role: api.RoleReader}
 	if h, ok := rep.Head(); ok {
 		v.Primary, v.Epoch = h.Epoch.Owner, h.Epoch
+		if newest := s.n.life.ledger(rep.Set().String()).newest; newest > h.Revision {
+			v.Behind = int(newest - h.Revision)
+		}
 	}
 	votes := slices.Contains(c.Voters, s.n.self)
 	switch {

@@ -191,6 +191,17 @@ func TestEditsOfTwoWritersAreMerged(t *testing.T) {
 	x.publish(1)
 	x.holds(2, "shared", "base")
 	x.wait("node 2 is done", func() bool { return x.revision(2) == x.revision(1) })
+	folder := func() api.SetInfo {
+		i, err := x.nodes[2].Show(within(t), x.set)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return i
+	}
+	was := folder()
+	if was.DirRevision != 0 {
+		t.Errorf("the folder is told to be at %d, and the set is at %d", was.DirRevision, was.Revision)
+	}
 	// Node 2 does not follow while it edits: its folder stays what it was made of.
 	if _, err := x.nodes[2].Unfollow(within(t), api.UnfollowRequest{Set: x.set}); err != nil {
 		t.Fatal(err)
@@ -198,6 +209,10 @@ func TestEditsOfTwoWritersAreMerged(t *testing.T) {
 	x.put(1, "shared", "one")
 	x.put(1, "only-1", "1")
 	one := x.publish(1)
+	x.wait("node 2 has it beside its folder", func() bool { i := folder(); return i.State == "complete" && i.Revision == one.Revision })
+	if i := folder(); i.DirRevision != was.Revision {
+		t.Errorf("the folder is told to be at %d, and is at %d", i.DirRevision, was.Revision)
+	}
 	x.put(2, "shared", "two")
 	x.put(2, "only-2", "2")
 	p := x.publish(2)

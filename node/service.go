@@ -73,7 +73,7 @@ func shareOptions(q api.ShareRequest) (replica.ShareOptions, error) {
 	if err != nil {
 		return replica.ShareOptions{}, err
 	}
-	o := replica.ShareOptions{Dir: real, Name: q.Name, Set: q.Set, AllowDeletions: q.AllowDeletions, Note: q.Note, Private: q.Private, Strict: q.Strict}
+	o := replica.ShareOptions{Dir: real, Name: q.Name, Set: q.Set, AllowDeletions: q.AllowDeletions, Named: true, Note: q.Note, Private: q.Private, Strict: q.Strict}
 	if o.Wait, err = waitFor(q.Wait); err != nil {
 		return o, err
 	}
@@ -129,7 +129,7 @@ func (n *Node) Get(ctx context.Context, q api.GetRequest, progress func(api.Prog
 	}
 	if err != nil {
 		n.noteGet(q, ticket, err)
-		return api.GetResult{}, getFailed(q, err)
+		return api.GetResult{}, explain(at(cmp.Or(q.Dest, q.Cwd), err))
 	}
 	out := n.getResult(got)
 	out.Seconds = n.now().Sub(start).Seconds()
@@ -147,16 +147,6 @@ func (n *Node) noteGet(q api.GetRequest, t record.Ticket, err error) {
 		level = slog.LevelInfo
 	}
 	n.cfg.Log.Log(context.Background(), level, "get failed", "set", t.Set, "folder", cmp.Or(q.Dest, q.Cwd), "reason", reason, "err", err)
-}
-
-// getFailed explains why a get failed.
-func getFailed(q api.GetRequest, err error) error {
-	err = explain(at(cmp.Or(q.Dest, q.Cwd), err))
-	var e *api.Error
-	if q.Only != nil && errors.As(err, &e) && e.Code == "conflict" {
-		e.Hint = "they are somebody's, or of an earlier revision: no note is kept of what was chosen before; --force overwrites those of them that are chosen"
-	}
-	return err
 }
 
 func (n *Node) getOptions(q api.GetRequest, ticket record.Ticket, progress func(api.Progress)) (replica.GetOptions, error) {
@@ -277,6 +267,9 @@ func (n *Node) info(rep *replica.Replica) api.SetInfo {
 		i.Revision, i.Root = h.Revision, h.Root.String()
 		i.Head = v.HeadCids[0].String()
 		i.Files, _, i.Bytes = h.Totals()
+	}
+	if held, ok := rep.InFolder(); ok && held != i.Revision {
+		i.DirRevision = held
 	}
 	n.standing(rep, &i)
 	w := n.jobs.list()

@@ -132,7 +132,7 @@ func breakages() []breakage {
 		{api.WhyDialRefused, api.ExitTimeout, "where a holder should be this node is turned away", "look at the log there for this node's id; a firewall or proxy in between has to let TCP and UDP of its port through; a node that is full or has banned this one takes it again within an hour"},
 		{api.WhyNotAuthorised, api.ExitDenied, "this node may not read it", "on the owner's machine: `node grant SET PEER reader` or `node invite SET`; if everybody may read the set, `node ls` there has to list it"},
 		{api.WhyNoRevision, api.ExitNotFound, "no holder that answers has the revision", "`node get SET` fetches the newest there is; start a node that has this one, or wait until a holder has followed"},
-		{api.WhyNoChunk, api.ExitNotFound, "bytes of it are nowhere to be had", "on a machine that had them: `node verify SET`, put the files back, then `node publish SET`; or `node verify SET --heal` once another holder is up"},
+		{api.WhyNoChunk, api.ExitIntegrity, "bytes of it are nowhere to be had", "on a machine that had them: `node verify SET`, put the files back, then `node publish SET`; or `node verify SET --heal` once another holder is up"},
 		{api.WhyDamagedHere, api.ExitIntegrity, "others are promised bytes that are not on this disk any more", "put the files back, then `node verify SET`; or `node publish SET` to publish the folder as it is"},
 	}
 }

@@ -17,6 +17,7 @@ import (
 	"github.com/shoal-p2p/shoal/discovery/static"
 	"github.com/shoal-p2p/shoal/node/api"
 	"github.com/shoal-p2p/shoal/node/replica"
+	"github.com/shoal-p2p/shoal/protocols/chunks"
 	"github.com/shoal-p2p/shoal/protocols/list"
 	"github.com/shoal-p2p/shoal/protocols/record"
 )
@@ -27,7 +28,8 @@ func (n *Node) Why(ctx context.Context, q api.WhyRequest, progress func(api.Prog
 	if w == nil {
 		return api.WhyResult{}, explain(replica.ErrOffline)
 	}
-	i := &inquiry{self: n.self, find: n.looked, routes: ownRoutes{n, w}, peers: ownPeers{w}, now: n.now, shuffle: rand.Shuffle, tell: progress, q: q}
+	down := func(p peer.ID, set cid.Cid) chunks.Limiter { return n.limits.receiving(w, p, set) }
+	i := &inquiry{self: n.self, find: n.looked, routes: ownRoutes{n, w}, peers: ownPeers{w, down}, now: n.now, shuffle: rand.Shuffle, tell: progress, q: q}
 	res, err := i.walk(ctx, whySteps())
 	return res, explain(err)
 }
@@ -136,7 +138,10 @@ func (r ownRoutes) recorded(ctx context.Context, set cid.Cid) []peer.AddrInfo {
 }
 
 // ownPeers asks by the running node's host.
-type ownPeers struct{ w *network }
+type ownPeers struct {
+	w    *network
+	down func(p peer.ID, set cid.Cid) chunks.Limiter
+}
 
 // Connect dials p unless it is connected, however often that failed before.
 func (o ownPeers) Connect(ctx context.Context, p peer.AddrInfo) error {
@@ -161,5 +166,7 @@ func (o ownPeers) Blocks(ctx context.Context, p peer.ID, set cid.Cid, capability
 	if err != nil {
 		return nil, err // not a nil *chunks.Session in an interface
 	}
+	limit := o.down(p, set)
+	s.Throttle(func(n int) (int, error) { return limit.Wait(ctx, n) })
 	return s, nil
 }

@@ -418,7 +418,7 @@ func TestWhyStepsAreATable(t *testing.T) {
 		steps[n].walk = func(*inquiry, context.Context) (string, error) { return "", breakf(api.WhyNoChunk, "made so") }
 		i := &inquiry{now: time.Now, tell: quiet}
 		res, err := i.walk(t.Context(), steps)
-		if err != nil || res.OK || len(res.Steps) != n+1 || res.Steps[n].Name != s.name {
+		if err != nil || res.OK || len(res.Steps) != n+1 || res.Steps[n].Name != s.name || res.ExitCode != api.ExitIntegrity { // as of a get
 			t.Errorf("%s: %+v, %v", s.name, res, err)
 		}
 	}

@@ -196,6 +196,10 @@ func TestDashboardOfNetwork(t *testing.T) {
 	if wider, err := chromedp.Run(ctx, chromedp.Evaluate[float64]("document.documentElement.scrollWidth - innerWidth")); err != nil || wider > 0 {
 		t.Errorf("on a phone the page is %v pixels wider than its window: %v", wider, err)
 	}
+	hidden, err := chromedp.Run(ctx, chromedp.Evaluate[int]("[...document.querySelectorAll('[data-testid=nodes] button')].filter(b => b.getBoundingClientRect().right > innerWidth).length"))
+	if err != nil || hidden > 0 {
+		t.Errorf("on a phone %d buttons lie outside of the window: %v", hidden, err)
+	}
 	l.shoot("3-phone")
 	l.do(chromedp.EmulateViewport(1280, 900))
 	l.press("node-3", "node-heal")

@@ -21,7 +21,7 @@ func (l *look) compare(ctx context.Context, files []existing) error {
 		entry := &c.plan.Entries[x.entry]
 		stamp := makeStamp(x.info)
 		rec, known := c.o.Known(entry.Path)
-		own := known && (rec.Stamp == stamp || rotten(rec, stamp)) || c.journal.owns(entry.Path, stamp)
+		own := known && (rec.Stamp == stamp || rotten(rec, stamp)) || c.wrote(entry.Path, stamp)
 		c.mu.Lock()
 		c.files[x.entry].ours = own
 		c.mu.Unlock()

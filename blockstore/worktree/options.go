@@ -38,6 +38,9 @@ type CheckoutOptions struct {
 	// Links tells whether this node may have made the symlink at path that leads to target, so that it may be
 	// replaced; nil is no.
 	Links func(path, target string) bool
+	// Wrote tells whether this node put a file that looks like s at path without recording it, so that it may be replaced;
+	// nil is no.
+	Wrote func(path string, s blockstore.Stamp) bool
 	// Ours says that dest is a worktree of this node, so that foreign files in it are no reason to refuse it. Without
 	// it that is found out by what is recorded.
 	Ours bool
@@ -77,6 +80,9 @@ func (o *CheckoutOptions) applyDefaults() {
 	}
 	if o.Links == nil {
 		o.Links = func(string, string) bool { return false }
+	}
+	if o.Wrote == nil {
+		o.Wrote = func(string, blockstore.Stamp) bool { return false }
 	}
 	if o.Theirs == nil {
 		o.Theirs = func(string) bool { return false }

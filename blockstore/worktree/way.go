@@ -57,6 +57,11 @@ func (c *Checkout) mayReplace(e int32, dir *dirHandle, info fs.FileInfo) bool {
 	return false
 }
 
+// wrote tells whether this node put a file there that it does not record, and nobody changed it since.
+func (c *Checkout) wrote(path string, s blockstore.Stamp) bool {
+	return c.o.Wrote(path, s) || c.journal.owns(path, s)
+}
+
 // ownLink tells whether this node made the symlink at path.
 func (c *Checkout) ownLink(path, target string) bool {
 	return c.o.Links(path, target) || c.journal.ownsLink(path, target)
@@ -66,7 +71,7 @@ func (c *Checkout) ownLink(path, target string) bool {
 // since.
 func (c *Checkout) ownFile(path string, s blockstore.Stamp) (own, recorded bool) {
 	rec, recorded := c.o.Known(path)
-	return recorded && (rec.Stamp == s || rotten(rec, s)) || c.journal.owns(path, s), recorded
+	return recorded && (rec.Stamp == s || rotten(rec, s)) || c.wrote(path, s), recorded
 }
 
 // clearFolder takes a folder out of the way of a file or symlink: what is this node's own in it is removed, and

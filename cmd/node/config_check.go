@@ -16,6 +16,7 @@ import (
 	"github.com/dustin/go-humanize"
 
 	"github.com/shoal-p2p/shoal/node"
+	"github.com/shoal-p2p/shoal/node/api"
 	"github.com/shoal-p2p/shoal/node/web"
 )
 
@@ -65,11 +66,12 @@ func (v *verdict) node(s settings) node.Config {
 	const month = 30 * 24 * time.Hour
 	return node.Config{
 		Listen: s.P2P.Listen, Bootstrap: s.P2P.Bootstrap,
-		// The council of a set alone may be some ten peers; every connection costs some 50 kB.
-		Net: node.NetConfig{MDNS: s.P2P.MDNS, DHT: s.Discovery.DHT, MaxConnections: v.number("p2p.max_connections", s.P2P.MaxConnections, 16, 65536), MaxMemory: v.size("p2p.max_memory", s.P2P.MaxMemory)},
+		// The council of a set alone may be some ten peers; every connection costs some 50 kB, and a process without any
+		// takes 60 MB. A store that holds nothing takes some MB.
+		Net: node.NetConfig{MDNS: s.P2P.MDNS, DHT: s.Discovery.DHT, MaxConnections: v.number("p2p.max_connections", s.P2P.MaxConnections, 16, 65536), MaxMemory: v.sizeFrom("p2p.max_memory", s.P2P.MaxMemory, 64<<20)},
 		Transfer: node.TransferConfig{Up: v.rate("transfer.up", s.Transfer.Up), Down: v.rate("transfer.down", s.Transfer.Down),
 			LANExempt: s.Transfer.LANExempt},
-		Store: node.StoreConfig{MaxSize: v.size("store.max_size", s.Store.MaxSize), Keep: s.Store.KeepRevisions, KeepBytes: v.size("store.keep_bytes", s.Store.KeepBytes)},
+		Store: node.StoreConfig{MaxSize: v.sizeFrom("store.max_size", s.Store.MaxSize, 16<<20), Keep: s.Store.KeepRevisions, KeepBytes: v.size("store.keep_bytes", s.Store.KeepBytes)},
 		Share: node.ShareConfig{Debounce: v.duration("share.debounce", s.Share.Debounce, 10*time.Millisecond, time.Hour),
 			Rescan: v.duration("share.rescan", s.Share.Rescan, 100*time.Millisecond, month)},
 		Nameless: !s.Metrics.Sets,
@@ -97,10 +99,10 @@ func (v *verdict) api(s settings, home string) apiConfig {
 }
 
 func (v *verdict) logs(s logSettings, home string, auto slog.Level) logOptions {
-	o := logOptions{level: auto, format: s.Format, file: inHome(home, s.File), maxSize: v.size("log.max_size", s.MaxSize), keep: v.number("log.keep", s.Keep, 1, 1000)}
+	o := logOptions{level: auto, format: s.Format, file: inHome(home, s.File), maxSize: v.sizeFrom("log.max_size", s.MaxSize, 1e6), keep: v.number("log.keep", s.Keep, 1, 1000)}
 	v.oneOf("log.format", s.Format, "auto", "text", "json")
 	if o.maxSize == 0 {
-		v.add("log.max_size", " is 0; the least is 1MiB")
+		v.add("log.max_size", " is 0; the least is 1MB")
 	}
 	if s.Level == "auto" {
 		return o
@@ -128,6 +130,15 @@ func (v *verdict) size(key, text string) int64 {
 	n, err := parseSize(text)
 	if err != nil {
 		v.add(key, ": %s", err)
+	}
+	return n
+}
+
+// sizeFrom is a size that nothing works with below least; 0 may have a meaning of its own.
+func (v *verdict) sizeFrom(key, text string, least int64) int64 {
+	n := v.size(key, text)
+	if n > 0 && n < least {
+		v.add(key, " is %s, too little to work with; the least is %s", text, size(least))
 	}
 	return n
 }
@@ -211,14 +222,10 @@ func parseSize(text string) (int64, error) {
 	return int64(n), nil
 }
 
-// leastRate is the slowest limit that is taken for meant: at less, one piece of a file takes minutes, and the other side gives
-// up.
-const leastRate = 1000
-
-// parseRate reads bytes a second, 0 being no limit. What would stop a node in practice was meant otherwise.
+// parseRate reads bytes a second, 0 being no limit.
 func parseRate(text string) (int64, error) {
 	n, err := parseSize(text)
-	if err != nil || n == 0 || n >= leastRate {
+	if err != nil || n == 0 || n >= api.LeastRate {
 		return n, err
 	}
 	unit := "MB/s" // nobody counts in bytes

@@ -90,6 +90,9 @@ func setInDocument(text []byte, key string, value []string) ([]byte, error) {
 		return nil, err
 	}
 	last := path[len(path)-1]
+	if isBool(key) && value[0] != "true" && value[0] != "false" {
+		return nil, usagef("%s is true or false, not %s", key, strconv.Quote(value[0]))
+	}
 	node := valueNode(key, value)
 	if old := lookUp(at, last); old != nil {
 		node.HeadComment, node.LineComment, node.FootComment = old.HeadComment, old.LineComment, old.FootComment

@@ -66,6 +66,9 @@ func certificate(c apiConfig, now time.Time) api.Check {
 		return api.Check{State: api.CheckFail, Detail: "it was good until " + day, Hint: hint}
 	case now.Before(pair.Leaf.NotBefore):
 		return api.Check{State: api.CheckFail, Detail: "it is good from " + pair.Leaf.NotBefore.UTC().Format(time.DateOnly) + " on", Hint: "see the clock"}
+	case len(c.AllowedHosts) == 0 && web.Exposed(c.Listen) && len(web.Named(c.Cert)) == 0:
+		return api.Check{State: api.CheckWarn, Detail: "it is for no name, and api.allowed_hosts has none: others than this machine are refused",
+			Hint: "`node config set api.allowed_hosts=NAME`, as it stands in their URL"}
 	case until.Sub(now) < renewal:
 		return api.Check{State: api.CheckWarn, Detail: "it is good until " + day, Hint: hint}
 	default:

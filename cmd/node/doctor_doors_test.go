@@ -19,13 +19,13 @@ import (
 )
 
 // certified writes a certificate that is good for two days around now, and its key.
-func certified(t *testing.T, now time.Time) apiConfig {
+func certified(t *testing.T, now time.Time, names ...string) apiConfig {
 	t.Helper()
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
 		t.Fatal(err)
 	}
-	of := &x509.Certificate{SerialNumber: big.NewInt(1), NotBefore: now.Add(-24 * time.Hour), NotAfter: now.Add(24 * time.Hour)}
+	of := &x509.Certificate{SerialNumber: big.NewInt(1), NotBefore: now.Add(-24 * time.Hour), NotAfter: now.Add(24 * time.Hour), DNSNames: names}
 	cert, err := x509.CreateCertificate(rand.Reader, of, of, key.Public(), key)
 	if err != nil {
 		t.Fatal(err)
@@ -41,6 +41,25 @@ func certified(t *testing.T, now time.Time) apiConfig {
 		}
 	}
 	return c
+}
+
+// A dashboard beyond this machine that answers to no name there is no use.
+func TestCertificateWithoutANameIsLookedAt(t *testing.T) {
+	now := time.Date(2026, 5, 5, 12, 0, 0, 0, time.UTC)
+	for _, tt := range []struct {
+		listen, certified string
+		allowed           []string
+		nameless          bool
+	}{
+		{"0.0.0.0:4580", "", nil, true}, {"127.0.0.1:4580", "", nil, false}, {"0.0.0.0:4580", "shoal.test", nil, false},
+		{"0.0.0.0:4580", "*.test", nil, true}, {"0.0.0.0:4580", "", []string{"shoal.test"}, false},
+	} {
+		c := certified(t, now, strings.Fields(tt.certified)...)
+		c.Listen, c.AllowedHosts = tt.listen, tt.allowed
+		if got := certificate(c, now); strings.Contains(got.Detail, "for no name") != tt.nameless || got.State != api.CheckWarn {
+			t.Errorf("%+v: %+v", tt, got)
+		}
+	}
 }
 
 func TestCertificateIsLookedAt(t *testing.T) {

@@ -26,8 +26,8 @@ func newGetCommand(a *app) *cobra.Command {
 			"With --only no more than the files that are named come, once: DEST becomes no folder of the set, what\n" +
 			"else is in it stays, and nothing of it is served to others. A path is from the top of the set, a folder\n" +
 			"means all below it; * ? [ fit within a name, ** any folders, and a pattern without a slash fits a name in\n" +
-			"any folder. The list of the set's files is fetched whole: a few hundred bytes for each of them. No note is\n" +
-			"kept of what was chosen: a file that has changed in the set since then is replaced with --force only.\n" +
+			"any folder. The list of the set's files is fetched whole: a few hundred bytes for each of them. The same\n" +
+			"command brings them to a newer revision; what was edited since is replaced with --force only.\n" +
 			"The ticket may be \"-\" (stdin), \"@FILE\", or come from SHOAL_TICKET when no argument is given.",
 		Example: fmt.Sprintf("  %[1]s get TICKET ./photos --plan         # what would be done, and what it costs\n"+
 			"  %[1]s get TICKET ./some --only docs --only '*.jpg'\n"+

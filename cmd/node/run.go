@@ -63,10 +63,10 @@ func (a *app) run(cmd *cobra.Command) error {
 	}
 	h, err := a.host(ctx, cfg, hosting{extra: extra, service: true})
 	if err != nil {
-		if cfg.Logs.json {
-			cfg.Log.Error("not started", "err", err)
+		if !cfg.Logs.json { // a person who reads stderr is told once
+			return err
 		}
-		return err
+		return a.ended(cfg, "not started", err)
 	}
 	begun := time.Now()
 	leave := goByPlan(ctx, bed, cfg.Log)
@@ -78,11 +78,20 @@ func (a *app) run(cmd *cobra.Command) error {
 		err = closeErr
 	}
 	if err != nil {
-		cfg.Log.Error("stopped", "err", err, "seconds", time.Since(begun).Seconds())
-	} else {
-		cfg.Log.Info("stopped", "seconds", time.Since(begun).Seconds())
+		return a.ended(cfg, "stopped", err, "seconds", time.Since(begun).Seconds())
 	}
-	return err
+	cfg.Log.Info("stopped", "seconds", time.Since(begun).Seconds())
+	return nil
+}
+
+// ended writes into the log why a node does not run. Where that is what a collector reads on stderr, nothing else is told.
+func (a *app) ended(cfg hostConfig, what string, err error, about ...any) error {
+	e := explain(err)
+	cfg.Log.Error(what, append([]any{"err", err, "hint", e.Hint}, about...)...)
+	if !cfg.Logs.json || a.opts.json {
+		return err
+	}
+	return reported{max(e.ExitCode, api.ExitFailed)}
 }
 
 // testbed puts a node that is to be one of a testnet on the plan in its home; nil for any other.

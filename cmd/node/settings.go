@@ -119,7 +119,7 @@ func settingKeys() []key {
 		{name: "store.keep_bytes", help: "space for the past ones; 0 = 1GiB"},
 		{name: "failover.interval", help: "of this node's beacons; 0 = 250ms, or what round trips ask"},
 		{name: "api.listen", help: "address of the dashboard and the REST API; off = the socket in the home only"},
-		{name: "api.allowed_hosts", help: "names in a URL, besides localhost, under which they may be asked for"},
+		{name: "api.allowed_hosts", help: "names in a URL, besides localhost, under which they may be asked for; none: those of the certificate"},
 		{name: "api.cert", help: "TLS certificate (PEM); needed beyond this machine; relative to the home"},
 		{name: "api.key", help: "its key (PEM)"},
 		{name: "metrics.listen", help: "an address of its own for /metrics alone, open to whoever reaches it; off = only at api.listen"},

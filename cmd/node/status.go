@@ -82,6 +82,9 @@ func concerns(s api.SetInfo) []string {
 	if s.Behind > 0 {
 		out = append(out, count(s.Behind, "newer revision")+" not complete here")
 	}
+	if s.DirRevision > 0 && !s.Following && !s.Replicating { // else it is about to be brought there
+		out = append(out, fmt.Sprintf("its folder is at revision %d: `get SET` or `follow SET` brings it to %d", s.DirRevision, s.Revision))
+	}
 	if s.Forks > 0 {
 		out = append(out, count(s.Forks, "fork")+" to be merged")
 	}

@@ -7,11 +7,15 @@ import (
 
 // This file is the part of the vocabulary that is about bounds: how fast a node sends and receives, and how much it keeps.
 
+// LeastRate is the lowest limit there is, in bytes a second: a piece of a file takes minutes with it, and what would stop a node
+// in practice was meant otherwise.
+const LeastRate = 1000
+
 // LimitsRequest asks to change limits while the node runs. What is absent stays as it is.
 type LimitsRequest struct {
 	Set       string `json:"set,omitempty"`        // of this set; "" = of the node as a whole
-	Up        *int64 `json:"up,omitempty"`         // bytes a second of payload sent; 0 = no limit
-	Down      *int64 `json:"down,omitempty"`       // bytes a second of payload received; 0 = no limit
+	Up        *int64 `json:"up,omitempty"`         // bytes a second of payload sent, at least LeastRate; 0 = no limit
+	Down      *int64 `json:"down,omitempty"`       // bytes a second of payload received, as Up
 	LANExempt *bool  `json:"lan_exempt,omitempty"` // of the node only: peers of the local network are outside of all of them
 }
 

@@ -170,13 +170,14 @@ type SetInfo struct {
 	PrimarySince string `json:"primary_since,omitempty"`
 	Epoch        string `json:"epoch"` // of the newest primary known: version of the config and number; "" = none
 	// EpochOwner is the peer id of who made the epoch. Two nodes may give theirs one number: it is not the same epoch then.
-	EpochOwner string   `json:"epoch_owner,omitempty"`
-	Behind     int      `json:"behind"`                // revisions that are known here and not complete
-	Mode       string   `json:"mode,omitempty"`        // "ap" or "strict"
-	Stale      bool     `json:"stale,omitempty"`       // not in touch with a primary, or with a majority where the set asks for one
-	Forks      int      `json:"forks,omitempty"`       // newest revisions beside the one shown, until they are merged
-	Alarms     []string `json:"alarms,omitempty"`      // what somebody has to look at
-	FolderGone bool     `json:"folder_gone,omitempty"` // Dir is not there, or no folder any more; Alarms say more
+	EpochOwner  string   `json:"epoch_owner,omitempty"`
+	Behind      int      `json:"behind"`                 // revisions that are known here and not complete
+	Mode        string   `json:"mode,omitempty"`         // "ap" or "strict"
+	Stale       bool     `json:"stale,omitempty"`        // not in touch with a primary, or with a majority where the set asks for one
+	Forks       int      `json:"forks,omitempty"`        // newest revisions beside the one shown, until they are merged
+	Alarms      []string `json:"alarms,omitempty"`       // what somebody has to look at
+	DirRevision uint64   `json:"dir_revision,omitempty"` // that Dir holds, if it is not Revision: what is newer lies beside it
+	FolderGone  bool     `json:"folder_gone,omitempty"`  // Dir is not there, or no folder any more; Alarms say more
 }
 
 // PeerInfo is one connected peer.

@@ -41,7 +41,7 @@ func (s *Scheduler) pump() {
 	turn := s.rng.IntN(n)
 	limit := s.window()
 	for _, p := range s.peers {
-		if p.stalled {
+		if p.stalled && s.rate == 0 {
 			limit += p.inflight // or one silent peer would choke the others
 		}
 	}
@@ -86,6 +86,25 @@ func (s *Scheduler) window() int64 {
 	return min(int64(s.cfg.MaxWindow), s.rate*int64(limitAhead/time.Second))
 }
 
+// load is what is in flight. With a limit it is what may come soon: a peer that is slower than a quarter of the limit does not
+// use it up with one leaf, and peers that the limit alone makes slow do.
+func (s *Scheduler) load() int64 {
+	if s.rate == 0 {
+		return s.ledger.inflight
+	}
+	var sum int64
+	for _, p := range s.peers {
+		switch n := p.inflight - p.came; {
+		case p.stalled:
+		case p.pace.rate > 0:
+			sum += min(n, int64(4*p.pace.rate*limitAhead.Seconds()))
+		default:
+			sum += n
+		}
+	}
+	return sum
+}
+
 // room is the size of the next request to p: a quarter of its window, or 0 until that much is free.
 // limit is for all peers together.
 func (s *Scheduler) room(p *peer, limit int64) int64 {
@@ -93,7 +112,7 @@ func (s *Scheduler) room(p *peer, limit int64) int64 {
 		return 0
 	}
 	batch := max(min(p.pace.window/4, int64(s.cfg.MaxBatchBytes)), 1)
-	total := limit - s.ledger.inflight
+	total := limit - s.load()
 	if p.head == 0 || p.full && p.head == p.tail && p.pace.need(p.inflight-p.came) < askAhead {
 		// A source with one leaf in flight would soon be idle for a round trip, whatever its window;
 		// a getter has others to serve, and a queue at it only makes leaves late.
@@ -268,7 +287,7 @@ func (s *Scheduler) late(p *peer, room int64) []uint32 {
 	mine := p.pace.base + p.pace.need(p.inflight-p.came+room)
 	var slow []*peer
 	for _, q := range s.peers {
-		if q != p && q.head != 0 && s.eta(q) > 2*mine+slack {
+		if q != p && q.head != 0 && !s.heldUp(q) && s.eta(q) > 2*mine+slack {
 			slow = append(slow, q)
 		}
 	}
@@ -287,10 +306,24 @@ func (s *Scheduler) eta(q *peer) time.Duration {
 	return max(q.pace.need(q.inflight-q.came), silence)
 }
 
+// heldUp tells whether a peer may be slow only because all share our limit: another one would not be faster.
+func (s *Scheduler) heldUp(q *peer) bool {
+	if s.rate == 0 || q.stalled {
+		return false
+	}
+	busy := 0
+	for _, p := range s.peers {
+		if p.head != 0 {
+			busy++
+		}
+	}
+	return q.pace.rate == 0 || 4*q.pace.rate*float64(busy) >= float64(s.rate)
+}
+
 // tooGood tells whether too much of a leaf has come to ask another peer for it: what came would be in vain. If waiting would
-// make the whole download take twice as long, it is not.
+// make the whole download take four times as long, it is not.
 func (s *Scheduler) tooGood(q *peer, r request) bool {
-	return r.came > int64(s.cfg.Leaves[r.leaf])/64 && !q.stalled && s.eta(q) < max(s.now, maxLate)
+	return r.came > int64(s.cfg.Leaves[r.leaf])/64 && !q.stalled && s.eta(q) < max(3*s.now, maxLate)
 }
 
 // lateOf takes from the newest requests of q those that p has and nobody else was asked for.

@@ -179,3 +179,64 @@ func TestWithheldCancelledLeafCostsNothing(t *testing.T) {
 		t.Fatalf("%d fails, paused until %v", p.fails, p.paused)
 	}
 }
+
+func TestLimitBoundsWhatIsAskedFor(t *testing.T) {
+	s := New(Config{Leaves: equal(1000, 64<<10), Need: all(1000)})
+	s.Step(epoch, Limit{Rate: 20_000})
+	for _, p := range []Peer{"a", "b", "c", "d", "e", "f"} {
+		s.Step(epoch, PeerUp{Peer: p, Complete: true})
+	}
+	if n := s.Stats().InFlight; n < 200_000 || n > 200_000+64<<10 {
+		t.Errorf("%d bytes in flight, want ten seconds of 20 kB and a leaf", n)
+	}
+	s.Step(epoch.Add(ms), Limit{})
+	if n := s.Stats().InFlight; n < 2<<20 {
+		t.Errorf("without the limit: %d bytes in flight", n)
+	}
+}
+
+func TestSlowPeerDoesNotUseUpALimit(t *testing.T) {
+	s := New(Config{Leaves: equal(1000, 64<<10), Need: all(1000)})
+	s.Step(epoch, Limit{Rate: 5000})
+	leaf := asks(s.Step(epoch, PeerUp{Peer: "slow", Complete: true}), "slow")[0]
+	if got := asks(s.Step(epoch, PeerUp{Peer: "other", Complete: true}), "other"); len(got) > 0 {
+		t.Fatalf("asked for %v at once", got)
+	}
+	var got []uint32
+	for i := range 10 {
+		now := epoch.Add(time.Duration(i+1) * time.Second)
+		got = append(got, asks(s.Step(now, Arriving{"slow", leaf, 1000}), "other")...)
+	}
+	if len(got) == 0 {
+		t.Error("nobody else is asked for anything while a slow peer takes a minute for a leaf")
+	}
+}
+
+// A lone holder that is slow keeps what it was asked for, however long that takes.
+func TestSlowIsNotSilent(t *testing.T) {
+	s := New(Config{Leaves: equal(2, 64<<10), Need: all(2)})
+	leaf := asks(s.Step(epoch, PeerUp{Peer: "slow", Complete: true}), "slow")[0]
+	now := epoch
+	for range 600 {
+		now = now.Add(time.Second)
+		acts := append(s.Step(now, Arriving{"slow", leaf, 100}), s.Step(now, Tick{})...)
+		if len(acts) > 0 {
+			t.Fatalf("after %v: %v", now.Sub(epoch), acts)
+		}
+	}
+	if st := s.Stats().Peers[0]; st.Stalled || st.Rate < 50 || st.Rate > 200 {
+		t.Errorf("%+v", st)
+	}
+}
+
+// A leaf that has come in part is not asked for again for a small gain.
+func TestWhatCameIsNotInVain(t *testing.T) {
+	for came, again := range map[int]bool{100: true, 32 << 10: false} {
+		s := New(Config{Leaves: equal(1, 64<<10), Need: all(1)})
+		s.Step(epoch, PeerUp{Peer: "slow", Complete: true})
+		s.Step(epoch.Add(9*time.Second), Arriving{"slow", 0, came})
+		if got := asks(s.Step(epoch.Add(9200*ms), PeerUp{Peer: "fast", Complete: true}), "fast"); len(got) > 0 != again {
+			t.Errorf("%d bytes had come, and another peer was asked for %v", came, got)
+		}
+	}
+}

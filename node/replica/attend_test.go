@@ -313,3 +313,44 @@ func TestRefusedEndsWhenTheFilesAreBack(t *testing.T) {
 	}
 	a.is(rep, 2)
 }
+
+// A file that was edited costs itself alone: what else was healed stays on offer, and the edit stays an alarm.
+func TestHealingAroundAnEdit(t *testing.T) {
+	t.Parallel()
+	author := newMember(t, role{})
+	dir := newTree(t, 78)
+	id := author.share(dir).Replica.Set()
+	b := newAttended(t)
+	b.peers = append(b.peers, author.host.AddrInfo())
+	got := b.fetch(id)
+	write(t, filepath.Join(got.Dest, "small/7/file"), []byte("an edit"))
+	if err := os.Remove(filepath.Join(got.Dest, "small/8/file")); err != nil {
+		t.Fatal(err)
+	}
+	found := b.check(got.Replica)
+	if !slices.Equal(found.Files, []string{"small/7/file", "small/8/file"}) {
+		t.Fatalf("found %+v", found)
+	}
+	healed, err := b.Heal(within(t), got.Replica, found)
+	if err != nil || len(healed.Done.Skipped) != 1 || healed.Done.Skipped[0].Path != "small/7/file" {
+		t.Fatalf("healed %+v: %v", healed.Done, err)
+	}
+	b.LookAt(t.Context(), got.Replica)
+	if h := b.Harm(got.Replica); !slices.Equal(h.Files, []string{"small/7/file"}) {
+		t.Errorf("harm is %+v", h)
+	}
+	info := b.Intact(t.Context(), got.Replica)
+	have := 0
+	for i := range info.Leaves {
+		if info.Has(i) {
+			have++
+		}
+	}
+	if have != info.Leaves-1 || !got.Replica.State().Complete {
+		t.Errorf("%d of %d pieces are here, complete %v", have, info.Leaves, got.Replica.State().Complete)
+	}
+	c := newMember(t, role{}, b.member)
+	dest := filepath.Join(t.TempDir(), "dest")
+	c.choose(id, into(dest), "small/8", "big", "twin")
+	samePart(t, partOf(contents(t, dir), "small/8", "big", "twin"), dest)
+}

@@ -318,6 +318,7 @@ func (g *get) fill(ctx context.Context, t record.Ticket, s *session, nodes []blo
 	if got.Done, err = g.files.Finish(ctx, func(f ...blockstore.File) error { return g.r.cfg.Store.PutFiles(ctx, f...) }); err != nil {
 		return err
 	}
+	g.r.parts.drop(g.dest)
 	removed, err := g.removeGone(ctx, s.lay, plan)
 	got.Removed += removed
 	got.Done.Conflicts = append(got.Done.Conflicts, g.kept...)
@@ -375,7 +376,7 @@ func (g *get) complete(t record.Ticket, s *session, whole bool) error {
 		}
 		st.Leaves = len(s.lay.Leaves)
 		if g.rep.seated() == nil {
-			st.Complete = whole
+			st.Complete = whole || g.o.KeepLocal && st.Complete // what somebody edited is lost, and all else is served as before
 		}
 		if whole && connected {
 			st.Past = past

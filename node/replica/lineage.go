@@ -18,6 +18,17 @@ func (p *Replica) headOf(root cid.Cid) (record.Head, bool) {
 	return record.Head{}, false
 }
 
+// InFolder is the revision that the folder of a set that was fetched holds, as far as it was left alone; false if that is
+// not known.
+func (p *Replica) InFolder() (uint64, bool) {
+	root := p.built()
+	if p.State().Shared || !root.Defined() {
+		return 0, false
+	}
+	h, ok := p.headOf(root)
+	return h.Revision, ok
+}
+
 // lineage lists the sealed heads before the newest, where revisions were skipped, or never seen, with what a holder
 // remembers. Otherwise it costs nothing. connected: none is missing between them.
 func (g *get) lineage() (past [][]byte, connected bool) {

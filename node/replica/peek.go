@@ -111,6 +111,7 @@ type peeker struct {
 
 	from  peer.ID         // whom sess is with
 	sess  *chunks.Session // nil: nobody is being asked
+	pace  *pace           // of sess
 	tried map[peer.ID]int // see get.nextHolder
 }
 
@@ -181,7 +182,7 @@ func (p *peeker) fetch(ctx context.Context, nodes []cid.Cid) error {
 var errAllAsked = errors.New("all holders were asked")
 
 // dial opens a session with the next holder, unless there is one.
-func (p *peeker) dial(ctx context.Context) (err error) {
+func (p *peeker) dial(ctx context.Context) error {
 	if p.sess != nil {
 		return nil
 	}
@@ -191,8 +192,16 @@ func (p *peeker) dial(ctx context.Context) (err error) {
 	}
 	p.from = next
 	p.tried[next]++
-	p.sess, err = p.g.net.Streams.Chunks(ctx, next, p.g.id, p.g.look.cap)
-	return err
+	sess, err := p.g.net.Streams.Chunks(ctx, next, p.g.id, p.g.look.cap)
+	if err != nil {
+		return err
+	}
+	p.sess = sess
+	p.pace = &pace{now: p.g.r.cfg.Now, end: func() { sess.Close() }, another: func() bool { return false }, silence: walkStall}
+	p.pace.start()
+	sess.Throttle(p.pace.patiently(p.g.throttle(ctx, next)))
+	sess.Watch(p.pace.came)
+	return nil
 }
 
 // again waits for news of the holders, or until they are asked once more.
@@ -217,17 +226,19 @@ func (p *peeker) again(ctx context.Context) {
 func (p *peeker) ask(ctx context.Context, nodes []cid.Cid) (lacking []cid.Cid, err error) {
 	sess := p.sess
 	defer context.AfterFunc(ctx, func() { sess.Close() })()
-	stall := time.AfterFunc(walkStall, func() { sess.Close() })
-	defer stall.Stop()
 	if err := sess.Want(nodes); err != nil {
 		return nodes, err
 	}
 	for i := range nodes {
-		rep, err := sess.Next(nil) // kept as it is
+		var rep chunks.Reply
+		err := p.pace.wait(func() (int, error) {
+			var err error
+			rep, err = sess.Next(nil) // kept as it is
+			return len(rep.Data), err
+		})
 		if err != nil {
 			return append(lacking, nodes[i:]...), err
 		}
-		stall.Reset(walkStall)
 		if rep.Code != wire.OK {
 			lacking = append(lacking, nodes[i])
 			continue

@@ -12,6 +12,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"path/filepath"
 	"sort"
 	"strings"
 	"sync"
@@ -39,7 +40,8 @@ var (
 	ErrTimeout    = errors.New("timed out")                // sources were there but gave nothing for too long
 	ErrDamaged    = errors.New("no good copy to be had")   // a block is corrupt at every holder
 	ErrInUse      = errors.New("folder belongs to another set")
-	ErrDeletions  = errors.New("too many files are gone") // more than half, or any where the folder is another one
+	ErrDeletions  = errors.New("too many files are gone")                                // more than half, or any where the folder is another one
+	ErrEmptied    = errors.New("another folder lies there, which has none of its files") // an ErrDeletions
 	ErrBusy       = errors.New("set is being fetched or shared already")
 	ErrTooBig     = errors.New("set is larger than allowed")
 	ErrForged     = errors.New("records of the set are not valid") // no holder showed records that verify
@@ -133,6 +135,7 @@ type Registry struct {
 	cfg    Config
 	self   peer.ID
 	states states
+	parts  partNotes
 
 	layouts layouts
 	closing sync.WaitGroup // of what is over and still gives back its files
@@ -181,7 +184,7 @@ func Open(cfg Config) (*Registry, error) {
 	if err != nil {
 		return nil, fmt.Errorf("open sets: %w", err)
 	}
-	r := &Registry{cfg: cfg, self: self, ease: newEase(), states: states{cfg.Dir}, sets: map[cid.Cid]*Replica{}, places: map[string]bool{}, worries: make(chan struct{}, 1), followers: map[cid.Cid]chan peer.ID{}}
+	r := &Registry{cfg: cfg, self: self, ease: newEase(), states: states{cfg.Dir}, parts: partNotes{filepath.Join(cfg.Home, "parts")}, sets: map[cid.Cid]*Replica{}, places: map[string]bool{}, worries: make(chan struct{}, 1), followers: map[cid.Cid]chan peer.ID{}}
 	all, bad, err := r.states.load()
 	if err != nil {
 		return nil, err

@@ -30,6 +30,9 @@ type ShareOptions struct {
 	Existing bool
 	// AllowDeletions publishes although more than half of the files are gone, or the folder is another one.
 	AllowDeletions bool
+	// Named says that somebody named Dir by its path: only then another folder in its place is published that has none of
+	// the files. Whoever names the set means the folder that it had.
+	Named bool
 	// Private and Strict are of a new set: only members may read it; only a majority of its voters publishes.
 	Private, Strict bool
 	// Wait is how long to wait for a revision to be durable; 0 = 10 s.
@@ -357,17 +360,24 @@ func (r *Registry) lost(ctx context.Context, rep *Replica, lay *dag.Layout, path
 
 // guard refuses a revision that lacks more than half of the files of the one before, and one that lacks any
 // and was made of another folder in its place: a folder that was emptied or is not mounted must not empty the
-// copies of everybody who follows it. paths is how many of its files are not where they were, gone how many are nowhere; now marks the folder.
+// copies of everybody who follows it, and one that has nothing of the set not even if deletions are allowed. paths is how many of its files are not where they were, gone how many are nowhere; now marks the folder.
 func guard(rep *Replica, paths, gone int, now marker, o ShareOptions) error {
 	st, v := rep.State(), rep.Verified()
-	if len(v.Heads) == 0 || o.AllowDeletions || paths == 0 {
+	if len(v.Heads) == 0 || paths == 0 {
 		return nil
 	}
 	before, _, _ := head(v).Totals()
+	other := st.Dir == o.Dir && st.Only == o.Only && st.Marker.differs(now)
+	if other && !o.Named && uint64(gone) >= before {
+		return fmt.Errorf("share %s: %w: %w: it was replaced, or its disk is not mounted", o.Dir, ErrDeletions, ErrEmptied)
+	}
+	if o.AllowDeletions {
+		return nil
+	}
 	if uint64(gone)*2 > before {
 		return fmt.Errorf("share %s: %w: %d of %d are missing", o.Dir, ErrDeletions, gone, before)
 	}
-	if st.Dir == o.Dir && st.Only == o.Only && st.Marker.differs(now) {
+	if other {
 		return fmt.Errorf("share %s: %w: %d missing, and the folder is not the one that was shared: it was replaced, or another disk is mounted there",
 			o.Dir, ErrDeletions, paths)
 	}

@@ -286,3 +286,45 @@ func TestMassDeletionIsRefused(t *testing.T) {
 		t.Errorf("allowed: revision %d, %v", s.Head.Revision, err)
 	}
 }
+
+// A folder that came into the place of a set's, as where a disk is not mounted, does not empty the set unless it is named
+// itself: everybody who follows would delete his copy.
+func TestAnotherFolderEmptiesNoSet(t *testing.T) {
+	t.Parallel()
+	root := t.TempDir()
+	dir, aside := filepath.Join(root, "data"), filepath.Join(root, "aside")
+	write(t, filepath.Join(dir, "a"), []byte("a"))
+	write(t, filepath.Join(dir, "b"), []byte("b"))
+	a := newMember(t, role{})
+	rep := a.share(dir).Replica
+	if err := errors.Join(os.Rename(dir, aside), os.Mkdir(dir, 0o755)); err != nil {
+		t.Fatal(err)
+	}
+	if now, err := markerOf(dir); err != nil || now == (marker{}) {
+		t.Skip("folders cannot be told apart here")
+	}
+	o := ShareOptions{Dir: dir, Name: "data", AllowDeletions: true, Existing: true}
+	for name, files := range map[string]func(){"empty": func() {}, "with files of another": func() { write(t, filepath.Join(dir, "other"), []byte("other")) }} {
+		files()
+		if _, err := a.Share(within(t), o); !errors.Is(err, ErrEmptied) || !errors.Is(err, ErrDeletions) {
+			t.Errorf("%s: %v", name, err)
+		}
+		if _, err := a.DryRun(within(t), o); !errors.Is(err, ErrEmptied) {
+			t.Errorf("%s, planned: %v", name, err)
+		}
+	}
+	if h, _ := rep.Head(); h.Revision != 1 {
+		t.Errorf("revision %d was made", h.Revision)
+	}
+	write(t, filepath.Join(dir, "b"), []byte("b")) // one of them is there: somebody put it there
+	if _, err := a.Share(within(t), o); err != nil {
+		t.Errorf("with a file of the set: %v", err)
+	}
+	if err := errors.Join(os.RemoveAll(dir), os.Rename(aside, filepath.Join(root, "third")), os.Mkdir(dir, 0o755)); err != nil {
+		t.Fatal(err)
+	}
+	o.Named = true
+	if s, err := a.Share(within(t), o); err != nil || s.Head.Revision != 3 || s.Snapshot.Files != 0 {
+		t.Errorf("named by its path: %v", err)
+	}
+}

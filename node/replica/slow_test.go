@@ -1,6 +1,8 @@
 package replica
 
 import (
+	"context"
+	"errors"
 	"fmt"
 	"net"
 	"path/filepath"
@@ -171,4 +173,82 @@ func (v *village) within(m *member, perSecond int, fn func()) time.Duration {
 			}
 		}
 	}
+}
+
+// An attacker that drips, about the folders or about the leaves, costs little where somebody honest is, and does not hold a
+// getter for ever where nobody is.
+func TestDrippingHolder(t *testing.T) {
+	for _, perSecond := range []int{1, 30, 100, 2000} {
+		t.Run(fmt.Sprint(perSecond), func(t *testing.T) {
+			inVillage(t, func(v *village) {
+				dir := v.t.TempDir()
+				write(v.t, filepath.Join(dir, "f"), noise(1, 5_000_000))
+				for i := range 500 {
+					write(v.t, filepath.Join(dir, fmt.Sprint(i)), nil)
+				}
+				honest := v.member(role{limiter: limitOf(500_000)})
+				s := honest.share(dir)
+				drip := limitOf(0)
+				drip.SetBurst(max(perSecond/10, 1))
+				loris := v.member(role{limiter: drip}, honest)
+				loris.fetch(s.Replica.Set())
+				drip.SetLimit(rate.Limit(perSecond))
+				getter := v.member(role{}, loris, honest)
+				took := gets(v.t, []*member{getter}, s)
+				v.t.Logf("took %v", took)
+				if took > 40*time.Second { // 10 s for the leaves, dripAfter for the folders
+					v.t.Errorf("took %v", took)
+				}
+				if perSecond >= 100 { // slow, not silent
+					return
+				}
+				alone := v.member(role{}, loris)
+				begun := time.Now()
+				o := into(filepath.Join(v.t.TempDir(), "dest"))
+				o.Patience = defaultPatience
+				if _, err := alone.Get(v.t.Context(), record.Ticket{Set: s.Replica.Set()}, o); !errors.Is(err, ErrTimeout) || time.Since(begun) > 2*defaultPatience {
+					v.t.Errorf("from the attacker alone: %v after %v", err, time.Since(begun))
+				}
+			})
+		})
+	}
+}
+
+// brittle is a limiter that breaks each session after so many bytes of all of them.
+type brittle struct {
+	mu   sync.Mutex
+	left int
+}
+
+func (b *brittle) Wait(_ context.Context, n int) (int, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.left -= n; b.left < 0 {
+		b.left = 100_000
+		return 0, errors.New("broken")
+	}
+	return n, nil
+}
+
+// What came of the folders before a session broke is kept: all of it comes, about once.
+func TestBrokenWalksGoOn(t *testing.T) {
+	inVillage(t, func(v *village) {
+		dir := v.t.TempDir()
+		for i := range 2000 {
+			write(v.t, filepath.Join(dir, fmt.Sprint("folder ", i%40), fmt.Sprintf("%0200d", i)), nil)
+		}
+		holder := v.member(role{limiter: &brittle{left: 100_000}})
+		s := holder.share(dir)
+		getter := v.member(role{}, holder)
+		gets(v.t, []*member{getter}, s)
+		var need int64
+		for _, n := range nodesBelow(v.t, holder, s.Replica) {
+			need += int64(len(n.Data()))
+		}
+		got := getter.wire.got.Load()
+		v.t.Logf("%d bytes came of %d", got, need)
+		if need < 400_000 || got > need*11/10 {
+			v.t.Errorf("%d bytes came of %d", got, need)
+		}
+	})
 }

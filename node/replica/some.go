@@ -15,7 +15,7 @@ import (
 	"github.com/shoal-p2p/shoal/protocols/record"
 )
 
-// Select brings some files of a revision into a folder, which becomes no replica: nothing is recorded of it, this node is
+// Select brings some files of a revision into a folder, which becomes no replica: of it only a note is kept, this node is
 // announced as no holder, and what is known of the set here stays as it is. Of the revision all nodes are
 // fetched, and of the files' bytes those that are lacking. What lies in the folder beside them stays; a file in the way
 // that is another is a conflict, unless this call was killed before and had put it there. Of GetOptions all but KeepLocal,
@@ -142,8 +142,11 @@ func folders(lay *dag.Layout, chosen []bool) map[string]bool {
 // name its leaves by their numbers there. A folder of the user's that is only on the way keeps its mode.
 func (g *get) bring(ctx context.Context, s *session, part portion, got *Got) error {
 	g.o.Progress(Progress{Phase: "check", Total: part.Bytes})
-	out, err := worktree.NewCheckout(ctx, got.Dest, g.id, part.Layout, worktree.CheckoutOptions{Force: g.o.Force, Ours: true, FreeSpace: g.r.spaceFor(0),
-		Theirs: func(path string) bool { return !part.chosen[path] }, Local: g.r.cfg.Store.Get, Hold: true, MinLeaf: g.v.Genesis.Profile.Min, Now: g.r.cfg.Now})
+	noted := g.r.parts.of(got.Dest)
+	o := worktree.CheckoutOptions{Force: g.o.Force, Ours: true, FreeSpace: g.r.spaceFor(0), Theirs: func(path string) bool { return !part.chosen[path] },
+		Local: g.r.cfg.Store.Get, Hold: true, MinLeaf: g.v.Genesis.Profile.Min, Now: g.r.cfg.Now}
+	noted.into(&o)
+	out, err := worktree.NewCheckout(ctx, got.Dest, g.id, part.Layout, o)
 	if err != nil {
 		return err
 	}
@@ -168,13 +171,21 @@ func (g *get) bring(ctx context.Context, s *session, part portion, got *Got) err
 	}
 	report(Progress{Phase: "finish", Done: part.Bytes, Total: part.Bytes, Sources: got.Sources})
 	got.Changed = got.Changed || got.Fetched > 0
-	got.Done, err = out.Finish(ctx, unrecorded)
-	return err
+	if got.Done, err = out.Finish(ctx, noted.files); err != nil {
+		return err
+	}
+	noted.links(part.Layout)
+	if err := g.r.parts.save(noted); err != nil { // the files are there: the next time they are somebody else's
+		g.r.cfg.Log.Warn("get a part of a set", "set", g.id, "err", err)
+	}
+	return nil
 }
 
 // foretell plans what bring would do.
 func (g *get) foretell(ctx context.Context, part *dag.Layout, got *Got) error {
-	there, err := worktree.Look(ctx, got.Dest, g.id, part, worktree.CheckoutOptions{Ours: true, Theirs: func(string) bool { return true }, MinLeaf: g.v.Genesis.Profile.Min, Now: g.r.cfg.Now})
+	o := worktree.CheckoutOptions{Ours: true, Theirs: func(string) bool { return true }, MinLeaf: g.v.Genesis.Profile.Min, Now: g.r.cfg.Now}
+	g.r.parts.of(got.Dest).into(&o)
+	there, err := worktree.Look(ctx, got.Dest, g.id, part, o)
 	if err != nil {
 		return err
 	}

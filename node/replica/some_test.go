@@ -8,6 +8,7 @@ import (
 	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -15,6 +16,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"github.com/ipfs/go-cid"
 
+	"github.com/shoal-p2p/shoal/blockstore"
 	"github.com/shoal-p2p/shoal/blockstore/worktree"
 	"github.com/shoal-p2p/shoal/protocols/record"
 )
@@ -51,9 +53,14 @@ func partOf(all map[string]string, paths ...string) map[string]string {
 	return out
 }
 
-func samePart(t *testing.T, want map[string]string, dest string) {
+// samePart compares a folder with what it is to hold, but for what is at some paths.
+func samePart(t *testing.T, want map[string]string, dest string, but ...string) {
 	t.Helper()
-	if diff := cmp.Diff(want, contents(t, dest)); diff != "" {
+	got := contents(t, dest)
+	for _, path := range but {
+		delete(got, path)
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("folder differs (-want +got):\n%s", diff)
 	}
 }
@@ -451,4 +458,108 @@ func TestSelectOfAKnownSet(t *testing.T) {
 		t.Errorf("with another folder: %+v", got)
 	}
 	samePart(t, held, mine.Dest)
+}
+
+// What a part brought, the same command brings up to date, and so does a get of everything; what somebody edited since is
+// in the way as before.
+func TestSelectedFilesAreBroughtUpToDate(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	for i, name := range []string{"kept", "changed", "edited", "other"} {
+		write(t, filepath.Join(dir, "sub", name), noise(uint64(960+i), 300_000))
+	}
+	if err := os.Symlink("kept", filepath.Join(dir, "sub", "link")); err != nil {
+		t.Fatal(err)
+	}
+	a := newMember(t, role{})
+	id := a.share(dir).Replica.Set()
+	b := newMember(t, role{}, a)
+	dest := filepath.Join(t.TempDir(), "dest")
+	choose := func(patterns ...string) error {
+		_, err := b.tryChoose(id, into(dest), patterns...)
+		return err
+	}
+	if err := choose("sub/changed", "sub/kept", "sub/edited", "sub/link"); err != nil {
+		t.Fatal(err)
+	}
+	write(t, filepath.Join(dir, "sub", "changed"), noise(970, 250_000))
+	write(t, filepath.Join(dir, "sub", "edited"), noise(971, 250_000))
+	if err := errors.Join(os.Remove(filepath.Join(dir, "sub", "link")), os.Symlink("other", filepath.Join(dir, "sub", "link"))); err != nil {
+		t.Fatal(err)
+	}
+	a.share(dir)
+	b.reopen()
+	if err := choose("sub/changed", "sub/kept", "sub/link"); err != nil {
+		t.Fatalf("the newer revision: %v", err)
+	}
+	samePart(t, partOf(contents(t, dir), "sub/changed", "sub/kept", "sub/link"), dest, "sub/edited")
+	mine := noise(972, 1000)
+	write(t, filepath.Join(dest, "sub", "edited"), mine)
+	var conflict *worktree.ConflictError
+	if err := choose("sub/edited"); !errors.As(err, &conflict) {
+		t.Errorf("over an edit: %v, want a conflict", err)
+	}
+	write(t, filepath.Join(dir, "sub", "changed"), noise(973, 200_000))
+	a.share(dir)
+	if _, err := b.Get(within(t), record.Ticket{Set: id}, into(dest)); !errors.As(err, &conflict) || !slices.Equal(conflict.Paths, []string{"sub/edited"}) {
+		t.Errorf("everything, over an edit: %v, want a conflict of the edited one alone", err)
+	}
+	if got, err := os.ReadFile(filepath.Join(dest, "sub", "edited")); err != nil || string(got) != string(mine) {
+		t.Errorf("the edit is not as it was: %v", err)
+	}
+	if err := os.Remove(filepath.Join(dest, "sub", "edited")); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := b.Get(within(t), record.Ticket{Set: id}, into(dest)); err != nil {
+		t.Errorf("everything: %v", err)
+	}
+	samePart(t, contents(t, dir), dest)
+	if left, err := os.ReadDir(filepath.Join(b.Registry.cfg.Home, "parts")); err != nil || len(left) != 0 {
+		t.Errorf("%d notes are left: %v", len(left), err)
+	}
+}
+
+// Notes of folders that are gone go with the next, and a broken one is none.
+func TestNotesOfParts(t *testing.T) {
+	dir := t.TempDir()
+	p := partNotes{filepath.Join(dir, "parts")}
+	here, gone := filepath.Join(dir, "here"), filepath.Join(dir, "gone")
+	if err := os.Mkdir(here, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	n := note{Dest: gone}
+	if err := p.save(n); err != nil {
+		t.Fatal(err)
+	}
+	n = p.of(here)
+	stamp := blockstore.Stamp{Size: 1, MtimeNs: 2, CtimeNs: 3, Inode: 4, Mode: 0o644}
+	if err := n.files(blockstore.File{Path: "a", Stamp: stamp}); err != nil {
+		t.Fatal(err)
+	}
+	if err := p.save(n); err != nil {
+		t.Fatal(err)
+	}
+	if all, _ := os.ReadDir(p.dir); len(all) != 1 {
+		t.Errorf("%d notes", len(all))
+	}
+	var o worktree.CheckoutOptions
+	p.of(here).into(&o)
+	touched := stamp
+	touched.MtimeNs++
+	if !o.Wrote("a", stamp) || o.Wrote("b", stamp) || o.Wrote("a", touched) || o.Links("a", "") {
+		t.Error("the note says something else than what was noted")
+	}
+	if err := os.WriteFile(p.path(here), []byte("{"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	p.of(here).into(&o)
+	if o.Wrote("a", stamp) {
+		t.Error("a broken note counts")
+	}
+	if err := p.save(n); err != nil {
+		t.Fatal(err)
+	}
+	if p.drop(here); p.of(here).Files != nil {
+		t.Error("a note that was dropped is there")
+	}
 }

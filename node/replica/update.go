@@ -170,7 +170,9 @@ func (g *get) preview(ctx context.Context, s *session, got *Got) error {
 		return g.estimate(ctx, s, diff.NewPlan(s.lay, g.base.lay, g.here(ctx)), got)
 	}
 	g.o.Progress(Progress{Phase: "check", Total: s.lay.Bytes})
-	there, err := worktree.Look(ctx, g.dest, g.id, s.lay, worktree.CheckoutOptions{Known: g.known(ctx), MinLeaf: g.v.Genesis.Profile.Min, Now: g.r.cfg.Now})
+	o := worktree.CheckoutOptions{Known: g.known(ctx), MinLeaf: g.v.Genesis.Profile.Min, Now: g.r.cfg.Now}
+	g.r.parts.of(g.dest).into(&o)
+	there, err := worktree.Look(ctx, g.dest, g.id, s.lay, o)
 	if err != nil {
 		return err
 	}
@@ -249,6 +251,9 @@ func (g *get) checkout(ctx context.Context, lay *dag.Layout, plan *diff.Plan, re
 			part, whole = lay.Part(func(i int) bool { return plan.Touches(i) || g.base.lost[lay.Entries[i].Path] })
 			o.Partial = true
 		}
+	}
+	if !g.base.inDest {
+		g.r.parts.of(g.dest).into(&o)
 	}
 	c, err := worktree.NewCheckout(ctx, g.dest, g.rep.id, part, o)
 	if err != nil {

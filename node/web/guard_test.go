@@ -1,12 +1,20 @@
 package web_test
 
 import (
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/x509"
+	"encoding/pem"
 	"io"
 	"log/slog"
+	"math/big"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -390,6 +398,45 @@ func TestLinkOfAnExposedNode(t *testing.T) {
 		})
 		if got := b.server.URL(); got != want {
 			t.Errorf("%s: %s, want %s", listen, got, want)
+		}
+	}
+}
+
+// Where nobody says under which names a node is asked for, its certificate does.
+func TestNamesOfTheCertificate(t *testing.T) {
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	of := &x509.Certificate{SerialNumber: big.NewInt(1), DNSNames: []string{"*.shoal.test", "Shoal.test"}, IPAddresses: []net.IP{net.IPv4(192, 0, 2, 2)}}
+	der, err := x509.CreateCertificate(rand.Reader, of, of, key.Public(), key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	cert := filepath.Join(t.TempDir(), "cert.pem")
+	if err := os.WriteFile(cert, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der}), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for name, tt := range map[string]struct {
+		listen, url string
+		allowed     []string
+		good, bad   []string
+	}{
+		"none":        {"0.0.0.0:4580", "https://shoal.test:4580", nil, []string{"shoal.test:4580", "192.0.2.2", "localhost"}, []string{"other.shoal.test", "evil.example", "192.0.2.3"}},
+		"some":        {"0.0.0.0:4580", "https://box.example:4580", []string{"box.example"}, []string{"box.example"}, []string{"shoal.test", "192.0.2.2"}},
+		"on loopback": {"127.0.0.1:4580", "https://127.0.0.1:4580", nil, []string{"localhost"}, []string{"shoal.test"}},
+	} {
+		b := newBench(t, func(o *web.Options) {
+			o.Listen, o.CertFile, o.KeyFile, o.AllowedHosts = tt.listen, cert, "k", tt.allowed
+		})
+		if got := b.server.URL(); got != tt.url {
+			t.Errorf("%s: %s", name, got)
+		}
+		for _, host := range slices.Concat(tt.good, tt.bad) {
+			refused := b.ask("GET", "/healthz", map[string]string{"Host": host}).StatusCode == http.StatusMisdirectedRequest
+			if refused != slices.Contains(tt.bad, host) {
+				t.Errorf("%s: %s refused %v", name, host, refused)
+			}
 		}
 	}
 }

@@ -1,10 +1,14 @@
 package web
 
 import (
+	"crypto/x509"
+	"encoding/pem"
 	"fmt"
 	"net"
 	"net/http"
 	"net/netip"
+	"os"
+	"slices"
 	"strings"
 )
 
@@ -34,6 +38,27 @@ func allowed(listen string, more []string) (hosts, error) {
 		}
 	}
 	return h, nil
+}
+
+// Named are the names and addresses that a certificate is for, without patterns; none if it cannot be read.
+func Named(certFile string) []string {
+	b, err := os.ReadFile(certFile)
+	if err != nil {
+		return nil
+	}
+	block, _ := pem.Decode(b)
+	if block == nil {
+		return nil
+	}
+	cert, err := x509.ParseCertificate(block.Bytes)
+	if err != nil {
+		return nil
+	}
+	names := slices.DeleteFunc(slices.Clone(cert.DNSNames), func(n string) bool { return strings.Contains(n, "*") })
+	for _, ip := range cert.IPAddresses {
+		names = append(names, ip.String())
+	}
+	return names
 }
 
 // allows judges a Host header, with or without port. The port is not looked at: a tunnel may have another one, and who

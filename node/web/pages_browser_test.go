@@ -88,9 +88,9 @@ func TestBackAgain(t *testing.T) {
   const box = document.createElement("div"), said = [];
   let there = false;
   const ask = () => (there ? Promise.resolve("the answer") : Promise.reject(Object.assign(new Error("the node does not answer"), { code: "unreachable" })));
-  const Asks = () => { const { data, error } = ui.useAnswer(ask, []); return base.html` + "`<p>${data ?? error?.message}</p>`" + `; };
+  const Asks = () => { const { data, error } = ui.useAnswer(ask, []); return base.html`+"`<p>${data ?? error?.message}</p>`"+`; };
   document.body.append(box);
-  preact.render(base.html` + "`<${Asks} />`" + `, box);
+  preact.render(base.html`+"`<${Asks} />`"+`, box);
   const until = async (what) => { while (!what()) await new Promise((go) => requestAnimationFrame(go)); };
   await until(() => box.textContent.includes("does not answer"));
   state.complain(Object.assign(new Error("the node does not answer"), { code: "unreachable" }));

@@ -86,11 +86,11 @@ func (p *person) quiet() {
 	}
 }
 
-// asked tells whether a request of the page had this in its address.
+// asked tells whether a request of the page had an address that ends so.
 func (p *person) asked(part string) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	return slices.ContainsFunc(p.requests, func(r string) bool { return strings.Contains(r, part) })
+	return slices.ContainsFunc(p.requests, func(r string) bool { return strings.HasSuffix(r, part) })
 }
 
 func (p *person) do(steps ...chromedp.Action[chromedp.Void]) {

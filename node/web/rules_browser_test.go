@@ -32,11 +32,11 @@ const againstModel = `import("/choose.mjs").then(({ extent, sum, toggle }) => {
 })`
 
 // turned are the changes of the primary as they are told, and as a person reads them.
-const turned = `import("/reigns.mjs").then(({ turns, reigns }) => {
+const turned = `import("/reigns.mjs").then(({ begun, turns, reigns }) => {
   const at = (s, from, to, reason, seconds) => ({ at: 1000 * s, from, to, reason, seconds });
   const told = [at(1, "", "a"), at(5, "a", ""), at(5, "a", "b", "handover", 0.003), at(9, "b", "a", "handover"), at(20, "a", ""), at(22, "", "a"), at(30, "a", ""), at(33, "a", "b", "lost", 3), at(40, "b", "")];
   const line = (t) => t.from + ">" + t.to + " " + t.why + (t.gap === undefined ? "" : " " + t.gap);
-  return [...turns(told).map(line), ...reigns(told, 50000).map((s) => s.peer + " " + s.role + " " + s.from / 1000 + "-" + s.to / 1000)];
+  return [...turns(told).map(line), ...[...reigns(told, 50000), ...reigns(begun([], "a", 5000), 9000), ...reigns(begun([at(2, "", "b"), at(7.2, "b", "a")], "a", 7000), 9000)].map((s) => s.peer + " " + s.role + " " + s.from / 1000 + "-" + s.to / 1000)];
 })`
 
 // TestRulesOfThePage: what is chosen of a tree is what was ticked, and a primary that hands over does so once.
@@ -51,6 +51,7 @@ func TestRulesOfThePage(t *testing.T) {
 	want := []string{
 		">a the first that was seen", "a>b handed over 0.003", "b>a handed over 0", "a>a the same again 2", "a>b the one before was lost 3", "b> no other one is heard yet",
 		"a primary 1-5", "a lost 5-5", "b primary 5-9", "a replica 5-9", "a primary 9-20", "b replica 9-33", "a lost 20-22", "a primary 22-30", "a lost 30-33", "b primary 33-40", "a lost 33-50", "b lost 40-50",
+		"a primary 5-9", "b primary 2-7.2", "a primary 7.2-9", "b replica 7.2-9",
 	}
 	if got := read[[]string](p, turned); !slices.Equal(got, want) {
 		t.Errorf("%q\nwant %q", got, want)

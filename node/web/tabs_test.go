@@ -36,7 +36,7 @@ var cannedAnswers = map[string]string{
 	"limits":                    `{"up":0,"down":0,"lan_exempt":false,"sets":[],"max_connections":256,"max_size":0,"size":1000}`,
 	"doctor":                    `{"ok":true,"checks":[]}`,
 	"sets/bafyone/availability": `{"set":"bafyone","revision":3,"root":"r","leaves":4,"columns":4,"copies":[0,0,0,0],"peers":[{"peer_id":"12D3KooWSelf","self":true,"state":"some","leaves":0,"have":[0,0,0,0]},{"peer_id":"12D3KooWGone","state":"unknown","leaves":0}]}`,
-	"testnet":                   `{"nodes":[{"name":"edge-1","peer_id":"12D3KooWGone","state":"killed"}]}`,
+	"testnet":                   `{"dir":"/net","nodes":[{"name":"edge-1","peer_id":"12D3KooWGone","state":"killed","sets":[],"harm":["to edge-2 cut"],"memory":0},{"name":"edge-2","peer_id":"12D3KooWSelf","self":true,"state":"up","sets":[{"name":"one","revision":3,"role":"reader","part":0.5}],"harm":[],"memory":30000000}]}`,
 }
 
 func (c *canned) ServeHTTP(w http.ResponseWriter, r *http.Request) {
@@ -101,6 +101,18 @@ func TestTabs(t *testing.T) {
 	_, stop = cannedSite(t, &c, address)
 	defer stop()
 	second.has("signed-out", "shoal dashboard")
+}
+
+// TestSignOut: a browser that is signed out sees nothing any more, and is told how to come back.
+func TestSignOut(t *testing.T) {
+	ctx := browser(t)
+	l, stop := cannedSite(t, &canned{first: snapshot}, "127.0.0.1:0")
+	defer stop()
+	p := visit(t, ctx, l, "out")
+	p.open("settings")
+	p.quiet()
+	p.click("sign-out")
+	p.wait(`document.body.textContent.includes("shoal dashboard") && !document.querySelector('[data-testid=headline], nav')`)
 }
 
 // TestNamesOfATestNetwork: nodes have the names there that the network gave them, and the page about it is offered.

@@ -45,7 +45,7 @@ type Options struct {
 	Version      string       // of the program
 	Command      string       // what to type on this machine for a link that signs in; "" = the program's usual name
 	Listen       string       // HOST:PORT that the listener has
-	AllowedHosts []string     // more names and addresses that a Host header may have, without port
+	AllowedHosts []string     // more names and addresses that a Host header may have, without port; none = those of the certificate
 	TokenFile    string       // where the token is, or is written if there is none; mode 0600
 	CertFile     string       // PEM; with KeyFile TLS is served
 	KeyFile      string
@@ -107,7 +107,11 @@ func (o Options) check() (hosts, string, error) {
 	if err != nil {
 		return hosts{}, "", fmt.Errorf("%w: %w", ErrAddress, err)
 	}
-	h, err := allowed(name, o.AllowedHosts)
+	more := o.AllowedHosts
+	if len(more) == 0 && !isLoopback(name) { // who has the certificate's key chose its names
+		more = Named(o.CertFile)
+	}
+	h, err := allowed(name, more)
 	switch {
 	case err != nil:
 		return hosts{}, "", err

@@ -46,12 +46,12 @@ export function ActivityPage() {
   const text = (e) => [e.name, e.kind, eventText(e), e.detail].join(" ").toLowerCase();
   const list = events.value.filter((e) => (!kind || e.kind === kind) && text(e).includes(q.toLowerCase()));
   return html`<h1>Activity</h1><div class="grid">
-    <${Card} title="Operations" note="what was asked of this node in the last hour" wide><${Table} caption="Operations" text=${[4]} testid="operations" head=${["what", "of", "began", "took", "state"]} empty="nothing was asked lately"
+    <${Card} title="Operations" note="what was asked of this node in the last hour" wide><${Table} caption="Operations" stacks text=${[4]} testid="operations" head=${["what", "of", "began", "took", "state"]} empty="nothing was asked lately"
       rows=${asked().slice(0, 100).map((o) => Asked({ o, now }))} /><//>
     <${Card} title="Events" note=${`${count(list.length, "event")}, newest first`} wide>
       <div class="row bottom"><${Field} label="Filter">${(id) => html`<input id=${id} type="search" value=${q} data-testid="event-filter" onInput=${(e) => setQ(e.currentTarget.value)} />`}<//>
         <${Field} label="Kind">${(id) => html`<select id=${id} value=${kind} data-testid="event-kind" onChange=${(e) => setKind(e.currentTarget.value)}><option value="">all</option>${eventKinds.map((k) => html`<option>${k}</option>`)}</select>`}<//></div>
-      <${Table} caption="Events" text=${[3]} testid="events" head=${["time", "kind", "set", "what"]} rows=${list.slice(0, 300).map((e) => [html`<time datetime=${e.time}>${clock(e.time)}</time>`, e.kind, e.set ? html`<a href=${`#/set/${e.set}`}><${Name} text=${e.name || short(e.set)} /></a>` : "",
+      <${Table} caption="Events" stacks text=${[3]} testid="events" head=${["time", "kind", "set", "what"]} rows=${list.slice(0, 300).map((e) => [html`<time datetime=${e.time}>${clock(e.time)}</time>`, e.kind, e.set ? html`<a href=${`#/set/${e.set}`}><${Name} text=${e.name || short(e.set)} /></a>` : "",
     html`${eventText(e)}${e.result ? ` · ${bytes(e.result.wire_in)} received for ${bytes(e.result.bytes_total)}` : ""}${e.detail && e.kind !== "primary" ? html`${eventText(e) && " · "}<${Sentence} text=${e.kind === "published" ? tidy(e.detail) : e.detail} />` : ""}`])} /><//></div>`;
 }
 

@@ -9,18 +9,18 @@ const order = { primary: 0, backup: 1, replica: 2, candidate: 2, reader: 3 };
 // How thick a path is drawn: by the magnitude of what moves on it, from 1 kB/s to 100 MB/s.
 const thick = (n) => (n > 0 ? 2 + 1.2 * Math.min(5, Math.max(0, Math.log10(n) - 3)) : 2);
 
-// few are places for so many peers, in shares of the picture: they leave a corner to every name. "me" is this node's.
+// few are places for so many peers, in shares of the picture, and how high that is: every name has a corner. "me" is
+// this node's.
 const few = [
-  { me: [0.5, 0.45], at: [] },
-  { me: [0.73, 0.45], at: [[0.27, 0.45]] },
-  { me: [0.5, 0.65], at: [[0.24, 0.38], [0.76, 0.38]] },
-  { me: [0.5, 0.5], at: [[0.5, 0.24], [0.19, 0.72], [0.81, 0.72]] },
-  { me: [0.5, 0.47], at: [[0.19, 0.26], [0.81, 0.26], [0.19, 0.72], [0.81, 0.72]] },
+  { height: 200, me: [0.5, 0.4], at: [] },
+  { height: 200, me: [0.73, 0.4], at: [[0.27, 0.4]] },
+  { height: 230, me: [0.5, 0.65], at: [[0.24, 0.38], [0.76, 0.38]] },
+  { height: 270, me: [0.5, 0.5], at: [[0.5, 0.24], [0.19, 0.72], [0.81, 0.72]] },
+  { height: 270, me: [0.5, 0.47], at: [[0.19, 0.26], [0.81, 0.26], [0.19, 0.72], [0.81, 0.72]] },
 ];
 
 // From so many peers on the names of their rows would touch each other: the table has them.
 const crowded = 17;
-const height = 290;
 
 const pen = document.createElement("canvas").getContext("2d");
 
@@ -52,7 +52,7 @@ const trip = (n) => (n.lost ? "not connected" : `${n.role === "reader" ? "" : `$
 
 function small(peers, role, w) {
   const spots = few[peers.length];
-  const place = ([x, y]) => ({ x: Math.round(x * w), y: Math.round(y * height) });
+  const place = ([x, y]) => ({ x: Math.round(x * w), y: Math.round(y * spots.height) });
   const room = peers.length === 3 ? 0.4 * w : 0.46 * w; // of a name, before it meets the one across
   const me = place(spots.me);
   const marks = peers.map((n, i) => {
@@ -60,10 +60,11 @@ function small(peers, role, w) {
     const up = peers.length > 1 && p.y < me.y;
     return { n, ...p, r: 17, labels: named(p, [cut(peerName(n.id), room), cut(trip(n), room)], 24, up, w) };
   });
-  return { me: { ...me, r: 20, labels: named(me, ["this node", role], 28, false, w) }, marks };
+  return { height: spots.height, me: { ...me, r: 20, labels: named(me, ["this node", role], 28, false, w) }, marks };
 }
 
 function round(peers, w) {
+  const height = 290; // as high as the chart beside it
   const n = peers.length, dense = n > 10, r = dense ? 7 : 10, away = 1.3 * r + 4;
   const names = peers.map((p) => (n >= crowded ? "" : dense ? peerName(p.id).replace(/^….*(?=.{4}$)/, "") : peerName(p.id)));
   const cx = w / 2, cy = height / 2 - 4, room = Math.max(40, w / 2 - 70);
@@ -76,7 +77,7 @@ function round(peers, w) {
     const text = cut(names[i], room);
     return { n: p, ...at, r, labels: text === "" ? [] : pole ? named(at, [text], away, at.y < cy, w) : beside(at, cx, text, away) };
   });
-  return { me: { x: cx, y: cy, r: 13, labels: [{ text: "this node", x: cx, y: cy + 33, anchor: "middle" }] }, marks };
+  return { height, me: { x: cx, y: cy, r: 13, labels: [{ text: "this node", x: cx, y: cy + 33, anchor: "middle" }] }, marks };
 }
 
 // layout is where everybody is drawn in a picture so wide; role is that of this node.
@@ -90,7 +91,7 @@ export function Ring({ nodes }) {
   const [ref, width] = useWidth();
   const self = all.find((n) => n.self);
   const w = Math.max(240, Math.min(520, width || 460));
-  const { me, marks } = layout(all.filter((n) => !n.self), self?.role ?? "reader", w);
+  const { height, me, marks } = layout(all.filter((n) => !n.self), self?.role ?? "reader", w);
   const twin = { head: ["peer", "role", "path", "round trip"], rows: all.map((n) => [html`<span title=${n.id}>${peerName(n.id)}</span>`, n.role || "peer", n.self ? "" : n.lost ? "lost" : n.relayed ? "relayed" : "direct", n.rtt ? `${n.rtt.toFixed(1)} ms` : ""]) };
   return html`<${Picture} label="Peers of the swarm" twin=${twin}>
     <div class="map" ref=${ref}><svg class="ring" style=${{ maxWidth: `${w}px` }} viewBox=${`0 0 ${w} ${height}`} role="img" data-testid="ring" aria-label=${`This node and ${marks.length} ${marks.length === 1 ? "peer" : "peers"}`}>

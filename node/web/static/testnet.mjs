@@ -123,7 +123,7 @@ export function TestnetPage() {
       <${Table} caption="Nodes" testid="nodes" stacks head=${["node", "state", "do", "dashboard", "sets", "memory"]} text=${[4]} rows=${all.map((n) => [
     html`<span id=${`node-${n.name}`} title=${n.peer_id}>${n.name}</span>${n.self ? html` <span class="note">this node</span>` : ""}`, html`<${State} state=${n.state} />`,
     html`<${Buttons} node=${n} all=${all} dir=${data.dir} slow=${slow} from=${from} see=${see} />`, n.self ? "" : html`<${Open} node=${n} />`,
-    html`<span data-testid="node-sets">${n.sets.map(words).join(", ")}</span>${n.harm.length > 0 && html`<div class="note" data-testid="node-harm">${harm(n, all.length - 1)}</div>`}`, n.memory > 0 ? bytes(n.memory) : ""])} /><//>
+    html`<span data-testid="node-sets">${n.sets.map(words).join(", ")}</span>${n.harm.length > 0 && html`<div class="note" data-testid="node-harm">${harm(n, all.length - 1)}</div>`}`, n.memory > 0 ? html`${bytes(n.memory)}<span class="stacked"> of memory</span>` : ""])} /><//>
     <${Card} title="Links" note="what “Slow link” and “Cut off” do; “Heal” takes both back" class="half">
       <div class="row"><${Field} label="Delay, one way (ms)">${(id) => html`<input id=${id} type="number" min="0" max="60000" value=${delay} data-testid="slow-delay" onInput=${(e) => setDelay(e.currentTarget.value)} />`}<//>
         <${Field} label="Speed (MB/s)">${(id) => html`<input id=${id} type="number" min="0.001" step="any" value=${speed} data-testid="slow-speed" onInput=${(e) => setSpeed(e.currentTarget.value)} />`}<//>
