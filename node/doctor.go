@@ -253,6 +253,9 @@ func (e *exam) disk(context.Context) api.Check {
 	switch {
 	case err != nil:
 		return warn("`df -h "+dir+"` may say more", "free space of %s: %v", dir, err)
+	case free < badgerstore.LeastFree(reserve):
+		return fail("remove something else from this disk: `node gc` and `node rm` need some room themselves",
+			"%s free: below %s nothing can be removed either, and a node that ends does not start again", bytesText(free), bytesText(badgerstore.LeastFree(reserve)))
 	case free < reserve:
 		return fail("free some space: `node gc` gives back what no set needs", "%s free, and the store leaves %s: nothing can be added", bytesText(free), bytesText(reserve))
 	case free < reserve+roomy:

@@ -63,7 +63,8 @@ func TestDoctorNamesWhatIsWrong(t *testing.T) {
 		"key is damaged":       {file("owner.key", "x", 0o600), "keys", api.CheckFail, "from a copy"},
 		"home is newer":        {file("format", "2\n", 0o600), "version", api.CheckFail, "update this program"},
 		"version is no number": {file("format", "x", 0o600), "version", api.CheckFail, "not a number"},
-		"disk is full":         {func(_ *testing.T, e *exam) { e.m.free = func(string) (int64, error) { return 1 << 20, nil } }, "disk", api.CheckFail, "gc"},
+		"disk is full":         {func(_ *testing.T, e *exam) { e.m.free = func(string) (int64, error) { return 1 << 20, nil } }, "disk", api.CheckFail, "something else"},
+		"reserve is reached":   {func(_ *testing.T, e *exam) { e.m.free = func(string) (int64, error) { return 70 << 20, nil } }, "disk", api.CheckFail, "gives back"},
 		"disk is nearly full":  {func(_ *testing.T, e *exam) { e.m.free = func(string) (int64, error) { return 1 << 30, nil } }, "disk", api.CheckWarn, "gc"},
 		"clock was never set":  {func(_ *testing.T, e *exam) { e.m.now = func() time.Time { return time.Unix(0, 0) } }, "clock", api.CheckFail, "1970"},
 		"clock went back": {func(t *testing.T, e *exam) {

@@ -143,7 +143,7 @@ func (b *batch) flush() error {
 	}
 	reserve := b.store.opts.Reserve
 	if need <= before {
-		reserve /= 2 // it removes: who is out of space must be able to
+		reserve /= needed // it removes: who is out of space must be able to
 	}
 	if err := b.store.room(need, reserve); err != nil {
 		return err

@@ -73,9 +73,14 @@ const (
 	// of the waiting memtables (3 x 4 MiB) and two compactions that each rewrite ten tables of the
 	// next level while the old ones are still there (2 x 40 MiB), twice over.
 	DefaultReserve = 256 << 20
+	// needed is the part of the reserve that a store must have to work at all: a compaction fits into a quarter.
+	needed = 4
 	// closeReserve is what closing may write: a table of each memtable.
 	closeReserve = (memTables + 1) * memTableSize
 )
+
+// LeastFree is how many bytes must be free for a store with this reserve to start, and for things to be removed from it.
+func LeastFree(reserve int64) int64 { return reserve / needed }
 
 // Options of a store; the zero value is ready to use.
 type Options struct {
@@ -140,7 +145,7 @@ func Open(dir string, o Options) (*Store, error) {
 func (s *Store) open() error {
 	reserve := s.opts.Reserve
 	if _, err := os.Stat(filepath.Join(s.dir, badger.ManifestFilename)); err == nil {
-		reserve /= 4 // one that was filled up must start again, to serve and to be cleared; a compaction fits
+		reserve /= needed // one that was filled up must start again, to serve and to be cleared
 	}
 	if err := s.room(0, reserve); err != nil {
 		return err
