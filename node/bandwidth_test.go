@@ -216,10 +216,13 @@ func TestLimitsThatAreInForce(t *testing.T) {
 		}
 		for set := byte(1); set <= 3; set++ {
 			for i, down := range []bool{false, true} {
-				want := int64(0)
+				want, rate := int64(0), int64(0)
 				for _, r := range []int64{now[0][i], now[set][i]} {
 					if r > 0 && (want == 0 || max(r/10, 1) < want) {
 						want = max(r/10, 1)
+					}
+					if r > 0 && (rate == 0 || r < rate) {
+						rate = r
 					}
 				}
 				got := int64(0)
@@ -228,6 +231,9 @@ func TestLimitsThatAreInForce(t *testing.T) {
 					if l != nil && (got == 0 || int64(l.Burst()) < got) {
 						got = int64(l.Burst())
 					}
+				}
+				if got := (valve{b: b, set: setID(set), down: down}).Rate(); got != rate {
+					t.Fatalf("set %d: rate %d, want %d", set, got, rate)
 				}
 				if got != want {
 					t.Fatalf("set %d: pieces of %d, want %d: %v", set, got, want, now)

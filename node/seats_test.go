@@ -198,10 +198,8 @@ func TestEditsOfTwoWritersAreMerged(t *testing.T) {
 		}
 		return i
 	}
-	was := folder()
-	if was.DirRevision != 0 {
-		t.Errorf("the folder is told to be at %d, and the set is at %d", was.DirRevision, was.Revision)
-	}
+	var was api.SetInfo
+	x.wait("its folder is there, too", func() bool { was = folder(); return was.DirRevision == 0 })
 	// Node 2 does not follow while it edits: its folder stays what it was made of.
 	if _, err := x.nodes[2].Unfollow(within(t), api.UnfollowRequest{Set: x.set}); err != nil {
 		t.Fatal(err)

@@ -115,6 +115,7 @@ func (n *Node) Get(ctx context.Context, q api.GetRequest, progress func(api.Prog
 	if err != nil {
 		return api.GetResult{}, err
 	}
+	progress(api.Progress{Phase: "find", Set: ticket.Set.String()})
 	var got replica.Got
 	switch {
 	case q.Only != nil:

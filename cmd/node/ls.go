@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"os"
 	"path/filepath"
 	"strconv"
 	"strings"
@@ -29,9 +30,13 @@ func newLsCommand(a *app) *cobra.Command {
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		var r api.LsRequest
 		if len(args) == 1 {
-			arg, err := a.ticket(args[0])
+			file, inside := ticketFile(args[0])
+			arg, err := a.ticket(file)
 			if err != nil {
 				return err
+			}
+			if inside != "" {
+				arg += "/" + inside
 			}
 			if ticket, path, _ := strings.Cut(arg, "/"); strings.HasPrefix(strings.ToLower(ticket), ticketBegins) {
 				return a.peek(cmd, api.PeekRequest{Ticket: ticket, Path: strings.Trim(path, "/")})
@@ -53,6 +58,22 @@ func newLsCommand(a *app) *cobra.Command {
 
 // ticketBegins tells a ticket from the name of a set.
 const ticketBegins = "shoal1"
+
+// ticketFile cuts @FILE/PATH where a file ends; anything else has no such path.
+func ticketFile(arg string) (file, path string) {
+	if !strings.HasPrefix(arg, "@") {
+		return arg, ""
+	}
+	for i := range arg {
+		if arg[i] != '/' || i == 1 {
+			continue
+		}
+		if info, err := os.Stat(arg[1:i]); err == nil && info.Mode().IsRegular() {
+			return arg[:i], arg[i+1:]
+		}
+	}
+	return arg, ""
+}
 
 // peek lists a folder of a set that need not be here.
 func (a *app) peek(cmd *cobra.Command, r api.PeekRequest) error {

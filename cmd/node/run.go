@@ -61,14 +61,19 @@ func (a *app) run(cmd *cobra.Command) error {
 	if a.opts.api != "" {
 		extra = absolute(a.opts.api)
 	}
+	begun := time.Now()
 	h, err := a.host(ctx, cfg, hosting{extra: extra, service: true})
 	if err != nil {
+		if ctx.Err() != nil && errors.Is(err, context.Canceled) { // it was told to end while it began
+			cfg.Log.Info("stopped", "seconds", time.Since(begun).Seconds())
+			return nil
+		}
 		if !cfg.Logs.json { // a person who reads stderr is told once
 			return err
 		}
 		return a.ended(cfg, "not started", err)
 	}
-	begun := time.Now()
+	begun = time.Now()
 	leave := goByPlan(ctx, bed, cfg.Log)
 	if err = a.ready(ctx, h, cfg.Logs); err == nil {
 		err = svc.attend(ctx, h)

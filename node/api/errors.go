@@ -116,7 +116,7 @@ func httpStatus(e *Error) int {
 		return http.StatusGatewayTimeout
 	case ExitIntegrity:
 		return http.StatusUnprocessableEntity
-	case ExitConflict:
+	case ExitConflict, ExitInterrupted: // somebody else ended it
 		return http.StatusConflict
 	case ExitDenied:
 		return http.StatusForbidden

@@ -110,6 +110,7 @@ type Progress struct {
 	Files      int    `json:"files"`
 	Sources    int    `json:"sources"`
 	Message    string `json:"message,omitempty"` // a sentence worth a line of its own
+	Set        string `json:"set,omitempty"`     // what it is about, once, where the request named it by a ticket
 }
 
 // LsRequest asks for the sets of this node, or for the entries of one.
@@ -177,7 +178,7 @@ type SetInfo struct {
 	Forks       int      `json:"forks,omitempty"`        // newest revisions beside the one shown, until they are merged
 	Alarms      []string `json:"alarms,omitempty"`       // what somebody has to look at
 	DirRevision uint64   `json:"dir_revision,omitempty"` // that Dir holds, if it is not Revision: what is newer lies beside it
-	FolderGone  bool     `json:"folder_gone,omitempty"`  // Dir is not there, or no folder any more; Alarms say more
+	FolderGone  bool     `json:"folder_gone,omitempty"`  // Dir is not there, is no folder any more, or is another one; Alarms say which
 }
 
 // PeerInfo is one connected peer.

@@ -243,20 +243,10 @@ func (r *Registry) diagnose(rep *Replica, root cid.Cid, change func(*health)) {
 
 // LookAt looks whether the folder of a set is there, and whether what was found to be lost is back.
 func (r *Registry) LookAt(ctx context.Context, rep *Replica) {
-	root, ok := rep.promised()
-	if !ok || rep.working() {
+	root, ok := r.glance(ctx, rep)
+	if !ok {
 		return
 	}
-	gone := ""
-	if r.relied(rep) {
-		gone = r.missing(ctx, rep)
-	}
-	back := gone == "" && r.Harm(rep).Refused != "" && r.complete(ctx, rep, root)
-	r.diagnose(rep, root, func(h *health) {
-		if h.of(root).Folder = gone; back {
-			h.of(root).Refused = ""
-		}
-	})
 	rep.mu.Lock()
 	lost, files, seen := slices.Clone(rep.health.lost), rep.health.harm.Files, rep.health.seen
 	rep.mu.Unlock()
@@ -273,6 +263,25 @@ func (r *Registry) LookAt(ctx context.Context, rep *Replica) {
 	if lay, _, err := r.sift(ctx, rep, root, lost); err == nil {
 		r.judge(ctx, rep, lay, root, lost)
 	}
+}
+
+// glance looks whether the folder of a set is there, and reads nothing in it; false if there is nothing to look at now.
+func (r *Registry) glance(ctx context.Context, rep *Replica) (root cid.Cid, ok bool) {
+	root, ok = rep.promised()
+	if !ok || rep.working() {
+		return root, false
+	}
+	gone := ""
+	if r.relied(rep) {
+		gone = r.missing(ctx, rep)
+	}
+	back := gone == "" && r.Harm(rep).Refused != "" && r.complete(ctx, rep, root)
+	r.diagnose(rep, root, func(h *health) {
+		if h.of(root).Folder = gone; back {
+			h.of(root).Refused = ""
+		}
+	})
+	return root, true
 }
 
 // complete tells whether every file of a revision is in the folder of the set, whatever is in it.

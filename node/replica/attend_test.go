@@ -354,3 +354,29 @@ func TestHealingAroundAnEdit(t *testing.T) {
 	c.choose(id, into(dest), "small/8", "big", "twin")
 	samePart(t, partOf(contents(t, dir), "small/8", "big", "twin"), dest)
 }
+
+// Who lists what is wrong reads no folder: a publish would have to wait, and large files take hours.
+func TestCasualtiesReadNothing(t *testing.T) {
+	t.Parallel()
+	a := newAttended(t)
+	dir := newTree(t, 79)
+	rep := a.share(dir).Replica
+	path := filepath.Join(dir, "small/7/file")
+	was, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	write(t, path, noise(80, 10))
+	a.ask(rep)
+	a.attend(t.Context(), rep)
+	a.is(rep, 1, "small/7/file")
+	write(t, path, was) // back: to find that out the folder has to be read
+	if all := a.Casualties(t.Context()); len(all) != 1 || !slices.Equal(all[0].Harm.Files, []string{"small/7/file"}) {
+		t.Errorf("listed %+v", all)
+	}
+	a.LookAt(t.Context(), rep)
+	a.is(rep, 2)
+	if all := a.Casualties(t.Context()); len(all) != 0 {
+		t.Errorf("listed %+v", all)
+	}
+}

@@ -117,10 +117,13 @@ func (r *Registry) Examine(ctx context.Context, rep *Replica) Harm {
 	return r.Harm(rep)
 }
 
-// Casualties examines all sets, and lists those with harm.
+// Casualties lists the sets with harm, after a look whether their folders are there, and at blocks that could not be given
+// to somebody. No folder is read anew: that takes hours if its files are large, and a publish would have to wait for it.
 func (r *Registry) Casualties(ctx context.Context) (all []Casualty) {
 	for _, rep := range r.all() {
-		if h := r.Examine(ctx, rep); h.Any() {
+		r.glance(ctx, rep)
+		r.attend(ctx, rep)
+		if h := r.Harm(rep); h.Any() {
 			all = append(all, Casualty{rep.State(), h})
 		}
 	}

@@ -86,6 +86,12 @@ func TestGuard(t *testing.T) {
 				t.Errorf("revision %d all the same", h.Revision)
 			}
 			o.AllowDeletions = true
+			if strings.Contains(name, "empty") && marks { // who allows deletions has not said that he means this folder
+				if _, err := a.Share(within(t), o); !errors.Is(err, ErrEmptied) {
+					t.Errorf("allowed, and the folder not named: %v", err)
+				}
+			}
+			o.Named = true
 			if s, err := a.Share(within(t), o); err != nil || s.Head.Revision != 2 {
 				t.Errorf("allowed: %v", err)
 			}

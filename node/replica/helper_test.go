@@ -120,7 +120,7 @@ func newMember(t testing.TB, r role, knows ...*member) *member {
 	if r.store == nil {
 		r.store = memstore.New()
 	}
-	m.cfg = Config{Store: r.store, Dir: t.TempDir(), Segments: filepath.Join(t.TempDir(), "segments"), Key: key, OwnerKey: func() (crypto.PrivKey, error) { return owner, nil },
+	m.cfg = Config{Store: r.store, Home: t.TempDir(), Dir: t.TempDir(), Segments: filepath.Join(t.TempDir(), "segments"), Key: key, OwnerKey: func() (crypto.PrivKey, error) { return owner, nil },
 		Now: time.Now, Log: slog.New(slog.DiscardHandler)}
 	m.down = r.down
 	where := swarm.Config{Key: key, Listen: []string{"/ip4/127.0.0.1/tcp/0"}, Protocols: []protocol.ID{list.ID, chunks.ID, delta.ID}, Bandwidth: &m.wire}

@@ -171,7 +171,7 @@ func (s *source) run(l *lane) {
 		defer stop()
 		sess.Throttle(s.d.g.throttle(ctx, s.peer))
 		sess.Watch(func(n int) { s.send(fetch.Arriving{Peer: fetch.Peer(s.peer), Leaf: l.leaf, Bytes: n}) })
-		writer.Go(func() { s.write(ctx, cancel, sess, l, order) })
+		writer.Go(func() { s.write(ctx, sess, l, order) })
 		err = s.read(ctx, sess, l, order)
 		sess.Close()
 	}
@@ -195,7 +195,7 @@ func (s *source) run(l *lane) {
 }
 
 // write sends the wants; order tells the reader what will come.
-func (s *source) write(ctx context.Context, cancel context.CancelFunc, sess *chunks.Session, l *lane, order chan<- []uint32) {
+func (s *source) write(ctx context.Context, sess *chunks.Session, l *lane, order chan<- []uint32) {
 	for {
 		select {
 		case <-ctx.Done():
@@ -211,9 +211,8 @@ func (s *source) write(ctx context.Context, cancel context.CancelFunc, sess *chu
 				s.send(fetch.Failed{Peer: fetch.Peer(s.peer), Leaves: leaves})
 				return
 			}
-			if err := sess.Want(cids); err != nil {
-				cancel()
-				return
+			if sess.Want(cids) != nil {
+				return // the reader finds the end behind what is on its way
 			}
 		}
 	}

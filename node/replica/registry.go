@@ -40,8 +40,8 @@ var (
 	ErrTimeout    = errors.New("timed out")                // sources were there but gave nothing for too long
 	ErrDamaged    = errors.New("no good copy to be had")   // a block is corrupt at every holder
 	ErrInUse      = errors.New("folder belongs to another set")
-	ErrDeletions  = errors.New("too many files are gone")                                // more than half, or any where the folder is another one
-	ErrEmptied    = errors.New("another folder lies there, which has none of its files") // an ErrDeletions
+	ErrDeletions  = errors.New("too many files are gone")       // more than half, or any where the folder is another one
+	ErrEmptied    = errors.New("and another folder lies there") // which has none of the files; an ErrDeletions
 	ErrBusy       = errors.New("set is being fetched or shared already")
 	ErrTooBig     = errors.New("set is larger than allowed")
 	ErrForged     = errors.New("records of the set are not valid") // no holder showed records that verify

@@ -369,7 +369,7 @@ func guard(rep *Replica, paths, gone int, now marker, o ShareOptions) error {
 	before, _, _ := head(v).Totals()
 	other := st.Dir == o.Dir && st.Only == o.Only && st.Marker.differs(now)
 	if other && !o.Named && uint64(gone) >= before {
-		return fmt.Errorf("share %s: %w: %w: it was replaced, or its disk is not mounted", o.Dir, ErrDeletions, ErrEmptied)
+		return fmt.Errorf("share %s: %w: %d of %d are missing, %w: it was replaced, or its disk is not mounted", o.Dir, ErrDeletions, gone, before, ErrEmptied)
 	}
 	if o.AllowDeletions {
 		return nil

@@ -137,7 +137,7 @@ func (o *operations) touch(r *record) {
 // progress notes how far a running operation is.
 func (o *operations) progress(id string, p api.Progress) {
 	if r := o.all[id]; r != nil && r.State == StateRunning {
-		r.Progress = &p
+		r.Progress, r.Set = &p, cmp.Or(p.Set, r.Set)
 		o.touch(r)
 	}
 }

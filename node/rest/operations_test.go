@@ -32,6 +32,11 @@ func TestOperationStates(t *testing.T) {
 		{"is cancelled", func(o *operations, id string) { o.drop(id); o.end(at, id, nil, failure) }, StateCancelled, "mine", "no"},
 		{"was done before it was cancelled", func(o *operations, id string) { o.drop(id); o.end(at, id, []byte(`{}`), nil) }, StateDone, "mine", ""},
 		{"ends once", func(o *operations, id string) { o.end(at, id, nil, failure); o.end(at, id, []byte(`{}`), nil) }, StateFailed, "mine", "no"},
+		{"names its set", func(o *operations, id string) {
+			o.progress(id, api.Progress{Set: "bafy"})
+			o.drop(id)
+			o.end(at, id, nil, cancelled())
+		}, StateCancelled, "bafy", "interrupted"},
 		{"has no progress once it has ended", func(o *operations, id string) { o.end(at, id, nil, failure); o.progress(id, api.Progress{}) }, StateFailed, "mine", "no"},
 	} {
 		o := newOperations(at)
@@ -44,7 +49,7 @@ func TestOperationStates(t *testing.T) {
 		if !ok || got.State != tt.state || got.Set != tt.set || (got.Error == nil) != (tt.code == "") || got.Error != nil && got.Error.Code != tt.code {
 			t.Errorf("%s: %v %+v", tt.name, ok, got)
 		}
-		if got.Progress != nil || (got.Ended == "") != (tt.state == StateRunning) {
+		if (got.Progress != nil) != (tt.name == "names its set") || got.Error != nil && got.Error.Status >= http.StatusInternalServerError || (got.Ended == "") != (tt.state == StateRunning) {
 			t.Errorf("%s: progress %v, ended %q", tt.name, got.Progress, got.Ended)
 		}
 	}

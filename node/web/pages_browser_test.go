@@ -9,6 +9,11 @@ import (
 	"github.com/chromedp/chromedp"
 )
 
+// asked is true in a page that has had an answer from an address that ends so.
+func asked(path string) string {
+	return fmt.Sprintf("performance.getEntriesByType('resource').some((e) => e.name.endsWith(%q))", path)
+}
+
 // lost is a snapshot with a shared set whose folder is not there.
 func lost() string {
 	return strings.Replace(snapshot, `"state":"complete"`, `"state":"shared","folder_gone":true,"alarms":["/d is gone: put it back"]`, 1)
@@ -32,9 +37,7 @@ func TestFolderGone(t *testing.T) {
 	p.write("alarm-moved-path", "/elsewhere")
 	p.click("alarm-moved-yes")
 	p.wait(`!document.querySelector('dialog[open]')`)
-	if !p.asked("/api/v1/sets") {
-		t.Error("the folder was not shared from where it is")
-	}
+	p.wait(asked("/api/v1/sets"))
 	p.quiet()
 }
 
@@ -69,11 +72,22 @@ func TestStillAndStuck(t *testing.T) {
 	p.open("set/bafyone")
 	p.click("go-on")
 	p.wait(`document.querySelector('[data-testid=health]').textContent === 'incomplete'`)
-	if !p.asked("/api/v1/fetches") {
-		t.Error("the rest is not fetched")
-	}
+	p.wait(asked("/api/v1/fetches"))
 	p.do(chromedp.EmulateViewport(390, 900))
 	p.shoot("phone")
+	p.quiet()
+}
+
+// TestNewerElsewhere: what a peer has and this node has not can be got with a click.
+func TestNewerElsewhere(t *testing.T) {
+	ctx := browser(t)
+	l, stop := cannedSite(t, &canned{first: strings.Replace(snapshot, `"behind":2`, `"behind":0`, 1)}, "127.0.0.1:0")
+	defer stop()
+	p := visit(t, ctx, l, "newer")
+	p.open("set/bafyone")
+	p.click("newest")
+	p.wait(`document.querySelector('[data-testid=newest]').ariaBusy !== 'true'`)
+	p.wait(asked("/api/v1/fetches"))
 	p.quiet()
 }
 

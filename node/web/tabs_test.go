@@ -35,7 +35,7 @@ const snapshot = `{"time":"2026-01-02T03:04:05Z","operations":[],"status":{"peer
 var cannedAnswers = map[string]string{
 	"limits":                    `{"up":0,"down":0,"lan_exempt":false,"sets":[],"max_connections":256,"max_size":0,"size":1000}`,
 	"doctor":                    `{"ok":true,"checks":[]}`,
-	"sets/bafyone/availability": `{"set":"bafyone","revision":3,"root":"r","leaves":4,"columns":4,"copies":[0,0,0,0],"peers":[{"peer_id":"12D3KooWSelf","self":true,"state":"some","leaves":0,"have":[0,0,0,0]},{"peer_id":"12D3KooWGone","state":"unknown","leaves":0}]}`,
+	"sets/bafyone/availability": `{"set":"bafyone","revision":3,"root":"r","leaves":4,"columns":4,"copies":[0,0,0,0],"peers":[{"peer_id":"12D3KooWSelf","self":true,"state":"some","leaves":0,"have":[0,0,0,0]},{"peer_id":"12D3KooWGone","state":"other","revision":4,"leaves":0}]}`,
 	"testnet":                   `{"dir":"/net","nodes":[{"name":"edge-1","peer_id":"12D3KooWGone","state":"killed","sets":[],"harm":["to edge-2 cut"],"memory":0},{"name":"edge-2","peer_id":"12D3KooWSelf","self":true,"state":"up","sets":[{"name":"one","revision":3,"role":"reader","part":0.5}],"harm":[],"memory":30000000}]}`,
 }
 

@@ -35,7 +35,7 @@ type Throttle func(n int) (int, error)
 
 // Session is the client's side of one stream. One goroutine may call Want and Walk while another calls
 // Next; Close may be called by anyone. After any error but ErrWindow and a wrong argument the session
-// is over, and every call fails. The server ends a session that wants nothing for a minute.
+// is over, and every call fails; but after one of Want or Walk what was sent before it still comes. The server ends a session that wants nothing for a minute.
 type Session struct {
 	s     network.Stream
 	pace  handler.Paced // of s
@@ -121,7 +121,7 @@ func (x *Session) ask(op byte, cids []cid.Cid) error {
 	}
 	x.s.SetWriteDeadline(time.Now().Add(frameTimeout))
 	if _, err := x.s.Write(b); err != nil {
-		return fmt.Errorf("want: %w", x.end(err))
+		return fmt.Errorf("want: %w", err) // what comes of earlier wants may be on its way: Next finds the end behind it
 	}
 	return nil
 }

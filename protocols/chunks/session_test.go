@@ -268,3 +268,25 @@ func TestHangingSource(t *testing.T) {
 		}
 	})
 }
+
+// A server that has sent all of a block, and heard nothing for a minute, ends the session; the block that is still being read
+// comes all the same, also if another one is wanted meanwhile.
+func TestWantBehindAnEnd(t *testing.T) {
+	inWorld(t, ServerOptions{}, func(t *testing.T, ctx context.Context, w *world) {
+		a, b := w.src.add(cid.Raw, random(1, 256<<10)), w.src.add(cid.Raw, random(2, 100))
+		s := w.session(t, ctx)
+		defer s.Close()
+		limit := bucket{rate.NewLimiter(1000, 1000)}
+		s.Throttle(func(n int) (int, error) { return limit.Wait(ctx, n) })
+		if err := s.Want([]cid.Cid{a}); err != nil {
+			t.Fatal(err)
+		}
+		time.AfterFunc(100*time.Second, func() { _ = s.Want([]cid.Cid{b}) }) // may fail, or not yet
+		if r, err := s.Next(nil); err != nil || blockstore.Verify(r.Cid, r.Data) != nil {
+			t.Errorf("the first block: %v", err)
+		}
+		if _, err := s.Next(nil); err == nil {
+			t.Error("the server did not end the session")
+		}
+	})
+}

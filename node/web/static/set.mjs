@@ -37,13 +37,19 @@ function Rename({ s }) {
 const Left = ({ r }) => html`<div class="work" role="status" data-testid="left"><p>It is not held any more. What is here goes on being served until the set is forgotten${r.to ? html`; ${peerName(r.to)} is primary now` : ""}.</p>
   ${r.member && html`<p>This node still votes on its revisions. Where the owner key is, take that from it:</p><p><code class="long">${`node revoke ${r.set} ${r.member} replica`}</code></p>`}</div>`;
 
-function Verbs({ s }) {
+// newer is the newest revision that is known to be somewhere and is not here; 0 = there is none.
+const newer = (s, have) => Math.max(s.behind > 0 ? s.revision + 1 : 0, ...(have?.peers ?? []).filter((p) => p.state === "other" && p.revision > s.revision).map((p) => p.revision));
+
+function Verbs({ s, have }) {
   const at = `sets/${enc(s.set)}`;
   const [id, setID] = useState(), [left, setLeft] = useState();
   const run = (path, body) => async () => setID((await start(`${at}/${path}`, body)).id);
+  const get = async () => setID((await start("fetches", { ticket: s.set, dest: s.dir })).id);
+  const out = s.state === "complete" && s.dir && !s.following && !s.replicating && newer(s, have) > 0;
   return html`<div class="row" data-testid="verbs">
       ${(s.state === "shared" || s.watching) && html`<${Act} kind="primary" testid="publish" disabled=${s.folder_gone} onAct=${run("publish", { allow_local: true })}>Publish changes<//>`}
-      ${s.state === "incomplete" && s.dir && !coming(s) && html`<${Act} kind="primary" testid="go-on" onAct=${async () => setID((await start("fetches", { ticket: s.set, dest: s.dir })).id)}>Fetch the rest<//>`}
+      ${s.state === "incomplete" && s.dir && !coming(s) && html`<${Act} kind="primary" testid="go-on" onAct=${get}>Fetch the rest<//>`}
+      ${out && html`<${Act} kind="primary" testid="newest" title="a peer has a newer revision" onAct=${get}>Get the newest<//>`}
       <${Act} testid="verify" onAct=${run("verify", {})}>Verify<//>
       ${s.owner && html`<${Rename} s=${s} />`}
       ${s.replicating ? html`<${Ask} label="Stop holding" testid="unhold" question=${html`This node does not hold <strong><${Name} text=${s.name} /></strong> for others any more, and takes no newer revision. What it has stays until the set is forgotten.`} onYes=${async () => setLeft(await api.post(`${at}/unfollow`))} />`
@@ -117,7 +123,7 @@ export function SetPage({ argument }) {
   return html`<h1><${Name} text=${s.name} /> <span class=${`tone ${h.tone}`} data-testid="health"><${Name} text=${h.text} /></span></h1>
     ${s.alarms?.length > 0 && html`<${Alarms} s=${s} />`}
     <div class="grid">
-      <${Card} title="How it is" class="two"><${Verbs} s=${s} /><${Facts} s=${s} have=${have} error=${error} /><//>
+      <${Card} title="How it is" class="two"><${Verbs} s=${s} have=${have} /><${Facts} s=${s} have=${have} error=${error} /><//>
       <${Card} title="Ticket" note=${s.public ? "whoever has it can fetch the set" : "it finds the set; only members and the invited may read it"} class="one">${shown?.ticket ? html`<${Ticket} ticket=${shown.ticket} />` : noTicket ? html`<${Fault} error=${noTicket} />` : html`<p class="note">${shown ? "This node has no ticket for it." : "One moment …"}</p>`}<//>
       <${Card} title="Who has how much" note=${have?.leaves > 0 && `revision ${have.revision} in ${count(have.leaves, "piece")}; a column is a part of it, from the first file to the last`} class="two" testid="availability"><${Fault} error=${error} />${have?.peers ? html`<${Strips} a=${have} busy=${busy} />` : !error && html`<p class="note">Asking the peers …</p>`}<//>
       <${Card} title="What the last update cost" note=${cost && `revision ${cost.revision}: ${bytes(cost.bytes_total)} in the set, ${bytes(cost.wire_in)} over the wire`} class="one" testid="cost">
