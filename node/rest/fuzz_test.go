@@ -41,7 +41,7 @@ func FuzzEndpoint(f *testing.F) {
 		begun := time.Now()
 		w := &sink{ResponseRecorder: *httptest.NewRecorder()}
 		a.Handler().ServeHTTP(w, r)
-		if took := time.Since(begun); took > 2*time.Second { // a machine under load takes milliseconds
+		if took := time.Since(begun); took > 10*time.Second { // milliseconds are usual; this one hangs, or does more than was asked
 			t.Fatalf("%s %s took %v", e.method, r.URL, took)
 		}
 		media := w.Header().Get("Content-Type")

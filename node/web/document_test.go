@@ -187,7 +187,7 @@ func FuzzGuards(f *testing.F) {
 		if b.changes.Load()+b.reads.Load() != 0 || w.Code >= 500 || w.Result().Header.Get("Set-Cookie") != "" {
 			t.Fatalf("%s %q of %q: %d, %d changes, %d reads", method, path, host, w.Code, b.changes.Load(), b.reads.Load())
 		}
-		if took := time.Since(begun); took > time.Second { // a machine under load takes milliseconds
+		if took := time.Since(begun); took > 10*time.Second { // milliseconds are usual; this one hangs, or does more than was asked
 			t.Fatalf("%s %q took %v", method, path, took)
 		}
 	})
