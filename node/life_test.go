@@ -243,6 +243,21 @@ func TestAFailoverIsMeasured(t *testing.T) {
 	}
 }
 
+func TestLimitsAreMeasured(t *testing.T) {
+	t.Parallel()
+	n, err := New(Config{Home: t.TempDir(), Listen: []string{"/ip4/127.0.0.1/tcp/0"}, Transfer: TransferConfig{Down: 5000}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	run(t, n)
+	got := scrape(t, n)
+	for direction, want := range map[string]float64{"in": 5000, "out": 0} {
+		if v, ok := got[`shoal_transfer_limit_bytes_per_second{direction="`+direction+`"}`]; !ok || v != want {
+			t.Errorf("%s: %v, want %v", direction, v, want)
+		}
+	}
+}
+
 func TestSetsAreNotNamedWhereThatIsNotWanted(t *testing.T) {
 	t.Parallel()
 	for _, nameless := range []bool{false, true} {

@@ -5,6 +5,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/ipfs/go-cid"
 	libnet "github.com/libp2p/go-libp2p/core/network"
 	"github.com/libp2p/go-libp2p/core/peer"
 	"github.com/prometheus/client_golang/prometheus"
@@ -27,6 +28,8 @@ func (n *Node) Standing() meter.Standing {
 	l := n.life
 	s := meter.Standing{Uptime: n.now().Sub(l.start), Sets: n.setsStanding(),
 		Bytes: meter.Bytes{Reused: l.reused.Load(), Patched: l.patched.Load(), Fetched: l.fetched.Load()}}
+	all := n.limits.of(cid.Undef)
+	s.Limit = meter.Traffic{In: all.down, Out: all.up}
 	if size, err := n.store.DiskBytes(); err == nil { // else the store is being closed
 		s.StoreBytes = size
 	}

@@ -23,7 +23,7 @@ func (s standing) Standing() Standing { return Standing(s) }
 func full() standing {
 	return standing{Uptime: 90 * time.Second, Wire: map[string]Traffic{"chunks": {In: 1, Out: 2}, "other": {In: 3, Out: 4}},
 		Bytes: Bytes{Reused: 5, Patched: 6, Fetched: 7}, Peers: 9, Table: 10,
-		Connections: map[Path]int{{Transport: "tcp"}: 11, {Transport: "quic-v1", Relayed: true}: 12}, StoreBytes: 13,
+		Connections: map[Path]int{{Transport: "tcp"}: 11, {Transport: "quic-v1", Relayed: true}: 12}, StoreBytes: 13, Limit: Traffic{In: 26, Out: 27},
 		Sets: Sets{Roles: map[string]int{"primary": 14, "reader": 15}, Files: 16, Bytes: 17, Incomplete: 19, Stale: 20, Forks: 21,
 			Alarmed: 22, Headless: 23,
 			Each: []Set{{ID: "bafkone", Name: "photos", Behind: 18, Downloads: 8, Synced: time.UnixMilli(24_500)}, {ID: "bafktwo", Name: "films"}}}}
@@ -85,6 +85,7 @@ func TestStandingIsShown(t *testing.T) {
 		`shoal_peer_connections{path="direct",transport="tcp"} 11`,
 		`shoal_peer_connections{path="relayed",transport="quic-v1"} 12`,
 		"shoal_blockstore_bytes 13\n",
+		`shoal_transfer_limit_bytes_per_second{direction="in"} 26`, `shoal_transfer_limit_bytes_per_second{direction="out"} 27`,
 		`shoal_filesets{role="primary"} 14`, `shoal_filesets{role="reader"} 15`,
 		"shoal_fileset_files 16\n", "shoal_fileset_bytes 17\n", `shoal_fileset_revisions_behind{set="photos"} 18`, "shoal_filesets_incomplete 19\n",
 		"shoal_filesets_stale 20\n", "shoal_fileset_forks 21\n", "shoal_filesets_alarmed 22\n", "shoal_filesets_without_primary 23\n",

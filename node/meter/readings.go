@@ -31,6 +31,11 @@ func readings() []reading {
 					say(float64(t.Out), "out", kind)
 				}
 			}},
+		{name: "transfer_limit_bytes_per_second", help: "What the node as a whole may receive and send; 0 = no limit.", labels: []string{"direction"},
+			read: func(s Standing, say func(float64, ...string)) {
+				say(float64(s.Limit.In), "in")
+				say(float64(s.Limit.Out), "out")
+			}},
 		{name: "delta_reused_bytes_total", help: "Content of new revisions that was on this disk.", counts: true,
 			read: one(func(s Standing) float64 { return float64(s.Bytes.Reused) })},
 		{name: "delta_patched_bytes_total", help: "Content of new revisions that was made of patches and what was on this disk.", counts: true,

@@ -16,7 +16,8 @@ type Standing struct {
 	Peers       int // connected
 	Table       int // peers in the routing table of the hash table
 	Connections map[Path]int
-	StoreBytes  int64 // on disk, of the store
+	StoreBytes  int64   // on disk, of the store
+	Limit       Traffic // bytes per second of the node as a whole; 0 = no limit
 	Sets        Sets
 }
 
