@@ -44,7 +44,7 @@ func Tidy(t trace.Trace) trace.Trace {
 	}
 	slices.SortStableFunc(t.Events, func(a, b trace.Event) int { return cmp.Compare(a.At, b.At) })
 	slices.SortStableFunc(t.Samples, func(a, b trace.Sample) int { return cmp.Compare(a.At, b.At) })
-	t.Seconds = last.Seconds()
+	t.Seconds = (last + exact - 1).Truncate(exact).Seconds() // no moment is after it
 	return complete(t)
 }
 
@@ -87,7 +87,9 @@ func complete(t trace.Trace) trace.Trace {
 // What a trace may hold. Sums of thousands of such numbers do not overflow.
 const (
 	longest = 365 * 24 * time.Hour
-	most    = int64(1) << 50 // bytes
+	// exact is as exactly as a number of seconds is read: finer steps of a year are lost in it.
+	exact = time.Microsecond
+	most  = int64(1) << 50 // bytes
 )
 
 func bounded(at time.Duration) time.Duration { return min(max(at, 0), longest) }
@@ -99,7 +101,7 @@ func Moment(seconds float64) time.Duration {
 	if !(seconds > 0 && seconds <= longest.Seconds()) {
 		return 0
 	}
-	return time.Duration(seconds * float64(time.Second))
+	return time.Duration(math.Round(seconds*float64(time.Second/exact))) * exact
 }
 
 // End is the last moment of a tidy trace.
