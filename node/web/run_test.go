@@ -26,6 +26,27 @@ import (
 
 func errorsIs(err, target error) bool { return errors.Is(err, target) }
 
+// served runs a server in front of api until cancel is called; ended tells how it ended.
+func served(t *testing.T, api http.Handler) (s *web.Server, token string, cancel func(), ended <-chan error) {
+	t.Helper()
+	ctx, cancel := context.WithCancel(t.Context())
+	l, err := web.Listen(ctx, "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	file := filepath.Join(t.TempDir(), "api.token")
+	if s, err = web.New(web.Options{API: api, Listen: l.Addr().String(), TokenFile: file}); err != nil {
+		t.Fatal(err)
+	}
+	end := make(chan error, 1)
+	go func() { end <- s.Run(ctx, l) }()
+	raw, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return s, strings.TrimSpace(string(raw)), cancel, end
+}
+
 // TestRunEndsStreams: a stream of events has no end of its own, and must not hold the process.
 func TestRunEndsStreams(t *testing.T) {
 	defer goleak.VerifyNone(t, goleak.IgnoreCurrent())
@@ -35,27 +56,12 @@ func TestRunEndsStreams(t *testing.T) {
 		close(open)
 		<-r.Context().Done()
 	})
-	ctx, cancel := context.WithCancel(t.Context())
-	l, err := web.Listen(ctx, "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	token := filepath.Join(t.TempDir(), "api.token")
-	s, err := web.New(web.Options{API: stream, Listen: l.Addr().String(), TokenFile: token})
-	if err != nil {
-		t.Fatal(err)
-	}
-	ended := make(chan error, 1)
-	go func() { ended <- s.Run(ctx, l) }()
-	raw, err := os.ReadFile(token)
-	if err != nil {
-		t.Fatal(err)
-	}
+	s, token, cancel, ended := served(t, stream)
 	r, err := http.NewRequestWithContext(t.Context(), "GET", s.URL()+"/api/v1/events", nil)
 	if err != nil {
 		t.Fatal(err)
 	}
-	r.Header.Set("Authorization", "Bearer "+strings.TrimSpace(string(raw)))
+	r.Header.Set("Authorization", "Bearer "+token)
 	client := &http.Client{Transport: &http.Transport{}}
 	res, err := client.Do(r)
 	if err != nil {
@@ -299,28 +305,13 @@ func TestStrangersDoNotStay(t *testing.T) {
 		stream <- r.Context()
 		<-r.Context().Done()
 	})
-	ctx, cancel := context.WithCancel(t.Context())
-	l, err := web.Listen(ctx, "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	token := filepath.Join(t.TempDir(), "api.token")
-	s, err := web.New(web.Options{API: api, Listen: l.Addr().String(), TokenFile: token})
-	if err != nil {
-		t.Fatal(err)
-	}
-	ended := make(chan error, 1)
-	go func() { ended <- s.Run(ctx, l) }()
+	s, token, cancel, ended := served(t, api)
 	defer func() {
 		cancel()
 		<-ended
 	}()
-	raw, err := os.ReadFile(token)
-	if err != nil {
-		t.Fatal(err)
-	}
 	say := func(text string) net.Conn {
-		c, err := net.Dial("tcp", l.Addr().String())
+		c, err := net.Dial("tcp", strings.TrimPrefix(s.URL(), "http://"))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -330,7 +321,7 @@ func TestStrangersDoNotStay(t *testing.T) {
 		}
 		return c
 	}
-	say("GET /api/v1/events HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer " + strings.TrimSpace(string(raw)) + "\r\n\r\n")
+	say("GET /api/v1/events HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer " + token + "\r\n\r\n")
 	let := <-stream
 	for _, line := range []string{"POST /api/v1/gc", "GET /healthz", "POST /qr"} {
 		c := say(line + " HTTP/1.1\r\nHost: localhost\r\nContent-Length: 100000\r\n\r\nx")
